@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests touch the world")]
 
+mod agents;
 mod allocations;
 mod api;
 mod backup;

@@ -27,7 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ari", &["current", "dtmf", "transport"]),
     ("names", &[]),
     ("rtp", &[]),
-    ("tenancy", &["conversation", "names", "violation"]),
+    ("tenancy", &["conversation", "language", "names", "violation"]),
     ("billing", &["tenancy"]),
     ("media", &["audio", "rtp"]),
     ("engines", &["audio", "egress", "language", "names", "transport", "violation"]),
@@ -37,7 +37,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("egress", &[]),
     ("webhooks", &["egress", "store", "tenancy"]),
     ("analysis", &["engines", "store", "tenancy"]),
-    ("tools", &["conversation", "dtmf", "egress", "engines", "store", "tenancy"]),
+    ("tools", &["conversation", "dtmf", "egress", "engines", "language", "store", "tenancy"]),
     (
         "call",
         &[

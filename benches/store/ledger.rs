@@ -76,6 +76,7 @@ fn ringing(number: &vca::tenancy::PhoneNumber) -> Call {
         transfers: Vec::new(),
         analysis: None,
         pre_call: None,
+        agent_changes: Vec::new(),
     }
 }
 

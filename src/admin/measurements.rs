@@ -47,6 +47,7 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("vca_calls_total", Counter, "Ended calls, by disposition."),
     ("vca_calls_with_echo_total", Counter, "Calls with an echo of the agent in the caller's audio."),
     ("vca_transfers_total", Counter, "Transfers that began, by method."),
+    ("vca_agent_changes_total", Counter, "Changes of profile or language in mid-call, by cause."),
     ("vca_calls_without_media_total", Counter, "Calls without packets after the answer, by likely cause."),
     ("vca_config_reloads_total", Counter, "Reloads of the configuration, by outcome."),
     ("vca_database_connections", Gauge, "Connections to the database, by pool and state."),

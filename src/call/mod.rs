@@ -12,6 +12,7 @@ mod failover;
 mod failures;
 mod feed;
 mod greeting;
+mod language_detector;
 mod listening;
 mod live_request;
 mod media_watch;
@@ -21,6 +22,7 @@ mod pipeline;
 mod prompt_cache;
 mod record;
 mod records;
+mod roster;
 mod sentence_cache;
 mod setup;
 mod situation;
@@ -52,6 +54,7 @@ pub use ending::Refusal;
 pub use feed::{Feed, TooManyReaders, Unheard, View};
 pub use live_request::LiveRequest;
 pub use prompt_cache::{PromptCache, PromptUse};
+pub use roster::{AgentSource, OtherAgents};
 pub use sentence_cache::SentenceCacheSettings;
 pub use setup::{answer, forward, refuse, sip_headers};
 pub use tenant_metrics::TenantMetrics;
@@ -85,6 +88,8 @@ pub struct CallServices {
     pub ledger: Ledger,
     pub state: Arc<dyn ConversationState>,
     pub prompts: Arc<PromptCache>,
+    /// Finds the agents that calls change to.
+    pub agents: Arc<dyn AgentSource>,
     pub tenant_metrics: TenantMetrics,
     pub tools: Arc<ToolServices>,
     pub transfer_rules: Current<TransferRules>,

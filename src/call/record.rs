@@ -8,15 +8,16 @@ use serde_json::json;
 use super::ending::Verdict;
 use super::failures;
 use super::feed::Feed;
+use crate::call::Agent;
 use crate::conversation::{self, At, ContextItem, Record, ToolOutcome, ToolUse};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::{Meter, Unit};
 use crate::media::{Report, TapPoint};
 use crate::store::{Entry, Ledger};
 use crate::tenancy::{
-    Call, CallStatus, CallTransfer, CallTurn, EngineKind, EngineUse, Feedback, FeedbackId, LiveEventKind,
-    MAX_FIELDS, SpokenBy, ToolRun, ToolRunOutcome, TransferEnd, TransferOutcome, TransferStyle,
-    TransferTarget, UsageUnit,
+    AgentChange, AgentChangeCause, Call, CallStatus, CallTransfer, CallTurn, EngineKind, EngineUse, Feedback,
+    FeedbackId, LiveEventKind, MAX_FIELDS, SpokenBy, ToolRun, ToolRunOutcome, TransferEnd, TransferOutcome,
+    TransferStyle, TransferTarget, UsageUnit,
 };
 use crate::tools::McpProblem;
 
@@ -153,6 +154,19 @@ impl RecordWriter {
         }
         self.update();
         self.publish_transfer(at);
+    }
+
+    pub fn agent_changed(&mut self, agent: &Agent, cause: AgentChangeCause, at: Instant) {
+        let change = AgentChange {
+            at: self.clock.at(at),
+            cause,
+            ai_profile_id: agent.profile,
+            ai_profile_version: agent.version,
+            language: agent.voice.language.as_deref().map(str::to_owned),
+        };
+        self.feed.tell(change.at, LiveEventKind::AgentChanged { change: change.clone() });
+        self.call.agent_changes.push(change);
+        self.update();
     }
 
     fn update(&self) {

@@ -13,13 +13,15 @@ use super::pipeline::EngineFault;
 use super::record::{RecordWriter, Times, state_of};
 use super::tenant_metrics::TenantMetrics;
 use crate::ari::topology::End;
-use crate::call::agent::Engines;
+use crate::call::agent::{Agent, Engines};
 use crate::conversation::{ContextItem, Latency, MuteChange, Record, TurnId};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::media::{Report, TapPoint};
 use crate::state::ConversationState;
-use crate::tenancy::{CallId, EngineKind, LiveEventKind, TransferEnd, TransferOutcome, TransferTarget};
+use crate::tenancy::{
+    AgentChangeCause, CallId, EngineKind, LiveEventKind, TransferEnd, TransferOutcome, TransferTarget,
+};
 use crate::tools::McpProblem;
 
 /// The number of the last finished turn, and the conversation's state after it.
@@ -134,6 +136,16 @@ impl Records {
     fn publish(&self, event: LiveEventKind) {
         if let Some(writer) = &self.writer {
             writer.publish(event, Instant::now());
+        }
+    }
+
+    /// Another agent goes on with the call, or the same one in another language.
+    pub fn agent_changed(&mut self, agent: &Agent, cause: AgentChangeCause) {
+        counter!("vca_agent_changes_total", "cause" => cause.as_str()).increment(1);
+        let language = agent.voice.language.as_deref();
+        info!(%cause, profile = %agent.profile, language, "agent changed");
+        if let Some(writer) = &mut self.writer {
+            writer.agent_changed(agent, cause, Instant::now());
         }
     }
 

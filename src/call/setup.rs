@@ -7,28 +7,31 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
-use tracing::{error, info};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
 
 use super::ending::Refusal;
 use super::failover::Failover;
+use super::language_detector::LanguageDetector;
 use super::media_watch::MediaAddresses;
 use super::phase::Phase;
 use super::pipeline::Cascade;
 use super::prompt_cache::PromptUse;
 use super::record::RecordWriter;
 use super::records::{Records, save_progress};
+use super::roster::{OtherAgents, Roster};
 use super::situation::Situation;
-use super::talking::Talking;
+use super::talking::{AgentTools, Talking};
 use super::task::Task;
 use super::tasks::TaskResult;
 use super::{Admitted, Agent, CallServices, IncomingCall};
 use crate::ari::answer::ChannelVariable;
-use crate::ari::{Reason, Request};
+use crate::ari::{ChannelId, Client, Reason, Request};
 use crate::audio::codec::Format;
 use crate::conversation::{Conversation, Ending, Phrase};
 use crate::engines::core::usage::Meter;
 use crate::media::{AudioDelivery, CapacityError, MediaSocket};
-use crate::tenancy::{Call, CallStatus, Did, Direction, FailoverCase, Route, TransferTarget};
+use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, FailoverCase, Route, TransferTarget};
 use crate::tools::{CallOf, Runner};
 
 /// The longest value of a SIP header that is read, in characters.
@@ -78,7 +81,8 @@ fn unanswered(
 pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, admitted: Admitted) {
     let Admitted { called, route, agent, format, prompts } = admitted;
     let profile = agent.clone();
-    let agent = Arc::new(with_values(&profile, &incoming, &services, &called).await);
+    let facts = CallFacts::of(&incoming, &called);
+    let agent = Arc::new(with_values(&profile, &facts, &services.asterisk).await);
     let call = new_call(&incoming, &route, called.clone(), Some((&agent, format)));
     let (id, started_at, since) = (call.id, call.started_at, incoming.since);
     let set_up_since = incoming.set_up_since;
@@ -89,8 +93,11 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     state.begin(id, started_at).await;
     let progress = records.progress();
     let of = CallOf { tenant: route.tenant.id, call: id };
+    let others = OtherAgents::default();
+    let loaded = (route.clone(), services.clone(), others.clone());
     let failover = Failover::new(Some((route, called)), services.transfer_rules.get());
     let mut task = Task::new(incoming, services, records, failover);
+    task.tasks.start(|reports| load_others(profile.clone(), facts, loaded, reports));
     task.tasks.start(|_| agent.engines.clone().connect());
     let (toolbox, tools) = (agent.toolbox.clone(), task.services.tools.clone());
     task.tasks.start(|reports| async move {
@@ -102,7 +109,7 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     task.tasks.start(|_| save_progress(state.clone(), id, progress));
     let opening = agent.opening(Utc::now());
     let texts = opening_texts(opening, &agent, (&profile, prompts));
-    match SettingUp::new(of, agent, format, opening, &task.services) {
+    match SettingUp::new(of, (agent, others), format, opening, &task.services) {
         Ok(setting_up) => {
             task.phase = Phase::SettingUp(setting_up);
             task.prepare_greeting(texts, set_up_since);
@@ -131,14 +138,36 @@ fn opening_texts(
     texts.collect()
 }
 
+/// The facts of a call that texts of its agents may name.
+struct CallFacts {
+    id: CallId,
+    channel: ChannelId,
+    is_sip: bool,
+    caller: Option<String>,
+    called: Did,
+}
+
+impl CallFacts {
+    fn of(incoming: &IncomingCall, called: &Did) -> CallFacts {
+        CallFacts {
+            id: incoming.id,
+            channel: incoming.channel.clone(),
+            is_sip: incoming.is_sip,
+            caller: incoming.caller.clone(),
+            called: called.clone(),
+        }
+    }
+}
+
 /// The agent with the values of this call in its texts.
-async fn with_values(agent: &Agent, incoming: &IncomingCall, services: &CallServices, called: &Did) -> Agent {
-    let headers = sip_headers(services, incoming, agent.headers()).await;
+async fn with_values(agent: &Agent, facts: &CallFacts, asterisk: &Client) -> Agent {
+    let names = if facts.is_sip { agent.headers() } else { Vec::new() };
+    let headers = headers(asterisk, &facts.channel, names).await;
     agent.for_call(&Situation {
         now: Utc::now(),
-        caller: incoming.caller.as_deref(),
-        called,
-        call_id: incoming.id,
+        caller: facts.caller.as_deref(),
+        called: &facts.called,
+        call_id: facts.id,
         headers,
     })
 }
@@ -150,13 +179,46 @@ pub async fn sip_headers(
     names: Vec<String>,
 ) -> HashMap<String, String> {
     let names = if incoming.is_sip { names } else { Vec::new() };
+    headers(&services.asterisk, &incoming.channel, names).await
+}
+
+async fn headers(asterisk: &Client, channel: &ChannelId, names: Vec<String>) -> HashMap<String, String> {
     let values = names.into_iter().map(async |name| {
-        let request = Request::variable(&incoming.channel, &format!("PJSIP_HEADER(read,{name})"));
-        let answer = services.asterisk.ask(request).await;
+        let request = Request::variable(channel, &format!("PJSIP_HEADER(read,{name})"));
+        let answer = asterisk.ask(request).await;
         let value = answer.ok().map(|ChannelVariable { value }| value)?;
         Some((name.to_lowercase(), value.chars().take(LONGEST_HEADER).collect()))
     });
     join_all(values).await.into_iter().flatten().collect()
+}
+
+/// Loads the agents that the call may change to, and pre-synthesises their prompts.
+async fn load_others(
+    agent: Arc<Agent>,
+    facts: CallFacts,
+    (route, services, loaded): (Arc<Route>, Arc<CallServices>, OtherAgents),
+    reports: mpsc::Sender<TaskResult>,
+) {
+    if agent.switch_to.is_empty() {
+        return;
+    }
+    let others = match services.agents.others(route.tenant.id, &agent, &route.targets).await {
+        Ok(others) => others,
+        Err(error) => return warn!(%error, "no other agents: their profiles cannot be read"),
+    };
+    let for_call = others.iter().map(|other| with_values(other, &facts, &services.asterisk));
+    let for_call = join_all(for_call).await;
+    let toolboxes: Vec<_> = for_call.iter().map(|other| other.toolbox.clone()).collect();
+    drop(loaded.set(for_call));
+    for toolbox in toolboxes {
+        let problems = toolbox.list_mcp_tools(&services.tools, route.tenant.id).await;
+        if !problems.is_empty() {
+            drop(reports.send(TaskResult::McpProblems(problems)).await);
+        }
+    }
+    for other in &others {
+        other.warm_up(&services.prompts).await;
+    }
 }
 
 fn new_call(
@@ -194,6 +256,7 @@ fn new_call(
         transfers: Vec::new(),
         analysis: None,
         pre_call: incoming.pre_call.clone(),
+        agent_changes: Vec::new(),
     }
 }
 
@@ -208,6 +271,8 @@ pub struct SettingUp {
     /// The address of `socket` as Asterisk reaches it.
     pub external_host: SocketAddr,
     pub agent: Arc<Agent>,
+    /// The agents of other profiles, once they are loaded.
+    others: OtherAgents,
     pub format: Format,
     /// The prompts with which the conversation begins.
     opening: &'static [Phrase],
@@ -256,7 +321,7 @@ impl MediaSetupError {
 impl SettingUp {
     fn new(
         of: CallOf,
-        agent: Arc<Agent>,
+        (agent, others): (Arc<Agent>, OtherAgents),
         format: Format,
         opening: &'static [Phrase],
         services: &CallServices,
@@ -265,7 +330,7 @@ impl SettingUp {
         let socket = MediaSocket::bind(settings.bind_address, settings.ports, rand::random())?;
         let address = settings.public_address.unwrap_or(settings.bind_address);
         let external_host = SocketAddr::new(address, socket.local().port());
-        Ok(SettingUp { socket, external_host, agent, format, opening, of })
+        Ok(SettingUp { socket, external_host, agent, others, format, opening, of })
     }
 
     /// Connects the media to Asterisk's address and begins the conversation, which needs no goodbye for `failover`.
@@ -279,25 +344,26 @@ impl SettingUp {
         meter: Meter,
         failover: Vec<Ending>,
     ) -> Result<Talking, MediaSetupError> {
-        let SettingUp { socket, external_host, agent, format, opening, of } = self;
+        let SettingUp { socket, external_host, agent, others, format, opening, of } = self;
         socket.connect(peer).map_err(MediaSetupError::Unreachable)?;
-        let delivery = match agent.engines.stt.is_live() {
+        let delivery = match agent.needs_live_audio() {
             true => AudioDelivery::Live,
             false => AudioDelivery::Buffered,
         };
         let port = services.media.open(socket, format, delivery).map_err(MediaSetupError::Full)?;
         info!(codec = format.name(), "call answered");
-        let texts = agent.phrases.iter().map(|(phrase, text)| (*phrase, text.to_string()));
         let conversation = Conversation::new(agent.turn_settings.clone())
-            .with_texts(texts.collect::<Vec<_>>())
+            .with_texts(agent.texts())
             .with_language(agent.language)
             .without_goodbye(failover)
             .closed(opening.contains(&Phrase::Closed));
         let conversation =
             if opening.contains(&Phrase::Notice) { conversation.with_notice() } else { conversation };
         let tools = Runner::new(of, agent.toolbox.clone(), services.tools.clone());
+        let roster = Roster::new(agent.clone(), others);
         let pipeline = Cascade::new(agent, services.prompts.clone(), meter, format.rate());
         let addresses = MediaAddresses { ours: external_host, asterisk: peer };
-        Ok(Talking::new(conversation, pipeline, port, tools, addresses, &services.media_settings))
+        let agents = AgentTools { tools, roster, language_detector: LanguageDetector::default() };
+        Ok(Talking::new(conversation, pipeline, port, agents, addresses, &services.media_settings))
     }
 }

@@ -71,10 +71,13 @@ impl Agent {
         parts.push(prompt.to_string());
         let has_caller_data = prompt.contains(&format!("<{CALLER_DATA}>"));
         parts.extend(has_caller_data.then(|| CALLER_DATA_NOTE.to_owned()));
+        let toolbox = Arc::new(self.toolbox.for_call());
+        let in_language = |agent: &Agent| Agent { toolbox: toolbox.clone(), ..agent.for_call(situation) };
         Agent {
             phrases: phrases.collect(),
             system_prompt: parts.join("\n\n").into(),
-            toolbox: Arc::new(self.toolbox.for_call()),
+            other_languages: self.other_languages.iter().map(in_language).collect(),
+            toolbox,
             ..self.clone()
         }
     }
@@ -149,7 +152,7 @@ fn date(day: &DateTime<Tz>, language: &Language) -> String {
 }
 
 /// The value in one line, without marks that could end the element around it or begin a variable.
-fn harmless(value: &str, longest: usize) -> String {
+pub fn harmless(value: &str, longest: usize) -> String {
     let marks = |c: char| matches!(c, '<' | '>' | '{' | '}');
     let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     let kept = value.chars().filter(|c| !marks(*c)).map(|c| if breaks(c) { ' ' } else { c });

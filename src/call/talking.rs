@@ -1,5 +1,6 @@
 //! A conversation under way: the state machine with its clock, its pipeline and its media.
 
+mod agents;
 mod consultation;
 
 use std::collections::VecDeque;
@@ -19,12 +20,12 @@ use super::records::Records;
 use super::task::Waking;
 use crate::conversation::{
     CallerSpeech, Command, Conversation, Ending, HoldChange, Input, MuteChange, OperatorRefusal, Output,
-    PlaybackEvent, Record, SpeechId, ToolId, ToolRequest,
+    PlaybackEvent, Record, SpeechId, ToolId,
 };
 use crate::dtmf::{Digit, Tone};
 use crate::media::{self, MediaEvent, Port, SpeechTag, TapPoint};
 use crate::tenancy::{LiveCommand, LiveRefusal};
-use crate::tools::{Finished, Remembered, Runner};
+pub use agents::AgentTools;
 use consultation::Consultation;
 pub use consultation::ConsultationEvent;
 
@@ -39,7 +40,7 @@ pub struct Talking {
     port: Port,
     media_watch: MediaWatch,
     caller_voice: CallerVoice,
-    tools: Runner,
+    agents: AgentTools,
     /// The target of a transfer, which has the call's media meanwhile.
     consultation: Option<Consultation>,
     /// The commands whose outcomes the conversation has not reported yet, in their order.
@@ -83,7 +84,7 @@ impl Talking {
         conversation: Conversation,
         pipeline: Cascade,
         port: Port,
-        tools: Runner,
+        agents: AgentTools,
         addresses: MediaAddresses,
         settings: &media::Settings,
     ) -> Talking {
@@ -95,7 +96,7 @@ impl Talking {
             port,
             media_watch: MediaWatch::new(now, Duration::from_millis(settings.no_media_ms), addresses),
             caller_voice: CallerVoice::Silent,
-            tools,
+            agents,
             consultation: None,
             commands: VecDeque::new(),
             first_sound: Some(now + Duration::from_millis(settings.first_sound_delay_ms)),
@@ -122,7 +123,7 @@ impl Talking {
         tokio::select! {
             () = notify.notified() => Waking::Media,
             event = self.pipeline.next() => Waking::Pipeline(event),
-            finished = self.tools.next() => Waking::Tool(finished),
+            finished = self.agents.tools.next() => Waking::Tool(finished),
             event = Consultation::next(&mut self.consultation) => Waking::Pipeline(event),
         }
     }
@@ -143,13 +144,14 @@ impl Talking {
             }
             Output::RunTool { tool, call, .. } => self.run_tool(tool, &call, records),
             Output::SendDtmf { tool, keys } => {
-                self.tools.dtmf_sent(tool, &keys);
+                self.agents.tools.dtmf_sent(tool, &keys);
                 return Some(CallAction::SendDtmf(keys));
             }
             Output::Transfer { tool, target, summary } => {
                 return Some(CallAction::Transfer { tool, target, summary });
             }
-            Output::KeepEntry { reference, keys } => self.tools.keep_entry(reference, &keys),
+            Output::ChangeAgent { tool, to } => self.change_agent(tool, &to, records),
+            Output::KeepEntry { reference, keys } => self.agents.tools.keep_entry(reference, &keys),
             Output::Operator(outcome) => self.answer_command(outcome, records),
             Output::AgentMuted(change) => self.agent_muted(change, records),
             Output::NoticeHeard => records.notice_heard(),
@@ -206,7 +208,10 @@ impl Talking {
 
     pub fn take(&mut self, event: PipelineEvent, records: &mut Records) {
         let input = match event {
-            PipelineEvent::Recognition { utterance, event } => Input::Recognition { utterance, event },
+            PipelineEvent::Recognition { utterance, event } => {
+                self.detect_language(&event, records);
+                Input::Recognition { utterance, event }
+            }
             PipelineEvent::Response { turn, event } => Input::Response { turn, event },
             PipelineEvent::Audio => return,
             PipelineEvent::Synthesised { speech } => {
@@ -221,11 +226,6 @@ impl Talking {
             PipelineEvent::EngineFailed(fault) => return records.engine_failed(&fault),
         };
         self.handle(Instant::now(), input);
-    }
-
-    pub fn tool_finished(&mut self, finished: Finished) {
-        let Finished { tool, outcome, result } = finished;
-        self.handle(Instant::now(), Input::Tool { tool, outcome, result });
     }
 
     pub fn hold(&mut self, change: HoldChange, records: &mut Records) {
@@ -382,13 +382,6 @@ impl Talking {
         self.playback(now, speech, PlaybackEvent::Started);
         if let Some(turn) = turn {
             records.response_begins(turn, self.conversation.context());
-        }
-    }
-
-    fn run_tool(&mut self, tool: ToolId, call: &ToolRequest, records: &mut Records) {
-        if let Some(Remembered { field, value }) = self.tools.run(tool, call) {
-            let is_kept = records.remember(field, value);
-            self.tools.remembered(tool, is_kept);
         }
     }
 

@@ -91,6 +91,14 @@ impl Conversation {
                     let (target, summary) = (target.clone(), summary.clone());
                     self.out.push(Output::Transfer { tool: id, target, summary });
                 }
+                ToolAction::ChangeAgent(to) if self.limits.may_change_agent(to) => {
+                    tool.state = ToolState::Running { since: now };
+                    self.out.push(Output::ChangeAgent { tool: id, to: to.clone() });
+                }
+                ToolAction::ChangeAgent(_) => {
+                    let reason = r#"{"error":"there were too many changes in this call: go on as you are"}"#;
+                    tool.finish(now, ToolOutcome::Refused, reason.into());
+                }
                 ToolAction::CollectDigits(_) if self.settings.dtmf == DtmfMode::Ignored => {
                     let reason = r#"{"error":"keys are switched off for this agent"}"#;
                     tool.finish(now, ToolOutcome::Refused, reason.into());

@@ -119,6 +119,9 @@ impl Conversation {
 
     /// From now on the caller may speak over the agent; speech that has begun already counts from now.
     fn protection_ends(&mut self, now: At) {
+        if self.awaits_greeting() {
+            self.await_response(now);
+        }
         let speaks_over = matches!(&self.floor, Floor::Agent(response, None) if !response.is_goodbye());
         if self.voice.is_some() && speaks_over {
             self.speak_over(now);
@@ -151,11 +154,14 @@ impl Conversation {
         let turn = match &self.floor {
             Floor::Caller(utterance) if utterance.is_overdue() => utterance.turn,
             Floor::Agent(response, _) if response.tools.is_collecting() => return,
-            Floor::Agent(response, _) if response.keeps_waiting() => response.turn,
+            Floor::Agent(response, _) if response.keeps_waiting() || self.awaits_greeting() => response.turn,
             _ => return,
         };
         if self.voice.is_some() || self.floor.is_paused() || self.hold.is_on() {
             return self.timers.start(Timer::Filler, now, FILLER_AGAIN);
+        }
+        if self.awaits_greeting() {
+            return self.replace_greeting(now);
         }
         if let Some(words) =
             self.floor.response_mut().and_then(|response| response.tools.take_delayed_words())

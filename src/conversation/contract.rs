@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    At, Command, Keys, MuteChange, OperatorCommand, OperatorRefusal, PlaybackEvent, Recognition,
-    ResponseEvent, SpeechId, ToolId, ToolOutcome, ToolRequest, ToolUse, UtteranceId,
+    AgentChoice, At, Command, Keys, MuteChange, OperatorCommand, OperatorRefusal, PlaybackEvent, Recognition,
+    ResponseEvent, SpeechId, TakeOver, ToolId, ToolOutcome, ToolRequest, ToolUse, UtteranceId,
 };
 use crate::dtmf::{Digit, Tone};
 
@@ -36,6 +36,9 @@ pub enum Input {
     Playback { speech: SpeechId, event: PlaybackEvent },
     /// A tool is finished, see [`Output::RunTool`] and [`Output::SendDtmf`]. `result` is the text that the model reads.
     Tool { tool: ToolId, outcome: ToolOutcome, result: Arc<str> },
+    /// The agent was changed as [`Output::ChangeAgent`] asked, by
+    /// [`Conversation::change_agent`](super::Conversation::change_agent). `result` is the text that the model reads.
+    AgentChanged { tool: ToolId, result: Arc<str>, then: TakeOver },
     /// The caller pressed a key.
     Dtmf { key: Digit },
     /// The caller puts the call on hold or takes it off hold.
@@ -92,6 +95,8 @@ pub enum Output {
     /// Transfer the caller to a target. The driver holds the conversation meanwhile; [`Input::Tool`] reports that the target
     /// was not reached, or that the conversation is over.
     Transfer { tool: ToolId, target: Arc<str>, summary: Option<Arc<str>> },
+    /// Change the agent or its language. [`Input::AgentChanged`] reports that it is done, [`Input::Tool`] that it is not.
+    ChangeAgent { tool: ToolId, to: AgentChoice },
     /// Keep a masked entry for the tools that follow, which refer to it as `reference`.
     KeepEntry { reference: String, keys: Vec<Digit> },
     /// The oldest command of an operator without a result is accepted, or refused.

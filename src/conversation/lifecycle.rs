@@ -47,13 +47,7 @@ impl Conversation {
         if !ahead.is_zero() && ahead < limit {
             self.timers.start(Timer::Warning, now, limit - ahead);
         }
-        match self.opening {
-            Opening::Notice => {
-                self.prompt(now, Phrase::Notice, None);
-                self.say(Say::Phrase(Phrase::Greeting));
-            }
-            Opening::Greeting | Opening::Closed => self.prompt(now, Phrase::Greeting, None),
-        }
+        self.greet(now);
     }
 
     /// The agent's turn is over: gives the floor to the caller, who may speak already (`spoken_over`), or waits.

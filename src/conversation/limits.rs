@@ -2,8 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, Phrase, Settings};
+use super::{AgentChoice, Ending, Phrase, Settings};
 use crate::language::words;
+
+/// Changes of the agent in one call: two agents that refer the caller to each other come to an end.
+const MAX_AGENT_CHANGES: u32 = 5;
+
+/// Changes of the language in one call.
+const MAX_LANGUAGE_CHANGES: u32 = 10;
 
 /// A turn with fewer words, such as "yes", "Smith" or "seven", does not count towards the limit.
 const COUNTED_WORDS: usize = 3;
@@ -42,6 +48,9 @@ pub(super) struct Limits {
     failures: u32,
     /// How often a silent caller was prompted.
     prompts: u32,
+    /// How often the agent was changed, and its language.
+    agents: u32,
+    languages: u32,
     /// Sounds without words in a row, of those that the caller was asked about.
     noises: u32,
 }
@@ -104,6 +113,17 @@ impl Limits {
     pub fn may_prompt(&mut self, settings: &Settings) -> bool {
         let may = self.prompts < settings.silence_prompts;
         self.prompts += u32::from(may);
+        may
+    }
+
+    /// The agent wants a change: counts it, unless there were all of them.
+    pub fn may_change_agent(&mut self, to: &AgentChoice) -> bool {
+        let (count, most) = match to {
+            AgentChoice::Agent { .. } => (&mut self.agents, MAX_AGENT_CHANGES),
+            AgentChoice::Language { .. } => (&mut self.languages, MAX_LANGUAGE_CHANGES),
+        };
+        let may = *count < most;
+        *count += u32::from(may);
         may
     }
 

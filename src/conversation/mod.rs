@@ -12,13 +12,13 @@
 //!
 //! [`Conversation`] routes each event to the part that owns the state: `floor` (who speaks) with `utterance` (the caller's
 //! turn, endpointing, with its `words` and `segments`), `background` (voices that are not the caller's), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
-//! `acting` (its tools), `repair` (failures of the model and stalls) and `emergency`; `keypad`, `collection`, `hold`, `operator`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
+//! `acting` (its tools) with `agent_change`, `repair` (failures of the model and stalls) and `emergency`; `keypad`, `collection`, `hold`, `operator`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
 //!
 //! # Who holds the floor
 //!
 //! | from | event | to |
 //! |---|---|---|
-//! | not connected | `Connected` | agent (greeting, the notice before it, or the closed prompt) |
+//! | not connected | `Connected` | agent (greeting, the notice before it, or the closed prompt); free, where the agent waits for the caller |
 //! | free | `SpeechStarted` | caller |
 //! | free | an entry of keys is complete | agent (response) |
 //! | free | a tool that was not waited for has a result | agent (response) |
@@ -37,6 +37,7 @@
 //! | any | `CallerLeft`, goodbye played or overdue | ended |
 
 mod acting;
+mod agent_change;
 mod agent_turn;
 mod at;
 mod background;
@@ -48,6 +49,7 @@ mod contract;
 mod emergency;
 mod endpoint;
 mod floor;
+mod greeting;
 mod hold;
 mod interruption;
 mod keypad;
@@ -84,7 +86,7 @@ pub use emergency::EmergencyAction;
 pub use keypad::{DtmfMode, Keys};
 pub use operator::*;
 pub use pipeline::*;
-pub use settings::{GreetingBargeIn, Overrides, Settings};
+pub use settings::{GreetingBargeIn, GreetingMode, Overrides, Settings};
 pub use snapshot::{SNAPSHOT_VERSION, Snapshot, SnapshotError};
 pub use timer::Timer;
 pub use tool::*;
@@ -245,6 +247,7 @@ impl Conversation {
             Input::Response { turn, event } => self.response(now, turn, event),
             Input::Playback { speech, event } => self.playback(now, speech, &event),
             Input::Tool { tool, outcome, result } => self.tool_finished(now, tool, outcome, result),
+            Input::AgentChanged { tool, result, then } => self.agent_changed(now, tool, result, then),
             Input::Dtmf { key } => self.key_pressed(now, key),
             Input::Hold(change) => self.hold_changed(now, change),
             Input::Operator(command) => self.operator(now, command),

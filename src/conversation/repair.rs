@@ -3,6 +3,7 @@
 //! | heard so far | event | the caller hears |
 //! |---|---|---|
 //! | nothing | the request fails | [`Phrase::Difficulty`], then the response to a new request |
+//! | nothing of a greeting | the request fails | the text greeting |
 //! | a sentence | the request fails, or stalls once playback has run dry | a filler, then the rest: the model reads the words that were heard |
 //! | either | the new request fails | [`Phrase::AskAgain`]; without any words of a response, the turn has failed |
 
@@ -48,6 +49,9 @@ impl Conversation {
     pub(super) fn repair(&mut self, now: At) {
         let Floor::Agent(response, _) = &mut self.floor else { return };
         let is_wordless = response.is_wordless_round();
+        if is_wordless && response.is_first() {
+            return self.replace_greeting(now);
+        }
         if response.begin_again() {
             let turn = response.turn;
             let context = self.transcript.continued_by(response.items_so_far(&self.texts));

@@ -72,12 +72,14 @@ macro_rules! settings {
     (@type dtmf) => { DtmfMode };
     (@type emergency) => { EmergencyAction };
     (@type greeting) => { GreetingBargeIn };
+    (@type mode) => { GreetingMode };
     (@raw ms) => { u64 };
     (@raw count) => { u32 };
     (@raw switch) => { bool };
     (@raw dtmf) => { DtmfMode };
     (@raw emergency) => { EmergencyAction };
     (@raw greeting) => { GreetingBargeIn };
+    (@raw mode) => { GreetingMode };
     (@value ms $value:expr) => { Duration::from_millis($value) };
     (@value $other:ident $value:expr) => { $value };
 }
@@ -95,6 +97,21 @@ pub enum GreetingBargeIn {
 impl GreetingBargeIn {
     /// The values, as they are written.
     pub const NAMES: [&str; 3] = ["never", "words", "any"];
+}
+
+/// Who greets the caller.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GreetingMode {
+    #[default]
+    Text,
+    Model,
+    Wait,
+}
+
+impl GreetingMode {
+    /// The values, as they are written.
+    pub const NAMES: [&str; 3] = ["text", "model", "wait"];
 }
 
 impl Settings {
@@ -125,6 +142,9 @@ settings! {
     barge_in_words_ms: ms = 600,
     /// The longest such time.
     barge_in_words_max_ms: ms = 1_500,
+    /// The greeting: `text`: the profile's or the built-in one; `model`: made by the language model, the text where that fails or
+    /// is later than `filler_ms`; `wait`: none, the caller speaks first. The notice precedes it in any case.
+    greeting_mode: mode = GreetingMode::Text,
     /// The speech that interrupts the greeting: `never`: none; `words`: words with a meaning, but not "hello?"; `any`:
     /// speech of `barge_in_certain_ms` as well, as in any response.
     greeting_barge_in: greeting = GreetingBargeIn::Words,
@@ -182,6 +202,7 @@ fn values_of(setting: &str) -> &'static [&'static str] {
     match setting {
         "greeting_barge_in" => &GreetingBargeIn::NAMES,
         "emergency" => &EmergencyAction::NAMES,
+        "greeting_mode" => &GreetingMode::NAMES,
         _ => &DtmfMode::NAMES,
     }
 }

@@ -40,8 +40,28 @@ pub enum ToolAction {
     Transfer { target: Arc<str>, summary: Option<Arc<str>> },
     /// Collects an entry of keys from the caller.
     CollectDigits(DigitRules),
+    /// Changes the agent or its language, after the words before it.
+    ChangeAgent(AgentChoice),
     /// It is not carried out, and the model reads why.
     Refuse { reason: Arc<str> },
+}
+
+/// The agent that goes on with the conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AgentChoice {
+    /// The agent of this name, and the model's reason.
+    Agent { name: Arc<str>, reason: Arc<str> },
+    /// The same agent in the language of this BCP 47 tag.
+    Language { tag: Arc<str> },
+}
+
+/// The beginning of an agent that has taken over the conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TakeOver {
+    /// Its model goes on with the response.
+    Answer,
+    /// It plays its greeting.
+    Greet,
 }
 
 /// The agent's words about a tool that runs.

@@ -114,7 +114,9 @@ impl ToolWork {
         let may_start = match round[next].call.action {
             ToolAction::Run(_) | ToolAction::Start(_) | ToolAction::Refuse { .. } => true,
             ToolAction::CollectDigits(_) => is_first && spoken != Spoken::Streaming,
-            ToolAction::SendDtmf { .. } | ToolAction::Transfer { .. } => is_first && spoken == Spoken::Played,
+            ToolAction::SendDtmf { .. } | ToolAction::Transfer { .. } | ToolAction::ChangeAgent(_) => {
+                is_first && spoken == Spoken::Played
+            }
         };
         round.get_mut(next).filter(|_| may_start)
     }

@@ -1,5 +1,6 @@
 //! Profiles to agents, and the prompts that are pre-synthesised for them.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use crate::analysis::Model;
-use crate::call::{Agent, Engines, PromptCache};
+use crate::call::{Agent, AgentSource, Engines, PromptCache};
 use crate::config::Config;
 use crate::control::TenantEngines;
 use crate::current::Current;
@@ -21,7 +22,7 @@ use crate::engines::registry::{self, OwnAccount};
 use crate::store::{Store, StoreError};
 use crate::tenancy::{
     AiProfile, EngineAccess, EngineCredential, EngineFallback, EngineHealth, EngineKind, EngineTrial,
-    Permitted, TenantKeys, TenantStatus,
+    Permitted, TenantId, TenantKeys, TenantStatus, TransferRules, TransferTarget,
 };
 use crate::violation::Violation;
 
@@ -51,6 +52,50 @@ async fn active_agents(store: &Store, agent_factory: &AgentFactory) -> Result<Ve
         }
     }
     Ok(agents)
+}
+
+/// The agents of other profiles that one call can change to at most.
+const MOST_OTHERS: usize = 10;
+
+/// Other agents of a tenant, from the database.
+pub struct StoredAgents {
+    pub store: Store,
+    pub factory: Current<AgentFactory>,
+    pub rules: Current<TransferRules>,
+}
+
+impl AgentSource for StoredAgents {
+    fn others<'a>(
+        &'a self,
+        tenant: TenantId,
+        agent: &'a Agent,
+        targets: &'a [TransferTarget],
+    ) -> BoxFuture<'a, Result<Vec<Agent>, StoreError>> {
+        async move {
+            let (scope, factory, rules) = (self.store.scope(tenant), self.factory.get(), self.rules.get());
+            let own = scope.engine_accesses().await?;
+            let mut others: Vec<Agent> = Vec::new();
+            let mut names: VecDeque<Arc<str>> = agent.switch_to.iter().cloned().collect();
+            let mut known = BTreeSet::from([agent.name.clone()]);
+            while let Some(name) = names.pop_front()
+                && others.len() < MOST_OTHERS
+            {
+                if !known.insert(name.clone()) {
+                    continue;
+                }
+                let Some(profile) = scope.profile_named(&name).await? else {
+                    warn!(profile = %name, "switch_to names a profile that does not exist");
+                    continue;
+                };
+                let other = factory.agent(&profile, &own);
+                let other = other.map(|other| other.with_targets(&profile.settings, targets, &rules));
+                names.extend(other.iter().flat_map(|other| other.switch_to.iter().cloned()));
+                others.extend(other);
+            }
+            Ok(others)
+        }
+        .boxed()
+    }
 }
 
 /// Profiles to agents, by the engines that there are.

@@ -8,7 +8,7 @@ use chrono::Utc;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::agents::{AgentFactory, warm_up_prompts};
+use super::agents::{AgentFactory, StoredAgents, warm_up_prompts};
 use super::health;
 use super::live_calls::SwitchboardCalls;
 use crate::admin::api::{ApiState, Inbound, LastUse, Limits};
@@ -73,9 +73,11 @@ impl Services {
         let pre_call = PreCallClient::new(&config.webhooks).context("pre-call webhooks cannot be asked")?;
         let pre_call = Arc::new(pre_call);
         let transfer = Current::new(config.transfer.clone());
+        let agents =
+            StoredAgents { store: calls.clone(), factory: agent_factory.clone(), rules: transfer.clone() };
         let services = CallServices {
             transfer_rules: transfer.clone(),
-            ..services(config, &asterisk, &ledger, &state, &prompts, &tools)?
+            ..services(config, &asterisk, &ledger, (&state, &prompts, &tools), Arc::new(agents))?
         };
         let routing = Routing::new(calls.clone(), &config.routing).with_numbering(config.numbers);
         let unmatched = routing.unmatched();
@@ -186,9 +188,8 @@ fn services(
     config: &Config,
     asterisk: &Arc<ari::Client>,
     ledger: &Ledger,
-    state: &Arc<dyn ConversationState>,
-    prompts: &Arc<PromptCache>,
-    tools: &Arc<ToolServices>,
+    (state, prompts, tools): (&Arc<dyn ConversationState>, &Arc<PromptCache>, &Arc<ToolServices>),
+    agents: Arc<StoredAgents>,
 ) -> anyhow::Result<CallServices> {
     Ok(CallServices {
         asterisk: asterisk.clone(),
@@ -200,6 +201,7 @@ fn services(
         ledger: ledger.clone(),
         state: state.clone(),
         prompts: prompts.clone(),
+        agents,
         tenant_metrics: TenantMetrics::default(),
         tools: tools.clone(),
         transfer_rules: Current::default(),

@@ -99,6 +99,13 @@ pub(super) static GERMAN: Language = Language {
         "dr", "prof", "hr", "fr", "st", "str", "bzw", "ca", "usw", "evtl", "ggf", "inkl", "nr", "tel", "vgl",
         "bspw", "etc",
     ],
+    common: &[
+        "der", "die", "das", "ein", "eine", "einen", "einem", "einer", "ich", "du", "er", "sie", "es", "wir",
+        "ihr", "ist", "sind", "war", "bin", "haben", "hat", "habe", "hatte", "nicht", "kein", "keine", "und",
+        "oder", "aber", "dass", "was", "wo", "wann", "wie", "wer", "zu", "von", "in", "auf", "für", "mit",
+        "mein", "meine", "mir", "mich", "ihnen", "möchte", "kann", "können", "will", "muss", "wenn", "noch",
+        "heute", "den", "dem", "bitte", "davon", "wissen",
+    ],
     prompts: Prompts {
         greeting: "Hallo, wie kann ich Ihnen helfen?",
         did_not_catch: "Das habe ich nicht verstanden. Bitte wiederholen Sie es.",

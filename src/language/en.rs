@@ -104,6 +104,13 @@ pub(super) static ENGLISH: Language = Language {
         "dr", "mr", "mrs", "ms", "prof", "st", "mt", "vs", "approx", "dept", "gen", "rep", "inc", "ltd",
         "jr", "sr", "etc",
     ],
+    common: &[
+        "the", "a", "an", "i", "you", "he", "she", "it", "we", "they", "is", "are", "was", "were", "am",
+        "be", "been", "have", "has", "had", "do", "does", "did", "not", "don", "t", "and", "or", "but",
+        "that", "this", "what", "where", "when", "how", "who", "which", "to", "of", "in", "on", "for",
+        "with", "from", "my", "your", "me", "them", "there", "would", "could", "can", "will", "want", "need",
+        "know", "like", "if", "any", "much", "time", "just", "about",
+    ],
     prompts: PROMPTS,
     forms: Some(&forms::ENGLISH),
 };

@@ -55,6 +55,13 @@ pub(super) static SPANISH: Language = Language {
     ],
     emergency_exceptions: &["no es una emergencia", "no hay una emergencia"],
     abbreviations: &["dr", "dra", "sr", "sra", "srta", "ud", "uds", "av", "núm", "tel", "aprox", "etc"],
+    common: &[
+        "el", "la", "los", "las", "un", "una", "yo", "tú", "usted", "él", "ella", "nosotros", "es", "son",
+        "está", "están", "era", "soy", "tengo", "tiene", "tienen", "no", "y", "o", "pero", "que", "qué",
+        "dónde", "cuándo", "cómo", "quién", "cuánto", "de", "en", "a", "para", "con", "por", "mi", "su",
+        "me", "lo", "quiero", "quisiera", "puedo", "puede", "necesito", "si", "hoy", "todavía", "mañana",
+        "hola", "hay", "del", "al", "saber",
+    ],
     prompts: Prompts {
         greeting: "Hola, ¿en qué puedo ayudarle?",
         did_not_catch: "No le he entendido. ¿Puede repetirlo, por favor?",

@@ -83,6 +83,13 @@ pub(super) static FRENCH: Language = Language {
     ],
     emergency_exceptions: &["pas une urgence"],
     abbreviations: &["dr", "m", "mme", "mlle", "mgr", "pr", "st", "av", "env", "tél", "etc"],
+    common: &[
+        "le", "la", "les", "un", "une", "des", "du", "de", "je", "tu", "il", "elle", "nous", "vous", "ils",
+        "est", "sont", "était", "suis", "ai", "avez", "avons", "a", "pas", "ne", "et", "ou", "mais", "que",
+        "qui", "quoi", "où", "quand", "comment", "combien", "à", "en", "pour", "avec", "par", "mon", "ma",
+        "me", "votre", "veux", "voudrais", "peux", "pouvez", "dois", "si", "encore", "ce", "cette", "c",
+        "ça", "quelle", "demain", "savoir", "aujourd", "hui",
+    ],
     prompts: Prompts {
         greeting: "Bonjour, que puis-je faire pour vous ?",
         did_not_catch: "Je n'ai pas compris. Pouvez-vous répéter, s'il vous plaît ?",

@@ -5,6 +5,7 @@
 
 mod calendar;
 mod de;
+mod detection;
 mod en;
 mod es;
 mod fr;
@@ -15,6 +16,7 @@ mod pt;
 mod spoken;
 mod words;
 
+pub use detection::detect;
 pub use pronunciation::Pronunciations;
 pub use spoken::{Forms, spoken};
 pub use words::{fold, words};
@@ -53,6 +55,8 @@ pub struct Language {
     pub emergencies: &'static [&'static str],
     /// Runs of words that do not say so, such as "emergency plumber".
     pub emergency_exceptions: &'static [&'static str],
+    /// The commonest words, by which the language is detected.
+    pub common: &'static [&'static str],
     /// Words with a full stop that does not end a sentence.
     pub abbreviations: &'static [&'static str],
     pub prompts: Prompts,
@@ -102,9 +106,17 @@ impl Language {
     /// its own has the sounds that all languages share, and English prompts.
     pub fn of(tag: Option<&str>) -> &'static Language {
         let Some(tag) = tag else { return &en::ENGLISH };
+        Language::built_in(tag).unwrap_or(&other::OTHER)
+    }
+
+    /// Does this language have a file of its own, with phrases?
+    pub fn is_built_in(tag: &str) -> bool {
+        Language::built_in(tag).is_some()
+    }
+
+    fn built_in(tag: &str) -> Option<&'static Language> {
         let primary = tag.split(['-', '_']).next().unwrap_or_default();
-        let known = LANGUAGES.iter().find(|language| language.tag.eq_ignore_ascii_case(primary));
-        known.copied().unwrap_or(&other::OTHER)
+        LANGUAGES.iter().find(|language| language.tag.eq_ignore_ascii_case(primary)).copied()
     }
 }
 
@@ -192,6 +204,7 @@ mod tests {
                 language.backchannels,
                 language.courtesies,
                 language.presence_checks,
+                language.common,
                 language.abbreviations,
             ];
             for list in lists {

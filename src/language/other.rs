@@ -19,6 +19,7 @@ pub(super) static OTHER: Language = Language {
     emergencies: &[],
     emergency_exceptions: &[],
     abbreviations: &["dr", "st", "etc"],
+    common: &[],
     prompts: en::PROMPTS,
     forms: None,
 };

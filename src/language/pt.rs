@@ -64,6 +64,13 @@ pub(super) static PORTUGUESE: Language = Language {
         "dr", "dra", "sr", "sra", "srta", "prof", "profa", "eng", "av", "tel", "aprox", "ltda", "etc", "pág",
         "núm",
     ],
+    common: &[
+        "o", "a", "os", "as", "um", "uma", "eu", "você", "vocês", "ele", "ela", "nós", "é", "são", "está",
+        "estão", "era", "sou", "tenho", "tem", "têm", "não", "e", "ou", "mas", "que", "onde", "quando",
+        "como", "quem", "quanto", "de", "em", "na", "no", "para", "com", "por", "meu", "minha", "me",
+        "quero", "queria", "posso", "pode", "preciso", "se", "ainda", "hoje", "dele", "do", "da", "ao",
+        "amanhã", "saber",
+    ],
     prompts: Prompts {
         greeting: "Olá, em que posso ajudar?",
         did_not_catch: "Não entendi. Pode repetir, por favor?",

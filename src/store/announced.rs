@@ -132,6 +132,7 @@ impl NewAnnouncement {
             transfers: Vec::new(),
             analysis: None,
             pre_call: None,
+            agent_changes: Vec::new(),
         }
     }
 }

@@ -13,8 +13,8 @@ use super::statement::{Value, any_of};
 use super::tx::Tx;
 use super::{StoreError, now};
 use crate::tenancy::{
-    Call, CallId, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EventId, EventType, NumberId,
-    ProfileId, SpokenBy, TenantId, ToolRun,
+    AgentChange, Call, CallId, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EventId,
+    EventType, NumberId, ProfileId, SpokenBy, TenantId, ToolRun,
 };
 
 /// A recorded call before a change.
@@ -161,6 +161,8 @@ pub struct CallPayload<'a> {
     fields: &'a BTreeMap<String, String>,
     /// The transfers that the agent made.
     transfers: &'a [CallTransfer],
+    /// The changes of profile and language during the call.
+    agent_changes: &'a [AgentChange],
     provider_call_id: Option<&'a str>,
     started_at: DateTime<Utc>,
     answered_at: Option<DateTime<Utc>>,
@@ -193,6 +195,7 @@ impl CallPayload<'_> {
             engine_failures: &call.engine_failures,
             fields: &call.fields,
             transfers: &call.transfers,
+            agent_changes: &call.agent_changes,
             provider_call_id: call.provider_call_id.as_deref(),
             started_at: call.started_at,
             answered_at: call.answered_at,

@@ -23,7 +23,8 @@ const CLOSED_AT_ONCE: i64 = 200;
 pub(super) const COLUMNS: &str = "id, tenant_id, phone_number_id, ai_profile_id, ai_profile_version, \
     asterisk_channel_id, direction, caller_number, called_number, status, ended_by, disposition, hangup_cause, \
     sip_status, provider_call_id, started_at, answered_at, ended_at, codec, media, \
-    failure_reason, engine_failures, fields, notice_heard_at, emergency_at, transfers, analysis, pre_call";
+    failure_reason, engine_failures, fields, notice_heard_at, emergency_at, transfers, analysis, \
+    pre_call, agent_changes";
 
 /// Puts a newer state of a call in place of the recorded one.
 pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
@@ -35,7 +36,7 @@ pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_
     failure_reason = excluded.failure_reason, engine_failures = excluded.engine_failures, \
     fields = CASE WHEN calls.erased_at IS NULL THEN excluded.fields END, \
     notice_heard_at = excluded.notice_heard_at, emergency_at = excluded.emergency_at, transfers = excluded.transfers, pre_call = excluded.pre_call, \
-    daemon = excluded.daemon \
+    agent_changes = excluded.agent_changes, daemon = excluded.daemon \
     WHERE calls.tenant_id = excluded.tenant_id RETURNING id";
 
 pub(super) const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, \
@@ -80,6 +81,7 @@ pub(super) fn call_row(call: &Call, daemon: &str) -> Vec<Value> {
         json_text(&call.transfers, call.transfers.is_empty()).into(),
         json_text(&call.analysis, call.analysis.is_none()).into(),
         json_text(&call.pre_call, call.pre_call.is_none()).into(),
+        json_text(&call.agent_changes, call.agent_changes.is_empty()).into(),
         daemon.into(),
     ]
 }
@@ -292,6 +294,7 @@ pub(super) struct Row {
     transfers: Option<String>,
     analysis: Option<String>,
     pre_call: Option<String>,
+    agent_changes: Option<String>,
 }
 
 impl TryFrom<Row> for Call {
@@ -331,6 +334,7 @@ impl TryFrom<Row> for Call {
             transfers: from_json_text(row.transfers.as_deref())?,
             analysis: from_json_text(row.analysis.as_deref())?,
             pre_call: from_json_text(row.pre_call.as_deref())?,
+            agent_changes: from_json_text(row.agent_changes.as_deref())?,
         })
     }
 }

@@ -155,6 +155,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/postgres/0036_transfer_style.sql"),
     ),
     (
+        "0037_agent_changes",
+        include_str!("../../migrations/sqlite/0037_agent_changes.sql"),
+        include_str!("../../migrations/postgres/0037_agent_changes.sql"),
+    ),
+    (
         "0039_spoken_by",
         include_str!("../../migrations/sqlite/0039_spoken_by.sql"),
         include_str!("../../migrations/postgres/0039_spoken_by.sql"),

@@ -208,6 +208,15 @@ impl Scope {
         rows.into_iter().map(AiProfile::try_from).collect()
     }
 
+    /// The oldest profile of this name.
+    pub async fn profile_named(&self, name: &str) -> Result<Option<AiProfile>, StoreError> {
+        let select = composed(format!(
+            "SELECT {COLUMNS} FROM ai_profiles WHERE tenant_id = $1 AND name = $2 ORDER BY id LIMIT 1"
+        ));
+        let found = self.optional::<Row>(select.bind(self.tenant.0).bind(name)).await?;
+        found.map(AiProfile::try_from).transpose()
+    }
+
     /// Updates a profile. A change of name, role, prompt or settings makes a new version.
     ///
     /// # Errors

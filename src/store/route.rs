@@ -76,8 +76,10 @@ fn route_of(rows: Vec<Row>, month: Month) -> Result<Option<Route>, StoreError> {
 /// Can a call on this route be transferred, or continue at a target?
 fn uses_targets(route: &Route) -> bool {
     let mut profiles = route.profile.iter().chain(route.number_profiles.all());
-    let can_transfer = profiles.any(|profile| profile.settings.may(Tool::Transfer));
-    can_transfer || route.number.failover.uses_targets() || route.pre_call.is_some()
+    // The agent that a call changes to may transfer it.
+    let can_transfer =
+        |profile: &AiProfile| profile.settings.may(Tool::Transfer) || profile.settings.may(Tool::SwitchAgent);
+    profiles.any(can_transfer) || route.number.failover.uses_targets() || route.pre_call.is_some()
 }
 
 /// Enters a profile under its purpose.

@@ -6,7 +6,7 @@ use crate::violation::Violation;
 
 /// The most characters of a tenant's name.
 pub const LONGEST_TENANT_NAME: usize = 200;
-const LONGEST_NAME: usize = 200;
+pub(super) const LONGEST_NAME: usize = 200;
 const LONGEST_PROMPT: usize = 50_000;
 pub(super) const LONGEST_PHRASE: usize = 1_000;
 /// Bounds of key terms and pronunciations.
@@ -75,6 +75,8 @@ fn settings_violations(settings: &ProfileSettings, permitted: &Permitted) -> Vec
     let hours = settings.hours.as_ref().and_then(|hours| hours.schedule().err()).unwrap_or_default();
     violations.extend(hours.into_iter().map(|violation| violation.below("hours")));
     violations.extend(tools(settings));
+    violations.extend(super::agents::language_violations(settings));
+    violations.extend(super::agents::agent_violations(settings));
     violations.extend(super::http_tool::violations(&settings.http_tools));
     violations.extend(super::mcp_server::violations(&settings.mcp_servers, &settings.http_tools));
     violations.extend(super::variables::check_declared(&settings.variables));

@@ -6,7 +6,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{KnownFormat, Ref, RefOr, Schema, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{Call, CallId, Label, SpokenBy, ToolRunOutcome, TransferOutcome};
+use super::{AgentChange, Call, CallId, Label, SpokenBy, ToolRunOutcome, TransferOutcome};
 
 /// An event of a call in progress.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub enum LiveEventKind {
     Unmuted,
     /// A transfer began, was answered or is over.
     Transfer { target: Label, outcome: TransferOutcome },
+    /// Another profile, or another language of the same one, goes on with the call.
+    AgentChanged { change: AgentChange },
     /// The call has ended. This is the last event.
     Ended { call: Box<Call> },
     /// The reader is too slow: this many events were dropped.
@@ -63,6 +65,7 @@ impl LiveEventKind {
             LiveEventKind::Muted => "muted",
             LiveEventKind::Unmuted => "unmuted",
             LiveEventKind::Transfer { .. } => "transfer",
+            LiveEventKind::AgentChanged { .. } => "agent_changed",
             LiveEventKind::Ended { .. } => "ended",
             LiveEventKind::Lagged { .. } => "lagged",
         }

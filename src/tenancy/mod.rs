@@ -3,6 +3,8 @@
 //! Plain data with its own rules. No database and no sockets.
 
 mod access;
+mod agent_change;
+mod agents;
 mod analysis;
 mod call_transfer;
 mod check;
@@ -40,6 +42,7 @@ pub mod variables;
 mod webhooks;
 
 pub use access::{Actor, ApiKey, KeyId, RequestAttempt, Role};
+pub use agent_change::{AgentChange, AgentChangeCause};
 pub use analysis::{
     AnalysisCondition, AnalysisField, AnalysisFieldType, AnalysisResult, AnalysisSettings, AnalysisStatus,
     CallAnalysis, Sentiment, is_field_name, text_of,
@@ -243,6 +246,9 @@ pub struct Call {
     /// The request to the number's pre-call webhook; `null` where it has none.
     #[serde(default)]
     pub pre_call: Option<PreCallRecord>,
+    /// The changes of profile and language during the call, in order. `ai_profile_id` is the first profile.
+    #[serde(default)]
+    pub agent_changes: Vec<AgentChange>,
 }
 
 impl Call {

@@ -5,7 +5,9 @@
 
 use serde::Deserialize;
 
-use super::{AnalysisSettings, EngineCredential, EngineKind, ProfileSettings, TenantEngineRules, TenantKeys};
+use super::{
+    AnalysisSettings, EngineCredential, EngineKind, ProfileSettings, TenantEngineRules, TenantKeys, agents,
+};
 use crate::conversation;
 use crate::names::{self, EngineNames, Names};
 use crate::violation::Violation;
@@ -107,8 +109,19 @@ impl Permitted {
                     effective.analysis =
                         effective.analysis.map(|it| AnalysisSettings { llm_model: None, ..it })
                 }
-                _ => effective.language = None,
+                "language" => effective.language = None,
+                field => {
+                    let language = field.strip_prefix("voices.").unwrap_or_default();
+                    effective.voices.remove(language);
+                }
             }
+        }
+        let unusable = agents::language_violations(&effective);
+        if !unusable.is_empty() {
+            effective.languages.clear();
+            effective.voices.clear();
+            effective.detect_language = None;
+            refused.extend(unusable);
         }
         refused.extend(self.ceiling_violations(settings));
         let (turns, duration, tokens) = self.limits();
@@ -124,6 +137,12 @@ impl Permitted {
         let malformed = settings.language.as_deref().and_then(|tag| names::check_language(tag).err());
         let mut violations =
             Vec::from_iter(malformed.map(|error| Violation::new("language", error.to_string())));
+        let rule = rule_of(&self.tts, settings.tts.as_deref(), |engine| &engine.voices);
+        for (language, voice) in &settings.voices {
+            let refusal = rule.check(voice).err();
+            violations
+                .extend(refusal.map(|error| Violation::new(format!("voices.{language}"), error.to_string())));
+        }
         let models: fn(&EngineNames) -> &Names = |engine| &engine.models;
         let voices: fn(&EngineNames) -> &Names = |engine| &engine.voices;
         let analysis = settings.analysis.as_ref();

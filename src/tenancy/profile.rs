@@ -32,6 +32,7 @@ words!(
     /// Built-in tools that an agent can call. `hang_up`: end the call. `send_dtmf`: send keys to the far end.
     /// `collect_digits`: collect an entry of keys from the caller.
     /// `transfer`: transfer the caller to one of the tenant's targets. `remember`: keep a field on the call's record.
+    /// `switch_agent`: another profile of `switch_to` goes on with the call. `set_language`: continue in another of `languages`.
     Tool {
         /// End the call.
         HangUp = "hang_up",
@@ -43,6 +44,10 @@ words!(
         Transfer = "transfer",
         /// Keep a field on the call's record.
         Remember = "remember",
+        /// Another profile goes on with the call.
+        SwitchAgent = "switch_agent",
+        /// Continue in another language.
+        SetLanguage = "set_language",
     }
 );
 
@@ -89,6 +94,19 @@ pub struct ProfileSettings {
     /// BCP 47 language tag of the conversation, such as `en` or `de-DE`.
     #[schema(max_length = 35, pattern = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
     pub language: Option<String>,
+    /// All languages of the conversation (BCP 47), for the tool `set_language`. It begins in the first one. The others are
+    /// languages with built-in phrases: `en`, `hi`, `de`, `es`, `fr`, `pt`. Default: `language` alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(schema_with = super::schemas::languages)]
+    pub languages: Vec<String>,
+    /// The voice of each language, by its tag in `languages`. Default: `voice` for the first one, and the engine's choice for
+    /// the others.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(schema_with = super::schemas::voices)]
+    pub voices: BTreeMap<String, String>,
+    /// Continue in the one of `languages` that the caller speaks, as far as their words are certain. Default: `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detect_language: Option<bool>,
     /// Speech-to-text engine: one that the daemon has, such as `openai` or `pocketsphinx`.
     #[schema(examples("openai"))]
     pub stt: Option<String>,
@@ -156,6 +174,13 @@ pub struct ProfileSettings {
     /// Analysis of calls after their end. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub analysis: Option<AnalysisSettings>,
+    /// Names of the tenant's profiles to which the tool `switch_agent` can switch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(schema_with = super::schemas::switch_to)]
+    pub switch_to: Vec<String>,
+    /// When another profile switches to this one, begin with the greeting instead of an answer. Default: `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub greets_on_switch: Option<bool>,
 }
 
 impl ProfileSettings {

@@ -6,7 +6,8 @@ use utoipa::openapi::schema::{
 };
 use utoipa::openapi::{KnownFormat, Ref, RefOr, Schema, SchemaFormat};
 
-use super::check::LONGEST_PHRASE;
+use super::agents::{MOST_AGENTS, MOST_LANGUAGES};
+use super::check::{LONGEST_NAME, LONGEST_PHRASE};
 use super::check::{LONGEST_SPOKEN, LONGEST_TERM, MOST_TERMS, MOST_WORDS};
 use super::hours::{DAYS, MOST_DATES, MOST_OPENINGS};
 use super::variables;
@@ -65,6 +66,41 @@ pub(super) fn key_terms() -> Array {
 pub(super) fn analysis_values() -> Array {
     let (most, longest) = super::analysis::VALUE_BOUNDS;
     ArrayBuilder::new().items(line(1, longest)).max_items(Some(most)).build()
+}
+
+/// Tags of languages.
+pub(super) fn languages() -> Array {
+    let about = "All languages of the conversation (BCP 47), for the tool `set_language`. It begins in the first one. The \
+                 others are languages with built-in phrases: `en`, `hi`, `de`, `es`, `fr`, `pt`. Default: `language` alone.";
+    ArrayBuilder::new()
+        .items(language())
+        .max_items(Some(MOST_LANGUAGES))
+        .unique_items(true)
+        .description(Some(about))
+        .build()
+}
+
+/// Names of voices by tags of languages.
+pub(super) fn voices() -> Object {
+    let about = "The voice of each language, by its tag in `languages`. Default: `voice` for the first one, and the engine's \
+                 choice for the others.";
+    texts(language(), line(1, 200), MOST_LANGUAGES, about)
+}
+
+/// Names of profiles.
+pub(super) fn switch_to() -> Array {
+    ArrayBuilder::new()
+        .items(line(1, LONGEST_NAME))
+        .max_items(Some(MOST_AGENTS))
+        .unique_items(true)
+        .description(Some("Names of the tenant's profiles to which the tool `switch_agent` can switch."))
+        .build()
+}
+
+/// The tag of a language (BCP 47).
+fn language() -> ObjectBuilder {
+    let pattern = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$";
+    ObjectBuilder::new().schema_type(Type::String).max_length(Some(35)).pattern(Some(pattern))
 }
 
 /// A text of one line that is not blank, unless it may be empty.

@@ -7,7 +7,7 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::transfer;
+use super::{switching, transfer};
 use crate::conversation::{DigitRules, ToolAction, ToolWords};
 use crate::dtmf::{Digit, Tone};
 use crate::engines::llm::ToolSpec;
@@ -37,11 +37,11 @@ pub(super) enum BuiltIn {
     Act(ToolAction),
 }
 
-/// The specification that the model reads.
-pub(super) fn spec(tool: Tool) -> ToolSpec {
+/// The specification that the model reads; `None` for a tool that has choices of its own.
+pub(super) fn spec(tool: Tool) -> Option<ToolSpec> {
     let (description, parameters) = match tool {
-        Tool::HangUp => return ToolSpec::hang_up(),
-        Tool::Transfer => return transfer::spec(&[]),
+        Tool::HangUp => return Some(ToolSpec::hang_up()),
+        Tool::Transfer | Tool::SwitchAgent | Tool::SetLanguage => return None,
         Tool::SendDtmf => (
             "Press keys of the telephone keypad, for example in another company's telephone menu. They are sent after the \
              words of the same reply.",
@@ -89,7 +89,8 @@ pub(super) fn spec(tool: Tool) -> ToolSpec {
             }),
         ),
     };
-    ToolSpec { name: tool.as_str().into(), description: description.into(), parameters: Arc::new(parameters) }
+    let (name, description) = (tool.as_str().into(), description.into());
+    Some(ToolSpec { name, description, parameters: Arc::new(parameters) })
 }
 
 /// # Errors
@@ -98,8 +99,10 @@ pub(super) fn read(tool: Tool, arguments: &str) -> Result<BuiltIn, String> {
     match tool {
         // Some models explain themselves in arguments that the tool does not have.
         Tool::HangUp => Ok(BuiltIn::HangUp),
-        // The targets are the toolbox's.
+        // The choices are the toolbox's.
         Tool::Transfer => transfer::read(arguments, &[]).map(BuiltIn::Act),
+        Tool::SwitchAgent => switching::agent(arguments, &[]).map(BuiltIn::Act),
+        Tool::SetLanguage => switching::language(arguments, &[]).map(BuiltIn::Act),
         Tool::SendDtmf => tones(&parsed::<SendDtmf>(arguments)?.keys)
             .map(|keys| BuiltIn::Act(ToolAction::SendDtmf { keys })),
         Tool::CollectDigits => {
@@ -260,7 +263,7 @@ mod tests {
     #[test]
     fn specifications_are_objects_that_vendors_accept() {
         for tool in Tool::ALL {
-            let spec = spec(*tool);
+            let Some(spec) = spec(*tool) else { continue };
             assert_eq!(&*spec.name, tool.as_str());
             assert_eq!(spec.parameters["type"], "object");
             assert!(!spec.description.is_empty());

@@ -13,6 +13,7 @@ mod mcp;
 mod reply;
 mod runner;
 mod services;
+mod switching;
 #[cfg(test)]
 mod tests;
 mod toolbox;

@@ -93,6 +93,11 @@ impl Runner {
         }
     }
 
+    /// From now on the call has the tools of another agent. Results, entries and variables stay.
+    pub fn use_toolbox(&mut self, toolbox: Arc<Toolbox>) {
+        self.toolbox = toolbox;
+    }
+
     /// Runs a tool once, and reports its result. A field to remember is returned instead: report it by
     /// [`Runner::remembered`].
     pub fn run(&mut self, tool: ToolId, call: &ToolRequest) -> Option<Remembered> {

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use super::builtin::{self, BuiltIn, refusal};
 use super::mcp::{self, McpOffer};
 use super::services::ToolServices;
+use super::switching;
 use super::transfer::{self, TargetChoice};
 use crate::conversation::{ToolAction, ToolRequest, ToolWords};
 use crate::engines::llm::{self, ToolSpec};
@@ -27,6 +28,10 @@ pub struct Toolbox {
     http: Vec<Arc<HttpTool>>,
     /// For the tool `transfer`.
     targets: Vec<TargetChoice>,
+    /// For the tool `switch_agent`.
+    agents: Vec<String>,
+    /// For the tool `set_language`.
+    languages: Vec<String>,
     servers: Vec<ServerTools>,
 }
 
@@ -62,7 +67,8 @@ impl Toolbox {
     /// `transfer`, which needs targets.
     pub fn new(settings: &ProfileSettings) -> Toolbox {
         let offered = Tool::ALL.iter().filter(|tool| settings.may(**tool) && **tool != Tool::Transfer);
-        let builtin = offered.map(|tool| builtin::spec(*tool));
+        let builtin =
+            offered.filter_map(|tool| builtin::spec(*tool).or_else(|| switching::spec(*tool, settings)));
         let mut names = BTreeSet::new();
         let sound = settings.http_tools.iter().filter(|tool| check_http_tool(tool).is_empty());
         let sound = sound.filter(|tool| names.insert(&tool.name));
@@ -71,7 +77,8 @@ impl Toolbox {
         let sound = settings.mcp_servers.iter().filter(|server| check_mcp_server(server).is_empty());
         let servers = sound.take(MAX_MCP_SERVERS).cloned().map(Arc::new);
         let servers = servers.map(|server| ServerTools::unlisted(&server)).collect();
-        Toolbox { specs, http, targets: Vec::new(), servers }
+        let (agents, languages) = (settings.switch_to.clone(), settings.languages.clone());
+        Toolbox { specs, http, targets: Vec::new(), agents, languages, servers }
     }
 
     /// The same tools for one call. Its MCP servers have not listed theirs yet.
@@ -81,6 +88,8 @@ impl Toolbox {
             specs: self.specs.clone(),
             http: self.http.clone(),
             targets: self.targets.clone(),
+            agents: self.agents.clone(),
+            languages: self.languages.clone(),
             servers: self.servers.iter().map(|tools| ServerTools::unlisted(&tools.server)).collect(),
         }
     }
@@ -143,6 +152,8 @@ impl Toolbox {
         let tool = call.name.parse().map_err(|_| "there is no such tool".to_owned())?;
         match tool {
             Tool::Transfer => transfer::read(&call.arguments, &self.targets).map(BuiltIn::Act),
+            Tool::SwitchAgent => switching::agent(&call.arguments, &self.agents).map(BuiltIn::Act),
+            Tool::SetLanguage => switching::language(&call.arguments, &self.languages).map(BuiltIn::Act),
             tool => builtin::read(tool, &call.arguments),
         }
     }

@@ -112,6 +112,7 @@ async fn seeded(api: &ApiServer, command: &mut Command) {
         transfers: Vec::new(),
         analysis: None,
         pre_call: None,
+        agent_changes: Vec::new(),
     };
     scope.begin_call(&call).await.expect("a call");
     scope.update_call(&call).await.expect("a call");

@@ -65,6 +65,7 @@ pub async fn call_of(api: &ApiServer, tenant: Uuid) -> Call {
         transfers: Vec::new(),
         analysis: None,
         pre_call: None,
+        agent_changes: Vec::new(),
     };
     scope.begin_call(&call).await.expect("a call");
     call

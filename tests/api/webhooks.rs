@@ -148,6 +148,7 @@ async fn ringing(scope: &Scope, did: &str) -> Call {
         transfers: Vec::new(),
         analysis: None,
         pre_call: None,
+        agent_changes: Vec::new(),
     }
 }
 

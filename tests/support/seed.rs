@@ -63,6 +63,19 @@ impl Seed {
         })
     }
 
+    /// Adds a profile that is not the default one.
+    pub fn other_profile(&self, tenant: TenantId, name: &str, prompt: &str, settings: Value) -> ProfileId {
+        let new = NewProfile {
+            name: name.into(),
+            role: AgentRole::Sales,
+            system_prompt: prompt.into(),
+            is_default: false,
+            settings: serde_json::from_value(settings).expect("profile settings"),
+        };
+        let scope = self.store.scope(tenant);
+        self.runtime.block_on(scope.create_profile(&Actor::system(), new)).expect("a profile").id
+    }
+
     /// The secret of a new operator's key.
     pub fn operator_key(&self) -> String {
         let new = NewKey { name: "test".into(), role: Role::Operator, expires_at: None };
@@ -194,6 +207,7 @@ impl Seed {
                 transfers: Vec::new(),
                 analysis: None,
                 pre_call: None,
+                agent_changes: Vec::new(),
             };
             scope.end_call(&call, &[]).await.expect("a call");
         });

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::context::{instructions, messages};
 use super::positions::Positions;
+use super::recogniser::Recogniser;
 use super::speech_queue::{NewSpeech, SpeechQueue};
 use super::tasks::{EngineResult, EngineTasks, RequestId};
 use super::{Announcer, AudioPiece, EngineFault, PipelineEvent, PlaybackEffect};
@@ -23,7 +24,7 @@ use crate::conversation::{
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::engines::llm::{Delta, Deltas, Prompt};
-use crate::engines::stt::{SessionConfig, SttEvent, SttSession, Utterance};
+use crate::engines::stt::{SessionConfig, SttEvent, Utterance};
 use crate::tenancy::EngineKind;
 use crate::tools::Reading;
 
@@ -33,7 +34,7 @@ const KEPT: Duration = Duration::from_secs(3);
 pub struct Cascade {
     agent: Arc<Agent>,
     meter: Meter,
-    session: Box<dyn SttSession>,
+    recogniser: Recogniser,
     positions: Positions,
     /// The utterance that has begun.
     open: Option<(UtteranceId, TurnId)>,
@@ -59,10 +60,10 @@ struct Asked {
 impl Cascade {
     /// A pipeline for a call at `rate` samples a second. Its usage is added to `meter`.
     pub fn new(agent: Arc<Agent>, prompts: Arc<PromptCache>, meter: Meter, rate: u32) -> Cascade {
-        let config = SessionConfig { rate, hints: agent.hints.clone(), meter: meter.clone() };
+        let config = session(&agent, &meter, rate);
         let (tasks, results) = EngineTasks::new();
         Cascade {
-            session: agent.engines.stt.open(config),
+            recogniser: Recogniser::new(&*agent.engines.stt, config),
             positions: Positions::new(rate),
             open: None,
             ended: Vec::new(),
@@ -75,6 +76,19 @@ impl Cascade {
             agent,
             meter,
         }
+    }
+
+    /// Another agent goes on with the call. Speech that was requested before is still that of the agent before it, and so is the
+    /// recognition of utterances that have begun.
+    pub fn change_agent(&mut self, agent: Arc<Agent>) {
+        let is_same =
+            Arc::ptr_eq(&agent.engines.stt, &self.agent.engines.stt) && agent.hints == self.agent.hints;
+        if !is_same {
+            let config = session(&agent, &self.meter, self.positions.rate());
+            self.recogniser.replace(&*agent.engines.stt, config);
+        }
+        self.speech.change_agent(agent.clone());
+        self.agent = agent;
     }
 
     /// The engines of the call's agent.
@@ -96,7 +110,7 @@ impl Cascade {
         match command {
             Command::Recognise { utterance, turn, from } => {
                 self.open = Some((utterance, turn));
-                self.session.begin(Utterance(utterance.0), self.positions.of(from));
+                self.recogniser.begin(Utterance(utterance.0), self.positions.of(from));
             }
             Command::EndUtterance { utterance, at } => self.end_utterance(utterance, at),
             Command::Respond { turn, context, attempt } => self.respond(turn, &context, attempt),
@@ -118,7 +132,7 @@ impl Cascade {
     /// Takes the next samples of the caller, silence included.
     pub fn caller_audio(&mut self, samples: &[i16]) {
         self.positions.advance(samples.len());
-        self.session.audio(samples);
+        self.recogniser.audio(samples);
     }
 
     /// The caller is not heard for so many samples.
@@ -144,7 +158,7 @@ impl Cascade {
                 return event;
             }
             tokio::select! {
-                event = poll_fn(|cx| self.session.poll_event(cx)) => self.recognised(event),
+                event = poll_fn(|cx| self.recogniser.poll_event(cx)) => self.recognised(event),
                 Some(result) = self.results.recv() => self.take(result),
             }
         }
@@ -183,13 +197,13 @@ impl Cascade {
     /// A turn is over: only the newest of the caller's audio may still be asked for.
     pub fn turn_finished(&mut self, turn: TurnId) {
         self.tasks.forget(turn);
-        self.session.forget(self.positions.before_end(KEPT));
+        self.recogniser.forget(self.positions.before_end(KEPT));
     }
 
     fn end_utterance(&mut self, utterance: UtteranceId, at: At) {
         if let Some(open) = self.open.take_if(|(open, _)| *open == utterance) {
             self.ended.push(open);
-            self.session.end(Utterance(utterance.0), self.positions.of(at));
+            self.recogniser.end(Utterance(utterance.0), self.positions.of(at));
         }
     }
 
@@ -197,7 +211,7 @@ impl Cascade {
         let open = self.open.take_if(|(_, of)| *of == turn);
         let ended = self.ended.extract_if(.., |(_, of)| *of == turn);
         for (utterance, _) in open.into_iter().chain(ended) {
-            self.session.cancel(Utterance(utterance.0));
+            self.recogniser.cancel(Utterance(utterance.0));
         }
         self.tasks.cancel(turn);
         self.asked.take_if(|asked| asked.turn == turn);
@@ -317,6 +331,11 @@ impl Cascade {
     fn engine_failed(&mut self, kind: EngineKind, engine: Arc<str>, error: EngineError) {
         self.events.push_back(PipelineEvent::EngineFailed(EngineFault { kind, engine, error }));
     }
+}
+
+/// The terms on which the caller's speech is recognised.
+fn session(agent: &Agent, meter: &Meter, rate: u32) -> SessionConfig {
+    SessionConfig { rate, hints: agent.hints.clone(), meter: meter.clone() }
 }
 
 /// Reports a response piece by piece.

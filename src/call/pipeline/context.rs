@@ -5,6 +5,9 @@ use std::sync::Arc;
 use crate::conversation::{Attempt, ContextItem};
 use crate::engines::llm::{Message, ToolCall};
 
+/// Stands for the caller where the model begins the conversation.
+const GREETING_REQUEST: &str = "(The call has been answered. Greet the caller.)";
+
 /// Asks the model to go on with a reply of which the caller has heard the beginning.
 const GO_ON: &str = "(Your reply broke off here. Go on from there, without repeating it.)";
 
@@ -47,8 +50,12 @@ pub fn messages(context: &[ContextItem], attempt: Attempt) -> Vec<Message> {
     };
     let breaks_off =
         attempt == Attempt::AfterFailure && matches!(context.last(), Some(ContextItem::Agent { .. }));
-    let go_on = breaks_off.then(|| Message::Caller(GO_ON.to_owned()));
-    context.iter().filter_map(message).chain(go_on).collect()
+    let note = match context {
+        [] => Some(GREETING_REQUEST),
+        _ => breaks_off.then_some(GO_ON),
+    };
+    let note = note.map(|note| Message::Caller(note.to_owned()));
+    context.iter().filter_map(message).chain(note).collect()
 }
 
 #[cfg(test)]
@@ -82,5 +89,6 @@ mod tests {
         let go_on = Message::Caller(GO_ON.into());
         assert_eq!(messages(&both, Attempt::AfterFailure), [asked.clone(), vec![go_on]].concat());
         assert_eq!(messages(&[caller], Attempt::AfterFailure), asked[..1]);
+        assert_eq!(messages(&[], Attempt::First), [Message::Caller(GREETING_REQUEST.to_owned())]);
     }
 }

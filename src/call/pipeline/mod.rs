@@ -8,6 +8,7 @@ mod announcer;
 mod cascade;
 mod context;
 mod positions;
+mod recogniser;
 mod speech_queue;
 mod tasks;
 #[cfg(test)]

@@ -22,6 +22,11 @@ impl Positions {
         Positions { rate, end: 0, marks: VecDeque::new() }
     }
 
+    /// Samples per second.
+    pub fn rate(&self) -> u32 {
+        self.rate
+    }
+
     /// So many samples were received.
     pub fn advance(&mut self, samples: usize) {
         self.end += samples as u64;

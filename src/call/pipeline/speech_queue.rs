@@ -41,6 +41,8 @@ struct QueuedSpeech {
     speech: SpeechId,
     turn: TurnId,
     text: Arc<str>,
+    /// The agent that speaks.
+    agent: Arc<Agent>,
     held: bool,
     attempt: Attempt,
     state: SpeechState,
@@ -61,10 +63,10 @@ pub struct NewSpeech<'a> {
 }
 
 impl QueuedSpeech {
-    fn new(added: &NewSpeech<'_>, text: Arc<str>, attempt: Attempt) -> QueuedSpeech {
+    fn new(added: &NewSpeech<'_>, (text, agent): (Arc<str>, Arc<Agent>), attempt: Attempt) -> QueuedSpeech {
         let NewSpeech { speech, turn, held, .. } = *added;
         let (state, samples) = (SpeechState::Waiting, VecDeque::new());
-        QueuedSpeech { speech, turn, text, held, attempt, state, samples, length: 0, begun: false }
+        QueuedSpeech { speech, turn, text, agent, held, attempt, state, samples, length: 0, begun: false }
     }
 }
 
@@ -80,6 +82,11 @@ impl SpeechQueue {
         SpeechQueue { agent, prompts, meter, rate, queue: VecDeque::new(), delivered: VecDeque::new() }
     }
 
+    /// Later speeches are those of another agent.
+    pub fn change_agent(&mut self, agent: Arc<Agent>) {
+        self.agent = agent;
+    }
+
     /// Adds a speech behind all others, or, a filler, ahead of those that have not begun. Returns false for a filler that
     /// is not cached, and leaves it out.
     pub fn add(&mut self, added: NewSpeech<'_>, tasks: &mut EngineTasks) -> bool {
@@ -90,7 +97,7 @@ impl SpeechQueue {
             return false;
         }
         let place = if is_filler { self.begun() } else { self.queue.len() };
-        self.queue.insert(place, QueuedSpeech::new(&added, text, Attempt::First));
+        self.queue.insert(place, QueuedSpeech::new(&added, (text, self.agent.clone()), Attempt::First));
         self.start_synthesis(tasks);
         true
     }
@@ -110,7 +117,7 @@ impl SpeechQueue {
             Some(at) => at + 1,
             None => self.begun(),
         };
-        self.queue.insert(place, QueuedSpeech::new(&added, text, attempt));
+        self.queue.insert(place, QueuedSpeech::new(&added, (text, self.agent.clone()), attempt));
         self.start_synthesis(tasks);
     }
 
@@ -225,10 +232,11 @@ impl SpeechQueue {
     }
 
     fn start_synthesis(&mut self, tasks: &mut EngineTasks) {
-        let SpeechQueue { agent, prompts, meter, rate, queue, .. } = self;
+        let SpeechQueue { prompts, meter, rate, queue, .. } = self;
         let busy = queue.iter().filter(|queued| queued.state == SpeechState::Synthesising).count();
         let waiting = queue.iter_mut().filter(|queued| queued.state == SpeechState::Waiting);
         for queued in waiting.take(AHEAD.saturating_sub(busy)) {
+            let agent = queued.agent.clone();
             let tts = &*agent.engines.tts;
             if let Some(clip) = prompts.find(tts, &agent.voice, &queued.text, *rate) {
                 queued.length = clip.samples.len() as u64;

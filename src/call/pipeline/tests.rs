@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::audio::Clip;
 use crate::call::{Agent, Engines, PromptCache};
-use crate::conversation::{At, Attempt, Command, ContextItem, Phrase, Say, Settings};
+use crate::conversation::{At, Attempt, Command, ContextItem, Phrase, Say, Settings, TakeOver};
 use crate::engines::core::usage::Meter;
 use crate::engines::llm::{Delta, Deltas, HANG_UP, Llm, Prompt, ToolCall};
 use crate::engines::stt::scripted::{Scripted, Step};
@@ -86,6 +86,7 @@ fn agent(
     Agent {
         tenant: TenantId::new(),
         profile: ProfileId::new(),
+        name: "front desk".into(),
         version: 1,
         engines,
         hints: Hints::default(),
@@ -103,8 +104,12 @@ fn agent(
         })),
         hours: None,
         language: Language::of(None),
+        detects_language: false,
         turn_settings: Settings::default(),
         phrases: HashMap::from([(Phrase::Filler, "One moment.".into())]),
+        other_languages: Vec::new(),
+        switch_to: Arc::from([]),
+        take_over: TakeOver::Answer,
     }
 }
 
@@ -234,6 +239,35 @@ async fn an_utterance_is_recognised_at_its_end() {
     let fault = EngineFault { kind: EngineKind::Stt, engine: "scripted".into(), error: failure() };
     let failed = PipelineEvent::Recognition { utterance: UtteranceId(2), event: Recognition::Failed };
     assert_eq!(cascade.settle().await, [PipelineEvent::EngineFailed(fault), failed]);
+}
+
+/// An utterance that the first agent's engine has begun ends there; the next one is the next agent's.
+#[tokio::test(start_paused = true)]
+async fn another_agents_engines_serve_what_begins_after_the_change() {
+    let step = |answer: &str| Step { delay: Duration::from_millis(300), answer: Ok(answer.to_owned()) };
+    let mut cascade = cascade(agent([step("first")], []));
+    let next = Arc::new(agent([step("second"), step("third")], [vec![text("Yes.")]]));
+    cascade.caller_audio(&[0; 8_000]);
+    cascade.mark(at(0), 0);
+    cascade.go(Command::Recognise { utterance: UtteranceId(1), turn: ONE, from: at(0) });
+    cascade.change_agent(next.clone());
+    cascade.caller_audio(&[0; 8_000]);
+    cascade.go(Command::EndUtterance { utterance: UtteranceId(1), at: at(1_000) });
+    let words = |utterance, text: &str| PipelineEvent::Recognition {
+        utterance: UtteranceId(utterance),
+        event: Recognition::Final { text: text.into() },
+    };
+    assert_eq!(cascade.settle().await, [words(1, "first")]);
+    cascade.go(Command::Recognise { utterance: UtteranceId(2), turn: TWO, from: at(1_500) });
+    cascade.go(Command::EndUtterance { utterance: UtteranceId(2), at: at(2_000) });
+    assert_eq!(cascade.settle().await, [words(2, "second")]);
+    cascade.change_agent(next);
+    cascade.go(Command::Recognise { utterance: UtteranceId(3), turn: TWO, from: at(1_500) });
+    cascade.go(Command::EndUtterance { utterance: UtteranceId(3), at: at(2_000) });
+    assert_eq!(cascade.settle().await, [words(3, "third")], "the same engine keeps its session");
+    cascade.go(respond(TWO));
+    let events = [ResponseEvent::Text("Yes.".into()), ResponseEvent::Finished];
+    assert_eq!(cascade.settle().await, events.map(|event| response(TWO, event)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,39 +1,11 @@
 use serde_json::json;
 
 use super::*;
-use crate::call::Engines;
+use crate::call::agent::tests::profile;
 use crate::conversation::Phrase;
-use crate::engines::llm::scripted::{self, ScriptedLlm};
-use crate::engines::stt::Buffered;
-use crate::engines::stt::scripted::Scripted;
-use crate::engines::tts::flite::{self, Flite};
-use crate::tenancy::{AgentRole, AiProfile, Permitted, ProfileId, TenantId};
-
-fn engines() -> Engines {
-    let llm =
-        ScriptedLlm::new("scripted".into(), &scripted::Settings::default()).expect("the built-in script");
-    Engines {
-        stt: Arc::new(Buffered::new(Scripted::new([]))),
-        llm: Arc::new(llm),
-        tts: Arc::new(Flite::new("flite".into(), flite::Settings::default())),
-    }
-}
 
 fn agent(prompt: &str, settings: serde_json::Value) -> Agent {
-    let profile = AiProfile {
-        id: ProfileId::new(),
-        tenant_id: TenantId::new(),
-        name: "Front desk".into(),
-        role: AgentRole::Receptionist,
-        system_prompt: prompt.into(),
-        is_default: true,
-        settings: serde_json::from_value(settings).expect("settings"),
-        version: 1,
-        created_at: DateTime::UNIX_EPOCH,
-    };
-    let mut permitted = Permitted::default();
-    permitted.ceilings.sip_headers = vec!["X-Customer-Id".to_owned()];
-    Agent::new(&profile, engines(), &permitted)
+    profile("Front desk", prompt, settings)
 }
 
 fn filled(prompt: &str, settings: serde_json::Value, caller: &str) -> Agent {

@@ -227,6 +227,9 @@ fn text(event: &LiveEvent) -> String {
         LiveEventKind::Ended { call } => {
             format!("ended: {}, by {}", or_dash(call.disposition.as_deref()), or_dash(call.ended_by))
         }
+        LiveEventKind::AgentChanged { change } => {
+            format!("{}: profile {}", change.cause, change.ai_profile_id)
+        }
         LiveEventKind::Lagged { missed } => format!("({missed} events are lost)"),
     };
     format!("{}  {}", event.at.format("%T"), printable(&what))

@@ -15,8 +15,9 @@ use crate::cli::table::{Sheet, Table, or_dash, printable};
 use crate::cli::{actor, tenant};
 use crate::store::{AnalysisFilter, CallFilter, NumberQuery, Store, StoreError, Window};
 use crate::tenancy::{
-    AnalysisResult, Call, CallAnalysis, CallId, CallStatus, CallTransfer, CallTurn, EngineFailure, NumberId,
-    ProfileId, Sentiment, SpokenBy, Tenant, TenantId, Transcript, is_field_name, text_of,
+    AgentChange, AnalysisResult, Call, CallAnalysis, CallId, CallStatus, CallTransfer, CallTurn,
+    EngineFailure, NumberId, ProfileId, Sentiment, SpokenBy, Tenant, TenantId, Transcript, is_field_name,
+    text_of,
 };
 
 #[derive(Debug, Subcommand)]
@@ -302,6 +303,14 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
     }
     for transfer in &call.transfers {
         let _ = writeln!(text, "{}", transfer_line(transfer));
+    }
+    for change in &call.agent_changes {
+        let AgentChange { at, cause, ai_profile_id, ai_profile_version, language } = change;
+        let (at, language) = (at.format("%T%.3f UTC"), or_dash(language.as_deref().map(printable)));
+        let _ = writeln!(
+            text,
+            "{cause} at {at}: profile {ai_profile_id} version {ai_profile_version}, language {language}"
+        );
     }
     for turn in turns {
         let _ = write!(text, "\n{}", transcript(turn));

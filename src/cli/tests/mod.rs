@@ -115,6 +115,7 @@ fn completed(number: &PhoneNumber, started_at: chrono::DateTime<Utc>) -> Call {
         transfers: Vec::new(),
         analysis: None,
         pre_call: None,
+        agent_changes: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Progress, Response};
 use crate::conversation::interruption::SpokenOver;
-use crate::conversation::{At, Phrase, Say};
+use crate::conversation::{At, Phrase, Say, TurnId};
 
 impl Response {
     /// The response ends with a question, most of which was heard: "yes" answers it. `texts` are those of the prompts.
@@ -25,8 +25,23 @@ impl Response {
         })
     }
 
+    /// It has the greeting, of the model's or as a text.
     pub fn is_greeting(&self) -> bool {
-        self.speeches.iter().any(|speech| speech.what == Say::Phrase(Phrase::Greeting))
+        let is_first = self.is_first();
+        self.speeches.iter().any(|speech| match speech.what {
+            Say::Phrase(phrase) => phrase == Phrase::Greeting,
+            Say::Text(_) => is_first,
+        })
+    }
+
+    /// It is the first thing that is said in the call.
+    pub fn is_first(&self) -> bool {
+        self.turn == TurnId(0) && self.question.is_none()
+    }
+
+    /// The model's greeting is to arrive.
+    pub fn awaits_greeting(&self) -> bool {
+        self.is_first() && self.is_streaming() && self.is_wordless()
     }
 
     /// The side of the agent that a caller speaks over who began at `from`.

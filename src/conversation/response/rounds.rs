@@ -62,6 +62,13 @@ impl Response {
         goes_on
     }
 
+    /// The response ends with a prompt, and the model is not asked again.
+    pub fn end_with(&mut self, phrase: Phrase, out: &mut Outbox) {
+        self.tools.begin_round();
+        self.say(Say::Phrase(phrase), out);
+        self.complete(out);
+    }
+
     /// The text of the round is complete, and all tools that it calls are done.
     pub fn awaits_round(&self) -> bool {
         matches!(self.text, ResponseText::Tools) && self.tools.is_settled()

@@ -45,7 +45,8 @@ impl Work {
                 }
                 Output::RunTool { tool, .. }
                 | Output::SendDtmf { tool, .. }
-                | Output::Transfer { tool, .. } => self.tools.push(*tool),
+                | Output::Transfer { tool, .. }
+                | Output::ChangeAgent { tool, .. } => self.tools.push(*tool),
                 Output::HangUp { .. } => self.over = true,
                 Output::KeepEntry { .. }
                 | Output::NoticeHeard

@@ -47,15 +47,21 @@ pub fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    let switches = (any::<bool>(), any::<bool>(), any::<bool>());
+    let switches = (any::<bool>(), any::<bool>(), any::<bool>(), 0..3usize);
     let counts = (0u32..3, 0u32..6, 0u32..4);
     let times = prop::sample::select(vec![0u64, 1, 200, 1_500, 60_000, u64::MAX]);
     (switches, counts, prop::collection::vec(times, 12), any::<bool>()).prop_map(
-        |((early_reply, barge_in, satisfaction), (silence_prompts, max_turns, max_failures), times, odd)| {
+        |(
+            (early_reply, barge_in, satisfaction, mode),
+            (silence_prompts, max_turns, max_failures),
+            times,
+            odd,
+        )| {
             let usual = Settings {
                 early_reply,
                 barge_in,
                 satisfaction,
+                greeting_mode: [GreetingMode::Text, GreetingMode::Model, GreetingMode::Wait][mode],
                 silence_prompts,
                 max_turns,
                 max_failures,
@@ -144,7 +150,7 @@ impl Watch {
                 self.held.clear();
             }
             Output::RunTool { turn, tool, .. } => self.start(tool, Some(turn)),
-            Output::SendDtmf { tool, .. } => self.start(tool, None),
+            Output::SendDtmf { tool, .. } | Output::ChangeAgent { tool, .. } => self.start(tool, None),
             Output::Transfer { tool, .. } => self.transfers.push(tool),
             Output::KeepEntry { keys, .. } => assert!(!keys.is_empty()),
             Output::AgentMuted(change) => self.muted = change == MuteChange::Muted,
@@ -239,6 +245,7 @@ impl Watch {
                         assert!((least..6).contains(&requests), "{requests} requests");
                     }
                     Some(ContextItem::Agent { .. }) if is_repeated => assert!((1..6).contains(&requests)),
+                    None => assert_eq!((turn.0, requests), (0, 0), "a greeting"),
                     other => panic!("asked about {other:?}"),
                 }
                 assert!(
@@ -294,7 +301,10 @@ impl Watch {
             27 | 28 => {
                 let tool =
                     ToolId((self.started.last().map_or(0, |(tool, _)| tool.0)).saturating_sub(event.back));
-                Input::Tool { tool, outcome: ToolOutcome::Succeeded, result: "{}".into() }
+                match event.wait % 4 {
+                    0 => Input::AgentChanged { tool, result: "{}".into(), then: TakeOver::Greet },
+                    _ => Input::Tool { tool, outcome: ToolOutcome::Succeeded, result: "{}".into() },
+                }
             }
             31..=36 => Input::Operator(operator_command(event)),
             _ if event.wait % 2 == 0 => Input::EndRequested,
@@ -337,6 +347,7 @@ fn tool_call(event: &Event) -> ToolRequest {
             masked: event.back == 1,
         }),
         _ if event.back == 2 => ToolAction::Refuse { reason: "no".into() },
+        _ if event.back == 1 => ToolAction::ChangeAgent(AgentChoice::Language { tag: "de".into() }),
         _ => ToolAction::SendDtmf { keys: vec![Tone::Pause] },
     };
     let id = format!("{}-{}", event.kind, event.wait);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test needs some moment to count from")]
 
+mod agents;
 mod background;
 mod barge_in;
 mod courtesies;
@@ -9,6 +10,7 @@ mod emergency;
 mod endings;
 mod endpointing;
 mod failures;
+mod greeting;
 mod hold;
 mod invariants;
 mod keys;

@@ -14,12 +14,13 @@
 //! `tool NAME` is a call of a tool with an id of its name (`call=ID` sets another), which the driver runs; `refused`,
 //! `dtmf=KEYS`, `collect=N` and words in quotes make it another: for its start, after `delayed` (`after=MS`) for a delay, after
 //! `failed` for a failure; `background` is one that is not waited for. `result #0 "text"` is the result of a tool that ran, `fails #0`
-//! a failure.
+//! a failure. `agent=NAME` and `language=TAG` make it a change of the agent, and `changed #0` reports it, with `greets` where
+//! the next agent begins with its greeting.
 //! `key 1` is a key that the caller presses; `hold_key` a hold by the caller's telephone, `uncertain` that its end may be missed.
 //! `op_say [now] [end] "text"`, `op_note [soon] "text"`, `op_mute MS`, `op_unmute`, `op_transfer TARGET [now]` and `op_end [now]`
 //! are an operator's commands; `O:` are their words in a record.
 //! A line in parentheses stands for the beginning of a script, see [`BEGINNINGS`].
-//! `history` shows the transcript so far.
+//! `continues in TAG` is a change of the language by the driver. `history` shows the transcript so far.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use super::LEVEL;
 use crate::conversation::*;
 use crate::dtmf::{Digit, Tone};
+use crate::language::Language;
 
 /// Beginnings that many scripts have, by the lines that stand for them.
 const BEGINNINGS: [(&str, &str); 3] = [
@@ -159,6 +161,11 @@ impl Stage {
             let history = described(self.conversation.context());
             return writeln!(self.log, "{} history{history}", self.ms(self.now)).unwrap();
         }
+        if let Some(tag) = what.strip_prefix("continues in ") {
+            let language = Language::of(Some(tag));
+            self.conversation.change_agent(self.settings.clone(), texts(), language);
+            return self.handle(Input::Tick);
+        }
         let input = self.input(what);
         self.handle(input);
     }
@@ -220,6 +227,10 @@ impl Stage {
             "reply" => response(ResponseEvent::Text(text)),
             "tool" => response(ResponseEvent::ToolCall(tool_call(&arguments, &text))),
             "result" => finished_tool(id, ToolOutcome::Succeeded, &text),
+            "changed" => {
+                let then = if arguments.contains(&"greets") { TakeOver::Greet } else { TakeOver::Answer };
+                Input::AgentChanged { tool: ToolId(id.expect("a tool's id")), result: text.into(), then }
+            }
             "fails" => finished_tool(id, ToolOutcome::Failed, &text),
             "hangup" => response(ResponseEvent::HangUp),
             "done" => response(ResponseEvent::Finished),
@@ -259,6 +270,12 @@ impl Stage {
                 format!("dtmf #{} {}", tool.0, keys.iter().map(|key| key.as_char()).collect::<String>())
             }
             Output::Transfer { tool, target, .. } => format!("transfer #{} {target}", tool.0),
+            Output::ChangeAgent { tool, to: AgentChoice::Agent { name, reason } } => {
+                format!("change #{} to {name} because {reason}", tool.0)
+            }
+            Output::ChangeAgent { tool, to: AgentChoice::Language { tag } } => {
+                format!("change #{} to {tag}", tool.0)
+            }
             Output::KeepEntry { reference, keys } => {
                 let keys: String = keys.iter().map(|key| key.as_char()).collect();
                 format!("keep {reference} {keys}")
@@ -378,6 +395,11 @@ fn tool_call(arguments: &[&str], words: &str) -> ToolRequest {
         })
     } else if let Some(target) = given("transfer=") {
         ToolAction::Transfer { target: target.into(), summary: None }
+    } else if let Some(name) = given("agent=") {
+        let reason = words.unwrap_or_default();
+        ToolAction::ChangeAgent(AgentChoice::Agent { name: name.into(), reason })
+    } else if let Some(tag) = given("language=") {
+        ToolAction::ChangeAgent(AgentChoice::Language { tag: tag.into() })
     } else if arguments.contains(&"refused") {
         ToolAction::Refuse { reason: "no".into() }
     } else {

@@ -76,7 +76,9 @@ impl DeepgramStt {
             ("punctuate", "true"),
             ("endpointing", "false"),
         ];
-        let language = language.as_deref().map(|language| ("language", language));
+        // <https://developers.deepgram.com/docs/multilingual-code-switching>
+        let several = if hints.languages.is_empty() { None } else { Some("multi") };
+        let language = language.as_deref().or(several).map(|language| ("language", language));
         let terms = terms::of_deepgram(hints, &model).into_iter().map(|term| ("keyterm", term));
         let extra = self.settings.extra.query_fields();
         let ours = ours.into_iter().chain(language).chain(terms);
@@ -217,7 +219,8 @@ mod tests {
     #[test]
     fn the_query_has_rate_language_and_further_parameters() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let hints = Hints { language: Some("de-AT".into()), key_terms: ["Zoë".into()].into(), model: None };
+        let hints =
+            Hints { language: Some("de-AT".into()), key_terms: ["Zoë".into()].into(), ..Hints::default() };
         let text =
             |engine: &DeepgramStt| serde_urlencoded::to_string(engine.query(8_000, &hints).unwrap()).unwrap();
         assert_eq!(
@@ -227,6 +230,9 @@ mod tests {
         );
         let multi = text(&engine("extra = { language = \"multi\" }"));
         assert!(multi.ends_with("&endpointing=false&keyterm=Zo%C3%AB&language=multi"), "{multi}");
+        let hints = Hints { languages: ["en".into(), "hi".into()].into(), ..Hints::default() };
+        let several = engine("").query(8_000, &hints).expect("a query");
+        assert!(several.contains(&("language".to_owned(), "multi".to_owned())), "{several:?}");
         let hints = Hints { model: Some("../nova".into()), ..Hints::default() };
         let error = engine("").query(8_000, &hints).expect_err("no such model");
         assert_eq!(error.reason(), FailureReason::Model);

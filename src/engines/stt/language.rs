@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::Hints;
 use crate::engines::core::EngineError;
 use crate::names;
 
@@ -10,7 +11,7 @@ use crate::names;
 #[serde(rename_all = "lowercase")]
 pub enum Hint {
     Language,
-    /// A list, of one language here. `gpt-transcribe` takes it in place of `language`.
+    /// A list. `gpt-transcribe` takes it in place of `language`.
     Languages,
     None,
 }
@@ -20,13 +21,17 @@ impl Hint {
         if model.starts_with("gpt-transcribe") { Hint::Languages } else { Hint::Language }
     }
 
-    /// The name of the field in a form.
-    pub fn field(self) -> Option<&'static str> {
-        match self {
-            Hint::Language => Some("language"),
-            Hint::Languages => Some("languages[]"),
-            Hint::None => None,
-        }
+    /// The fields of a form. Without a list, the server recognises by itself which of several languages is spoken.
+    ///
+    /// # Errors
+    /// Permanent: a language that is no language tag.
+    pub fn fields(self, hints: &Hints) -> Result<Vec<(String, String)>, EngineError> {
+        let (field, tags) = match self {
+            Hint::Language => ("language", hints.language.iter().chain(&[])),
+            Hint::Languages => ("languages[]", hints.language.iter().chain(&*hints.languages)),
+            Hint::None => return Ok(Vec::new()),
+        };
+        tags.map(|tag| Ok((field.to_owned(), code(tag)?))).collect()
     }
 }
 
@@ -52,6 +57,16 @@ pub fn code(tag: &str) -> Result<String, EngineError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_languages_are_a_list_or_left_to_the_server() {
+        let hints = Hints { languages: ["en-IN".into(), "hi".into()].into(), ..Hints::default() };
+        assert_eq!(Hint::Language.fields(&hints), Ok(vec![]));
+        let list = ["en", "hi"].map(|code| ("languages[]".to_owned(), code.to_owned()));
+        assert_eq!(Hint::Languages.fields(&hints), Ok(list.to_vec()));
+        let hints = Hints { language: Some("de-AT".into()), ..Hints::default() };
+        assert_eq!(Hint::Language.fields(&hints), Ok(vec![("language".to_owned(), "de".to_owned())]));
+    }
 
     #[test]
     fn tags_become_codes_of_whisper() {

@@ -37,6 +37,8 @@ pub use session::{SessionConfig, Stt, SttEvent, SttSession, Utterance, recognise
 pub struct Hints {
     /// BCP 47 tag of the language that the caller is expected to speak, such as `en` or `de-DE`.
     pub language: Option<Arc<str>>,
+    /// The languages that the caller may speak, where `language` is absent because it is to be recognised.
+    pub languages: Arc<[Arc<str>]>,
     /// The engine's own name for a model; its default when absent.
     pub model: Option<Arc<str>>,
     /// Names and terms that the caller may say.

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
 
-use super::language::{Hint, code};
+use super::language::Hint;
 use super::response::{ResponseFormat, TranscriptionResponse};
 use super::{Hints, Transcriber, terms};
 use crate::audio::Clip;
@@ -148,9 +148,7 @@ impl OpenAiStt {
             .map_err(|error| self.endpoint.broken(error))?;
         let form = Form::new().part("file", file).text("model", model.to_owned());
         let form = form.text("response_format", format.as_str());
-        let field = self.settings.language_field.unwrap_or_else(|| Hint::of_model(model)).field();
-        let hint = hints.language.as_deref().map(code).transpose()?.zip(field);
-        let hint = hint.map(|(code, field)| (field.to_owned(), code));
+        let hint = self.settings.language_field.unwrap_or_else(|| Hint::of_model(model)).fields(hints)?;
         let terms = self.terms(model, hints);
         let fields = hint.into_iter().chain(terms).chain(self.settings.extra.form_fields());
         Ok(fields.fold(form, |form, (name, text)| form.text(name, text)))
@@ -216,6 +214,7 @@ mod tests {
             language: Some("de-DE".into()),
             model: Some("whisper-2".into()),
             key_terms: Arc::from(["Huber".into(), "Zoë".into()]),
+            ..Hints::default()
         };
         (engine.transcribe(speech(), hints, Meter::default()).await, vendor.requests())
     }

@@ -74,7 +74,10 @@ impl Realtime {
     fn update(&self, rate: u32, hints: &Hints) -> Result<String, EngineError> {
         let model = self.model(hints)?;
         let mut transcription = json!({ "model": model });
-        if let Some(language) = hints.language.as_deref().map(code).transpose()? {
+        if !hints.languages.is_empty() && terms::has_keywords(&model) {
+            let codes: Vec<String> = hints.languages.iter().map(|tag| code(tag)).collect::<Result<_, _>>()?;
+            transcription["languages"] = json!(codes);
+        } else if let Some(language) = hints.language.as_deref().map(code).transpose()? {
             // The newer models take a list in place of the one language.
             match terms::has_keywords(&model) {
                 true => transcription["languages"] = json!([language]),
@@ -329,7 +332,8 @@ mod tests {
     }
 
     fn update(settings: &str, rate: u32) -> Value {
-        let hints = Hints { language: Some("de-AT".into()), key_terms: ["Zoë".into()].into(), model: None };
+        let hints =
+            Hints { language: Some("de-AT".into()), key_terms: ["Zoë".into()].into(), ..Hints::default() };
         serde_json::from_str(&engine(settings).update(rate, &hints).expect("a message")).expect("JSON")
     }
 

@@ -209,7 +209,8 @@ mod tests {
 
     #[test]
     fn the_query_has_rate_language_and_further_parameters() {
-        let hints = Hints { language: Some("de-AT".into()), key_terms: ["Zoë".into()].into(), model: None };
+        let hints =
+            Hints { language: Some("de-AT".into()), key_terms: ["Zoë".into()].into(), ..Hints::default() };
         let query = engine("extra = { keyterms = [\"Ada\", \"B\"] }").query(16_000, &hints).expect("a query");
         assert_eq!(
             serde_urlencoded::to_string(query).expect("text"),

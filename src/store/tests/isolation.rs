@@ -112,6 +112,8 @@ async fn another_tenants_scope_reaches_nothing(db: Database) {
     let version = scope.profile_version(mine.id, 1).await;
     assert!(matches!(version, Err(StoreError::NotFound)), "{version:?}");
     assert_eq!(scope.profiles().await.expect("its own"), std::slice::from_ref(&theirs));
+    let by_name = scope.profile_named(&mine.name).await.expect("none");
+    assert_eq!(by_name.map(|found| found.id), (mine.name == theirs.name).then_some(theirs.id));
     assert_eq!(scope.default_profile().await.expect("its own"), Some(theirs));
     assert_eq!(scope.call(call.id).await.expect("an answer"), None);
     let calls = scope.calls(&CallFilter::default(), Window::first(9)).await.expect("an answer");

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 29] = [
+const STEPS: [&str; 31] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -33,6 +33,8 @@ const STEPS: [&str; 29] = [
     "0034_emergency",
     "0035_pre_call_webhooks",
     "0036_transfer_style",
+    "0037_agent_changes",
+    "0039_spoken_by",
     "0040_analysis",
     "0042_engine_credentials",
 ];

@@ -99,6 +99,7 @@ pub fn call_to(route: &Route) -> Call {
         transfers: Vec::new(),
         analysis: None,
         pre_call: None,
+        agent_changes: Vec::new(),
     }
 }
 

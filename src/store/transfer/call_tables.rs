@@ -8,8 +8,8 @@ use super::tables::Kind::{Count, Flag, Id, Json as Document, Moment, Text, UpTo,
 use super::tables::{Table, U32};
 use super::words::{did, document, word};
 use crate::tenancy::{
-    CallAnalysis, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EngineKind, Month,
-    PreCallRecord, SpokenBy, ToolRun, UsageUnit,
+    AgentChange, CallAnalysis, CallStatus, CallTransfer, Direction, EndedBy, EngineFailure, EngineKind,
+    Month, PreCallRecord, SpokenBy, ToolRun, UsageUnit,
 };
 
 /// Its calls, and what belongs to them.
@@ -43,6 +43,7 @@ pub const CALLS: [Table; 8] = [
             ("fields", Document(document::<BTreeMap<String, String>>)),
             ("transfers", Document(document::<Vec<CallTransfer>>)),
             ("analysis", Document(document::<CallAnalysis>)),
+            ("agent_changes", Document(document::<Vec<AgentChange>>)),
             ("pre_call", Document(document::<PreCallRecord>)),
             ("billed_seconds", Count),
             ("billed_turns", Count),

@@ -169,10 +169,9 @@ impl Reply {
         let is_goodbye = last["content"].as_str().is_some_and(|text| text.contains("Goodbye"));
         let tool =
             question["tools"][0]["function"]["name"].as_str().filter(|_| is_goodbye).map(str::to_owned);
-        // The only target, once: a result of a tool is answered in words.
-        let target = &question["tools"][0]["function"]["parameters"]["properties"]["target"]["enum"][0];
-        let (tool, arguments) = match target.as_str().filter(|_| last["role"] == "user") {
-            Some(_) => (Some("transfer".to_owned()), transfer_arguments(question, target)),
+        // Once: a result of a tool is answered in words.
+        let (tool, arguments) = match choice(question).filter(|_| last["role"] == "user") {
+            Some((tool, arguments)) => (Some(tool), arguments.to_string()),
             None => (tool, "{}".to_owned()),
         };
         let reasoning = server.has(Habit::UnopenedReasoning).then_some("They ask for the hours.</think>\n\n");
@@ -198,13 +197,19 @@ impl Reply {
     }
 }
 
-/// With a summary where the tool has one.
-fn transfer_arguments(question: &Value, target: &Value) -> String {
-    let summary = &question["tools"][0]["function"]["parameters"]["properties"]["summary"];
-    match summary.is_object() {
-        true => json!({ "target": target, "summary": SUMMARY }).to_string(),
-        false => json!({ "target": target }).to_string(),
+/// A call of the first tool, where that has a choice of targets, agents or languages: the last one.
+fn choice(question: &Value) -> Option<(String, Value)> {
+    let function = &question["tools"][0]["function"];
+    let properties = function["parameters"]["properties"].as_object()?;
+    let name = ["target", "agent", "language"].into_iter().find(|name| properties.contains_key(*name))?;
+    let mut arguments = json!({ name: properties[name]["enum"].as_array()?.last()? });
+    if properties.contains_key("summary") {
+        arguments["summary"] = SUMMARY.into();
     }
+    if properties.contains_key("reason") {
+        arguments["reason"] = "The caller asked for it.".into();
+    }
+    Some((function["name"].as_str()?.to_owned(), arguments))
 }
 
 fn usage() -> Value {
