@@ -10,6 +10,7 @@ mod bakery;
 mod calls;
 mod doctor;
 mod echo;
+mod end_of_turn;
 mod environment;
 mod failover;
 mod keypad;

@@ -57,6 +57,12 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
         Histogram,
         "Time until a transaction began: a connection and BEGIN, by pool.",
     ),
+    (
+        "vca_end_of_turn_judgements_total",
+        Counter,
+        "Utterances whose end was judged by its sound, by verdict.",
+    ),
+    ("vca_end_of_turn_seconds", Histogram, "Time of a judgement of an utterance's end by its sound."),
     ("vca_engine_failures_total", Counter, "Failed requests to engines, by engine, kind and reason."),
     (
         "vca_engine_health",

@@ -9,6 +9,7 @@ use super::phrases::phrases;
 use super::prompt_cache::{PromptCache, RATES};
 use super::situation::harmless;
 use crate::conversation::{self, GreetingMode, Phrase, TakeOver};
+use crate::engines::end_of_turn::EndOfTurn;
 use crate::engines::llm::Llm;
 use crate::engines::stt::{Hints, Stt};
 use crate::engines::tts::{Tts, Voice};
@@ -70,6 +71,8 @@ pub struct Agent {
     /// Whether it goes on in the language that the caller speaks.
     pub detects_language: bool,
     pub turn_settings: conversation::Settings,
+    /// Judges the ends of utterances by their sound, where the daemon has the model and the settings want it.
+    pub end_of_turn: Option<EndOfTurn>,
     pub phrases: HashMap<Phrase, Arc<str>>,
     /// The same agent in the other languages of its profile.
     pub other_languages: Vec<Agent>,
@@ -135,6 +138,7 @@ impl Agent {
             language: Language::of(settings.language.as_deref()),
             detects_language,
             turn_settings: permitted.turn_settings.clone().with(&settings.turn),
+            end_of_turn: None,
             phrases,
             other_languages: Vec::new(),
             switch_to: settings.switch_to.iter().map(|name| name.as_str().into()).collect(),
@@ -200,6 +204,12 @@ impl Agent {
     /// The texts of its prompts.
     pub fn texts(&self) -> Vec<(Phrase, String)> {
         self.phrases.iter().map(|(phrase, text)| (*phrase, text.to_string())).collect()
+    }
+
+    /// The agent with the daemon's end-of-turn model, if there is one and the profile wants it.
+    #[must_use]
+    pub fn with_end_of_turn(self, model: Option<EndOfTurn>) -> Agent {
+        Agent { end_of_turn: model.filter(|_| self.turn_settings.end_of_turn_model), ..self }
     }
 
     /// Is it outside of business hours at this time?

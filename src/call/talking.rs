@@ -212,6 +212,7 @@ impl Talking {
                 self.detect_language(&event, records);
                 Input::Recognition { utterance, event }
             }
+            PipelineEvent::SoundsUnfinished { to } => Input::SoundsUnfinished { to },
             PipelineEvent::Response { turn, event } => Input::Response { turn, event },
             PipelineEvent::Audio => return,
             PipelineEvent::Synthesised { speech } => {

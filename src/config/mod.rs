@@ -64,6 +64,8 @@ pub struct Config {
     /// The daemon-wide defaults of a conversation; a profile's settings override them. See
     /// [`Config::turn_settings`].
     pub turn: conversation::Overrides,
+    /// The model that judges the ends of utterances by their sound.
+    pub end_of_turn: engines::end_of_turn::Settings,
     /// This and the six that follow make up the engines. See [`Config::engines`].
     pub openai: engines::core::server::Settings,
     pub elevenlabs: engines::core::server::VendorAccount,

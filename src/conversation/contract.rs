@@ -30,6 +30,8 @@ pub enum Input {
     CallerSpeech(CallerSpeech),
     /// The words of an utterance.
     Recognition { utterance: UtteranceId, event: Recognition },
+    /// The utterance that paused at `to` sounds unfinished, see [`Command::JudgeEnd`].
+    SoundsUnfinished { to: At },
     /// A response arrives.
     Response { turn: TurnId, event: ResponseEvent },
     /// A speech is played.

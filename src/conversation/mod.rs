@@ -244,6 +244,7 @@ impl Conversation {
             Input::Connected => self.connected(now),
             Input::CallerSpeech(change) => self.caller_speech(now, change),
             Input::Recognition { utterance, event } => self.recognition(now, utterance, &event),
+            Input::SoundsUnfinished { to } => self.sounds_unfinished(to),
             Input::Response { turn, event } => self.response(now, turn, event),
             Input::Playback { speech, event } => self.playback(now, speech, &event),
             Input::Tool { tool, outcome, result } => self.tool_finished(now, tool, outcome, result),

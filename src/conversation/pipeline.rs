@@ -27,6 +27,8 @@ pub enum Command {
     /// The utterance ends at `at`, for now: deliver its words. It is never resumed; more speech is a new utterance,
     /// possibly with the same beginning.
     EndUtterance { utterance: UtteranceId, at: At },
+    /// Listen whether the utterance from `from` to `to`, its pause, sounds unfinished: then [`super::Input::SoundsUnfinished`] follows.
+    JudgeEnd { turn: TurnId, from: At, to: At },
     /// Ask the model for a response to `context`, which ends with the caller's words, or for the rest of one to the results of
     /// its tools. An earlier request for the turn that has not ended is abandoned.
     Respond { turn: TurnId, context: Arc<[ContextItem]>, attempt: Attempt },

@@ -129,6 +129,9 @@ settings! {
     commit_finished_ms: ms = 300,
     /// The same, when the words trail off: "and", "um", digits being read out.
     commit_trailing_ms: ms = 1_200,
+    /// Listen to the end of an utterance as well: one that sounds unfinished is waited for as if it trailed off. Needs the
+    /// operator's end-of-turn model.
+    end_of_turn_model: switch = false,
     /// Ask for words and begin the reply, unheard, at the first pause.
     early_reply: switch = true,
     /// May the caller interrupt the agent?

@@ -10,6 +10,7 @@
 //! | paused | `SpeechStarted` | open: a new utterance with the same beginning |
 //! | paused | words | the commit is adjusted to them, and a response is prepared |
 //! | open | partial words | kept: at the pause they prepare a response before the final words are known |
+//! | paused | `SoundsUnfinished` | the commit waits as long as for trailing words |
 //! | paused | timer `Commit`, words known | the agent has the floor; free, after a cough |
 //! | paused | timer `Commit`, no words yet | waiting for words |
 //! | paused, cut, waiting for words | words, or their failure | the agent has the floor |
@@ -46,6 +47,7 @@ pub(super) struct Utterance {
     /// The end of the latest part that was asked about.
     asked_to: Option<At>,
     wait: Wait,
+    sound: Sound,
     /// The level of its loudest part, in dBov.
     pub level: Option<i8>,
     latency: Latency,
@@ -83,6 +85,14 @@ enum Wait {
     ForWords,
 }
 
+/// How the utterance sounds at its pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Sound {
+    /// Finished, or not judged.
+    Unknown,
+    Unfinished,
+}
+
 impl Utterance {
     /// Speech that began at `from` and continues.
     pub fn new(turn: TurnId, from: At) -> Utterance {
@@ -95,6 +105,7 @@ impl Utterance {
             segments: Segments::default(),
             asked_to: None,
             wait: Wait::ForSpeech,
+            sound: Sound::Unknown,
             level: None,
             latency: Latency::default(),
             advance: Advance::Possible,
@@ -167,6 +178,7 @@ impl Utterance {
     fn reopen(&mut self) {
         self.extent = Extent::Open;
         self.wait = Wait::ForSpeech;
+        self.sound = Sound::Unknown;
         self.latency = Latency::default();
         self.early = None;
     }

@@ -17,6 +17,7 @@ use crate::current::Current;
 use crate::egress::{DestinationPolicy, Guard};
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::{EngineState, Kind};
+use crate::engines::end_of_turn::EndOfTurn;
 use crate::engines::llm::Llm;
 use crate::engines::registry::{self, OwnAccount};
 use crate::store::{Store, StoreError};
@@ -101,6 +102,7 @@ impl AgentSource for StoredAgents {
 /// Profiles to agents, by the engines that there are.
 pub struct AgentFactory {
     engines: registry::Engines,
+    end_of_turn: Option<EndOfTurn>,
     pub permitted: Permitted,
 }
 
@@ -120,7 +122,8 @@ impl AgentFactory {
             anyhow::anyhow!("the engines cannot be built:\n  {}", lines.join("\n  "))
         })?;
         let permitted = config.permitted(engines.catalogue());
-        Ok(AgentFactory { engines, permitted })
+        let end_of_turn = EndOfTurn::load(&config.end_of_turn)?;
+        Ok(AgentFactory { engines, end_of_turn, permitted })
     }
 
     /// The state of each engine of the operator's.
@@ -159,7 +162,7 @@ impl AgentFactory {
         }
         let profile = &AiProfile { settings, ..profile.clone() };
         let engines = self.chosen(profile, own)?;
-        Some(Agent::new(profile, engines, permitted))
+        Some(Agent::new(profile, engines, permitted).with_end_of_turn(self.end_of_turn.clone()))
     }
 
     /// The engines that a profile chooses.

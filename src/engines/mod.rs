@@ -4,6 +4,7 @@
 //! fallback. An engine answers one request and keeps nothing of the call.
 
 pub mod core;
+pub mod end_of_turn;
 pub mod llm;
 pub mod registry;
 pub mod stt;

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::context::{instructions, messages};
 use super::positions::Positions;
+use super::recent_audio::RecentAudio;
 use super::recogniser::Recogniser;
 use super::speech_queue::{NewSpeech, SpeechQueue};
 use super::tasks::{EngineResult, EngineTasks, RequestId};
@@ -23,6 +24,7 @@ use crate::conversation::{
 };
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
+use crate::engines::end_of_turn::{EndOfTurn, Verdict};
 use crate::engines::llm::{Delta, Deltas, Prompt};
 use crate::engines::stt::{SessionConfig, SttEvent, Utterance};
 use crate::tenancy::EngineKind;
@@ -31,11 +33,16 @@ use crate::tools::Reading;
 /// Audio that is kept between turns: enough for the beginning of the next utterance.
 const KEPT: Duration = Duration::from_secs(3);
 
+/// The part of a pause by which the end of an utterance is judged.
+const HEARD_PAUSE: Duration = Duration::from_millis(200);
+
 pub struct Cascade {
     agent: Arc<Agent>,
     meter: Meter,
     recogniser: Recogniser,
     positions: Positions,
+    /// Listens to the ends of utterances, where the daemon has a model for it.
+    listener: Option<(EndOfTurn, RecentAudio)>,
     /// The utterance that has begun.
     open: Option<(UtteranceId, TurnId)>,
     /// Utterances that have ended, until their words are known.
@@ -65,6 +72,7 @@ impl Cascade {
         Cascade {
             recogniser: Recogniser::new(&*agent.engines.stt, config),
             positions: Positions::new(rate),
+            listener: agent.end_of_turn.clone().map(|model| (model, RecentAudio::new(rate))),
             open: None,
             ended: Vec::new(),
             speech: SpeechQueue::new(agent.clone(), prompts, meter.clone(), rate),
@@ -114,6 +122,7 @@ impl Cascade {
             }
             Command::EndUtterance { utterance, at } => self.end_utterance(utterance, at),
             Command::Respond { turn, context, attempt } => self.respond(turn, &context, attempt),
+            Command::JudgeEnd { turn, from, to } => self.judge_end(turn, from, to),
             Command::Cancel { turn } => return self.cancel(turn),
             Command::Speak { speech, turn, what, held } => {
                 let added = NewSpeech { speech, turn, what: &what, held };
@@ -132,6 +141,9 @@ impl Cascade {
     /// Takes the next samples of the caller, silence included.
     pub fn caller_audio(&mut self, samples: &[i16]) {
         self.positions.advance(samples.len());
+        if let Some((_, audio)) = &mut self.listener {
+            audio.push(samples);
+        }
         self.recogniser.audio(samples);
     }
 
@@ -205,6 +217,20 @@ impl Cascade {
             self.ended.push(open);
             self.recogniser.end(Utterance(utterance.0), self.positions.of(at));
         }
+    }
+
+    /// Has the utterance judged by its sound, up to the beginning of its pause: a longer one would sound finished.
+    fn judge_end(&mut self, turn: TurnId, from: At, to: At) {
+        let Some((model, audio)) = &self.listener else { return };
+        let to_position = self.positions.of(to.saturating_add(HEARD_PAUSE));
+        let clip = audio.between(self.positions.of(from), to_position);
+        let model = model.clone();
+        self.tasks.start(turn, |reports| async move {
+            if model.judge(clip).await == Verdict::Unfinished {
+                // Without a receiver the call is over.
+                let _ = reports.send(EngineResult::SoundsUnfinished { to }).await;
+            }
+        });
     }
 
     fn cancel(&mut self, turn: TurnId) -> PlaybackEffect {
@@ -283,6 +309,9 @@ impl Cascade {
     fn take(&mut self, result: EngineResult) {
         match result {
             EngineResult::Reply { request, delta } => self.replied(request, delta),
+            EngineResult::SoundsUnfinished { to } => {
+                self.events.push_back(PipelineEvent::SoundsUnfinished { to });
+            }
             EngineResult::Synthesis { speech, event } => {
                 let was_silent = self.speech.is_silent(speech);
                 match self.speech.take(speech, event, &mut self.tasks) {

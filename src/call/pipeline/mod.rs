@@ -8,6 +8,7 @@ mod announcer;
 mod cascade;
 mod context;
 mod positions;
+mod recent_audio;
 mod recogniser;
 mod speech_queue;
 mod tasks;
@@ -16,7 +17,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::conversation::{Recognition, ResponseEvent, SpeechId, TurnId, UtteranceId};
+use crate::conversation::{At, Recognition, ResponseEvent, SpeechId, TurnId, UtteranceId};
 use crate::engines::core::EngineError;
 use crate::tenancy::EngineKind;
 
@@ -29,6 +30,10 @@ pub enum PipelineEvent {
     Recognition {
         utterance: UtteranceId,
         event: Recognition,
+    },
+    /// The utterance that paused at `to` sounds unfinished.
+    SoundsUnfinished {
+        to: At,
     },
     Response {
         turn: TurnId,

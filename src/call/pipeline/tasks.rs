@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::Instrument;
 
-use crate::conversation::{SpeechId, TurnId};
+use crate::conversation::{At, SpeechId, TurnId};
 use crate::engines::core::EngineError;
 use crate::engines::llm::Delta;
 
@@ -18,6 +18,10 @@ pub enum EngineResult {
     Reply {
         request: RequestId,
         delta: Option<Result<Delta, EngineError>>,
+    },
+    /// The utterance that paused at `to` sounds unfinished.
+    SoundsUnfinished {
+        to: At,
     },
     Synthesis {
         speech: SpeechId,

@@ -63,6 +63,7 @@ impl Work {
     fn take(&mut self, command: &Command) {
         match *command {
             Command::Recognise { utterance, turn, .. } => self.open = Some((utterance, turn)),
+            Command::JudgeEnd { .. } => {}
             Command::EndUtterance { .. } => self.utterances.extend(self.open.take()),
             Command::Respond { turn, .. } => self.requests.push(turn),
             Command::Cancel { turn } => {

@@ -47,12 +47,12 @@ pub fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    let switches = (any::<bool>(), any::<bool>(), any::<bool>(), 0..3usize);
+    let switches = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..3usize);
     let counts = (0u32..3, 0u32..6, 0u32..4);
     let times = prop::sample::select(vec![0u64, 1, 200, 1_500, 60_000, u64::MAX]);
     (switches, counts, prop::collection::vec(times, 12), any::<bool>()).prop_map(
         |(
-            (early_reply, barge_in, satisfaction, mode),
+            (early_reply, barge_in, satisfaction, end_of_turn_model, mode),
             (silence_prompts, max_turns, max_failures),
             times,
             odd,
@@ -62,6 +62,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                 barge_in,
                 satisfaction,
                 greeting_mode: [GreetingMode::Text, GreetingMode::Model, GreetingMode::Wait][mode],
+                end_of_turn_model,
                 silence_prompts,
                 max_turns,
                 max_failures,
@@ -112,6 +113,8 @@ pub struct Watch {
     started: Vec<(ToolId, Option<TurnId>)>,
     /// Transfers that the operator has asked for. The random tools have none.
     transfers: Vec<ToolId>,
+    /// The pause of the latest utterance whose end is judged.
+    judged: Option<At>,
     /// Tools that are in a record.
     recorded: Vec<ToolId>,
 }
@@ -220,6 +223,10 @@ impl Watch {
                 assert_eq!(open, Some(utterance), "an utterance ends that was not begun");
                 self.utterance = utterance.0;
             }
+            Command::JudgeEnd { turn, from, to } => {
+                assert!(from <= to && !self.cancelled.contains(&turn), "{turn:?} is dead");
+                self.judged = Some(to);
+            }
             Command::Cancel { turn } => {
                 self.open.take_if(|(_, open)| *open == turn);
                 self.held.remove(&turn);
@@ -276,6 +283,7 @@ impl Watch {
             4 => response(ResponseEvent::Finished),
             5 => playback(PlaybackEvent::Started),
             6 => playback(PlaybackEvent::Ended),
+            7 if event.back == 0 => self.judged.map_or(Input::Tick, |to| Input::SoundsUnfinished { to }),
             7 => Input::Tick,
             8 => Input::Connected,
             9 => recognised(Recognition::Final { text: "What are your hours?".to_owned() }),

@@ -22,6 +22,7 @@ mod operator;
 mod partials;
 mod script;
 mod segments;
+mod sound;
 mod stages;
 mod story;
 mod survey;

@@ -125,6 +125,8 @@ struct Stage {
     recognised: u32,
     utterance: u32,
     asked: u32,
+    /// The pause of the latest utterance whose end is judged.
+    judged: At,
 }
 
 impl Stage {
@@ -142,6 +144,7 @@ impl Stage {
             recognised: 0,
             utterance: 0,
             asked: 0,
+            judged: start,
         }
     }
 
@@ -181,6 +184,7 @@ impl Stage {
                 }
                 Output::Pipeline(Command::EndUtterance { utterance, .. }) => self.utterance = utterance.0,
                 Output::Pipeline(Command::Respond { turn, .. }) => self.asked = turn.0,
+                Output::Pipeline(Command::JudgeEnd { to, .. }) => self.judged = to,
                 _ => {}
             }
             let at = self.ms(self.now);
@@ -223,6 +227,7 @@ impl Stage {
             "pause" => Input::CallerSpeech(CallerSpeech::Paused { at: ago(120), level }),
             "words" => recognised(Recognition::Final { text }),
             "partial" => recognised(Recognition::Partial { text }),
+            "unfinished" => Input::SoundsUnfinished { to: self.judged },
             "stt_fails" => recognised(Recognition::Failed),
             "reply" => response(ResponseEvent::Text(text)),
             "tool" => response(ResponseEvent::ToolCall(tool_call(&arguments, &text))),
@@ -297,6 +302,9 @@ impl Stage {
             Command::EndUtterance { utterance, at } => {
                 let (turn, from) = self.begun[utterance];
                 format!("transcribe #{} turn {} {}..{}", utterance.0, turn.0, self.ms(from), self.ms(*at))
+            }
+            Command::JudgeEnd { turn, from, to } => {
+                format!("judge turn {} {}..{}", turn.0, self.ms(*from), self.ms(*to))
             }
             Command::Respond { turn, context, attempt } => {
                 let again = if *attempt == Attempt::AfterFailure { " again" } else { "" };

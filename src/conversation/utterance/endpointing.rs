@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Advance, Extent, Utterance, Wait};
+use super::{Advance, Extent, Sound, Utterance, Wait};
 use crate::conversation::endpoint::{Completeness, completeness, is_short_answer, spoken};
 use crate::conversation::floor::Floor;
 use crate::conversation::limits::Turn;
@@ -14,6 +14,9 @@ use crate::conversation::{At, Attempt, Command, Conversation, Ending, Phrase, Sa
 
 /// Sound without words that is shorter than this is a cough or a knock, not speech that was not understood.
 const COUGH: Duration = Duration::from_millis(400);
+
+/// An utterance that is shorter than this, as a "yes", is not judged by its sound.
+const SHORT: Duration = Duration::from_millis(800);
 
 /// Words are asked for again at a pause if the utterance has grown by this much …
 const GROWN: Duration = Duration::from_secs(1);
@@ -76,7 +79,11 @@ impl Conversation {
         self.timers.stop(Timer::Monologue);
         let partial = utterance.words.partial().to_owned();
         let partial = if partial.is_empty() { partial } else { utterance.with_earlier_words(&partial) };
+        let (turn, from) = (utterance.turn, utterance.from);
         self.timers.start(Timer::Commit, to, self.wait_after(&partial));
+        if self.settings.end_of_turn_model && to.since(from) >= SHORT {
+            self.out.command(Command::JudgeEnd { turn, from, to });
+        }
         if self.settings.early_reply {
             self.ask_soon(to, !partial.is_empty());
             if completeness(&partial, self.language) != Completeness::Trailing {
@@ -97,8 +104,20 @@ impl Conversation {
         }
     }
 
+    /// The utterance that paused at `to` sounds unfinished, whatever its words.
+    pub(in crate::conversation) fn sounds_unfinished(&mut self, to: At) {
+        let Floor::Caller(utterance) = &mut self.floor else { return };
+        if utterance.paused_at() == Some(to) && !utterance.is_overdue() {
+            utterance.sound = Sound::Unfinished;
+            self.timers.start(Timer::Commit, to, self.settings.commit_trailing_ms);
+        }
+    }
+
     /// The silence after which a turn with these words is committed.
     fn wait_after(&self, text: &str) -> Duration {
+        if matches!(&self.floor, Floor::Caller(utterance) if utterance.sound == Sound::Unfinished) {
+            return self.settings.commit_trailing_ms;
+        }
         let is_answer = self.prompted && is_short_answer(text, self.language);
         match completeness(text, self.language) {
             Completeness::Finished => self.settings.commit_finished_ms,

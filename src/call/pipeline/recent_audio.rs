@@ -1,0 +1,57 @@
+//! The newest audio of the caller, for the judgement of an utterance's end.
+
+use std::collections::VecDeque;
+
+use crate::audio::Clip;
+
+/// Audio that is kept, in seconds: as much as the model hears.
+const KEPT: u32 = 8;
+
+/// Audio by its position, counted in samples from the beginning of the call.
+pub struct RecentAudio {
+    rate: u32,
+    samples: VecDeque<i16>,
+    /// The position after the newest sample.
+    end: u64,
+}
+
+impl RecentAudio {
+    pub fn new(rate: u32) -> RecentAudio {
+        RecentAudio { rate, samples: VecDeque::new(), end: 0 }
+    }
+
+    /// Adds the next samples, and drops the oldest.
+    pub fn push(&mut self, samples: &[i16]) {
+        self.samples.extend(samples);
+        self.end += samples.len() as u64;
+        let most = (self.rate * KEPT) as usize;
+        self.samples.drain(..self.samples.len().saturating_sub(most));
+    }
+
+    /// The audio between two positions, as far as it is kept and has arrived.
+    pub fn between(&self, from: u64, to: u64) -> Clip {
+        let start = self.end - self.samples.len() as u64;
+        let index =
+            |position: u64| usize::try_from(position.clamp(start, self.end) - start).unwrap_or(usize::MAX);
+        let (from, to) = (index(from), index(to));
+        Clip::new(self.rate, self.samples.range(from..to.max(from)).copied().collect::<Vec<_>>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audio_is_found_by_its_position_as_far_as_it_is_kept() {
+        let mut audio = RecentAudio::new(10);
+        for n in 0..100 {
+            audio.push(&[n]);
+        }
+        assert_eq!(*audio.between(90, 93).samples, [90, 91, 92]);
+        assert_eq!(*audio.between(98, 200).samples, [98, 99]);
+        assert_eq!(*audio.between(0, 22).samples, [20, 21], "the oldest are dropped");
+        assert!(audio.between(93, 90).samples.is_empty());
+        assert_eq!(audio.samples.len(), 80);
+    }
+}
