@@ -14,6 +14,7 @@ use crate::audio::Clip;
 use crate::call::{Agent, Engines, PromptCache};
 use crate::conversation::{At, Attempt, Command, ContextItem, Phrase, Say, Settings, TakeOver};
 use crate::engines::core::usage::Meter;
+use crate::engines::end_of_turn::{self, EndOfTurn, ModelError, TurnModel};
 use crate::engines::llm::{Delta, Deltas, HANG_UP, Llm, Prompt, ToolCall};
 use crate::engines::stt::scripted::{Scripted, Step};
 use crate::engines::stt::{Buffered, Hints, SessionConfig, Stt, SttEvent, SttSession, Utterance};
@@ -106,6 +107,7 @@ fn agent(
         language: Language::of(None),
         detects_language: false,
         turn_settings: Settings::default(),
+        end_of_turn: None,
         phrases: HashMap::from([(Phrase::Filler, "One moment.".into())]),
         other_languages: Vec::new(),
         switch_to: Arc::from([]),
@@ -500,4 +502,25 @@ impl Tts for Mute {
     fn speak(&self, _: Arc<str>, _: Voice, _: Meter) -> BoxFuture<'_, Result<Pieces, EngineError>> {
         async { Err(failure()) }.boxed()
     }
+}
+
+/// Hears no end.
+struct Unfinished;
+
+impl TurnModel for Unfinished {
+    fn probability(&self, audio: &Clip) -> Result<f32, ModelError> {
+        // 500 ms of speech, and 200 ms of the pause.
+        if audio.samples.len() == 5_600 { Ok(0.1) } else { Err(ModelError::Run(format!("{audio:?}"))) }
+    }
+}
+
+#[tokio::test]
+async fn an_utterance_that_sounds_unfinished_is_reported() {
+    let model = EndOfTurn::new(Arc::new(Unfinished), &end_of_turn::Settings::default());
+    let mut cascade = cascade(Agent { end_of_turn: Some(model), ..agent([], []) });
+    cascade.caller_audio(&[0; RATE as usize]);
+    let at = |ms| At(Duration::from_millis(ms));
+    cascade.mark(at(0), 0);
+    cascade.go(Command::JudgeEnd { turn: ONE, from: at(200), to: at(700) });
+    assert_eq!(cascade.next().await, PipelineEvent::SoundsUnfinished { to: at(700) });
 }
