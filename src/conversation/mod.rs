@@ -221,6 +221,7 @@ impl Conversation {
             self.dispatch(now, input);
         }
         self.expire(now);
+        self.begin_mute(now);
         self.answer_results(now);
     }
 

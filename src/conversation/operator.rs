@@ -133,6 +133,8 @@ enum OperatorStep {
 enum Mute {
     #[default]
     Off,
+    /// It begins after the words that the caller has to hear.
+    Due,
     On,
 }
 
@@ -288,7 +290,20 @@ impl Conversation {
 
     fn mute(&mut self, now: At, at_most: Duration) {
         self.timers.start(Timer::Mute, now, at_most);
-        if self.operator.is_muted() {
+        if self.operator.mute == Mute::Off {
+            self.operator.mute = Mute::Due;
+            self.begin_mute(now);
+        }
+    }
+
+    /// Begins the mute that is due, unless the caller hears words that are played to their end.
+    pub(super) fn begin_mute(&mut self, now: At) {
+        let waits = match &self.floor {
+            Floor::Agent(response, _) => response.is_protected() || response.is_goodbye(),
+            Floor::Ended => true,
+            Floor::NotConnected | Floor::Caller(_) | Floor::Free => false,
+        };
+        if self.operator.mute != Mute::Due || waits {
             return;
         }
         self.operator.mute = Mute::On;
@@ -296,7 +311,7 @@ impl Conversation {
         self.timers.stop(Timer::Silence);
         // The operator's own words are said to their end.
         if !matches!(&self.floor, Floor::Agent(response, None) if response.is_of_operator()) {
-            self.yield_floor(now);
+            self.take_floor(now);
         }
         self.background = None;
         self.forget_doubt();
@@ -306,11 +321,10 @@ impl Conversation {
 
     /// The agent hears again: earlier silence no longer counts.
     pub(super) fn unmute(&mut self, now: At) {
-        if !self.operator.is_muted() {
+        self.timers.stop(Timer::Mute);
+        if std::mem::take(&mut self.operator.mute) != Mute::On {
             return;
         }
-        self.operator.mute = Mute::Off;
-        self.timers.stop(Timer::Mute);
         self.limits.caller_is_there();
         self.out.push(Output::AgentMuted(MuteChange::Unmuted));
         self.settle_if_free(now);

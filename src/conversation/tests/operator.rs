@@ -175,16 +175,16 @@ fn the_notice_is_heard_before_words_that_do_not_wait() {
             550 accepted
         +500 op_mute 60000
             1050 accepted
-            1050 agent Muted
         +900 ends #0
             1950 notice heard
-        +50 starts #1
-        +900 ends #1
-            2900 finished turn 0 A: Hello, how can I help? audio=50
-            2900 say #2 turn 1 "Hello from the shop."
+            1950 agent Muted
+            1950 flush
+            1950 cancel turn 0
+            1950 finished turn 0 audio=50
+            1950 say #2 turn 1 "Hello from the shop."
         +50 starts #2
         +900 ends #2
-            3850 finished turn 1 O: Hello from the shop. audio=50
+            2900 finished turn 1 O: Hello from the shop. audio=50
         +100 speech
         +900 pause
         "#,
@@ -458,6 +458,34 @@ fn a_muted_agent_neither_hears_nor_answers() {
         +0 speech 0
         +900 pause
             32640 transcribe #1 turn 3 31740..32520
+        "#,
+    );
+}
+
+#[test]
+fn a_mute_waits_for_the_words_about_an_emergency() {
+    plays_out(
+        |_| {},
+        r#"
+        (asks)
+        +80 words "This is an emergency!"
+            4180 emergency
+            4180 say #1 turn 1 Emergency
+            4180 ask turn 1 A: Hello, how can I help? C: This is an emergency!
+        +500 starts #1
+        +100 op_mute 60000
+            4680 accepted
+        +100 llm_fails
+            4780 ask turn 1 again A: Hello, how can I help? C: This is an emergency!
+            4780 say #2 turn 1 Difficulty
+        +900 ends #1
+            5680 agent Muted
+            5680 flush
+            5680 cancel turn 1
+            5680 finished turn 1 C: This is an emergency! words=200 commit=300 audio=700
+        +500 op_unmute
+            6180 accepted
+            6180 agent Unmuted
         "#,
     );
 }
