@@ -20,7 +20,11 @@ pub mod violation;
 pub mod analysis;
 pub mod analytics;
 pub mod ari;
-#[allow(clippy::disallowed_methods, reason = "sends requests and resolves names, with timeouts")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "sends requests, opens connections and resolves names, with timeouts"
+)]
 pub mod egress;
 #[allow(
     clippy::disallowed_methods,

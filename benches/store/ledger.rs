@@ -71,6 +71,7 @@ fn ringing(number: &vca::tenancy::PhoneNumber) -> Call {
         media: None,
         failure_reason: None,
         notice_heard_at: None,
+        emergency_at: None,
         engine_failures: Vec::new(),
         fields: Default::default(),
         transfers: Vec::new(),

@@ -359,9 +359,8 @@ impl Talking {
             }
             MediaEvent::PlaybackStarted { speech } => self.playback_started(now, SpeechId(speech.0), records),
             MediaEvent::Played { speech, position } => {
-                let speech = SpeechId(speech.0);
-                let total = self.pipeline.length(speech);
-                self.playback(now, speech, PlaybackEvent::Progress { position, total });
+                let total = self.pipeline.length(SpeechId(speech.0));
+                self.playback(now, SpeechId(speech.0), PlaybackEvent::Progress { position, total });
             }
             MediaEvent::PlaybackEnded { speech, position } => {
                 let (speech, total) = (SpeechId(speech.0), Some(position));

@@ -1,5 +1,6 @@
 //! Checks of values: those that can be parsed, but cannot work.
 
+mod end_of_turn;
 mod engines;
 mod keys;
 mod plaintext;
@@ -40,7 +41,7 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Violation> {
             ("calls.max_calls_per_tenant", config.calls.max_calls_per_tenant == 0),
         ]));
         found.extend(turn(&config.turn_settings()));
-        found.extend(end_of_turn(config));
+        found.extend(end_of_turn::check(config));
         found.extend(engines::faults(config));
         found.extend(zeros(&[
             ("profiles.max_turns", config.profiles.max_turns == 0),
@@ -60,19 +61,6 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Violation> {
         found.extend(admin(&config.admin));
     }
     found
-}
-
-/// The end-of-turn model, and settings that need it.
-fn end_of_turn(config: &Config) -> Vec<Violation> {
-    let wanted = config.turn_settings().end_of_turn_model && config.end_of_turn.model_file.is_none();
-    let missing = wanted.then(|| {
-        Violation::with_remedy(
-            "turn.end_of_turn_model",
-            "there is no model",
-            "set end_of_turn.model_file, as in /var/lib/vca/smart-turn-v3.2-cpu.onnx (docs/turn-taking.md)",
-        )
-    });
-    config.end_of_turn.check().into_iter().chain(missing).collect()
 }
 
 /// Headers that Asterisk could not be asked for, or too many of them.

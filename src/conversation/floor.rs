@@ -14,6 +14,7 @@ use super::{At, CallerSpeech, Command, Conversation, GreetingBargeIn, Output, Re
 
 /// Whose turn it is to speak.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "a conversation has one")]
 pub(super) enum Floor {
     /// The call is not answered yet.
     NotConnected,

@@ -22,15 +22,13 @@ const CLOSED_AT_ONCE: i64 = 200;
 
 pub(super) const COLUMNS: &str = "id, tenant_id, phone_number_id, ai_profile_id, ai_profile_version, \
     asterisk_channel_id, direction, caller_number, called_number, status, ended_by, disposition, hangup_cause, \
-    sip_status, provider_call_id, started_at, answered_at, ended_at, codec, media, \
-    failure_reason, engine_failures, fields, notice_heard_at, emergency_at, transfers, analysis, \
-    pre_call, agent_changes";
+    sip_status, provider_call_id, started_at, answered_at, ended_at, codec, media, failure_reason, engine_failures, \
+    fields, notice_heard_at, emergency_at, transfers, analysis, pre_call, agent_changes";
 
 /// Puts a newer state of a call in place of the recorded one.
 pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
     ai_profile_version = excluded.ai_profile_version, status = excluded.status, ended_by = excluded.ended_by, \
-    disposition = excluded.disposition, hangup_cause = excluded.hangup_cause, \
-    sip_status = excluded.sip_status, \
+    disposition = excluded.disposition, hangup_cause = excluded.hangup_cause, sip_status = excluded.sip_status, \
     provider_call_id = CASE WHEN calls.erased_at IS NULL THEN excluded.provider_call_id END, \
     answered_at = excluded.answered_at, ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, \
     failure_reason = excluded.failure_reason, engine_failures = excluded.engine_failures, \

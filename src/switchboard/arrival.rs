@@ -39,7 +39,7 @@ enum NotAnswered {
     /// It is refused; the route for its record where there is one.
     Refused(Refusal, Option<Called>),
     /// It goes to a transfer target.
-    Forwarded(TransferTarget, Called),
+    Forwarded(Box<TransferTarget>, Called),
 }
 
 impl Switchboard {

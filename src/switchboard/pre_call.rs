@@ -18,16 +18,16 @@ use crate::webhooks::PreCallFailure;
 /// How a call goes on.
 pub(super) enum CallPlan {
     /// The agent of a profile answers.
-    Answer { profile: AiProfile, prompts: PromptUse },
+    Answer { profile: Box<AiProfile>, prompts: PromptUse },
     /// It goes to a transfer target, unanswered.
-    Forward(TransferTarget),
+    Forward(Box<TransferTarget>),
     /// The webhook refuses it.
     Reject(RejectCause),
 }
 
 impl CallPlan {
     fn answer(profile: &AiProfile) -> CallPlan {
-        CallPlan::Answer { profile: profile.clone(), prompts: PromptUse::AllCalls }
+        CallPlan::Answer { profile: Box::new(profile.clone()), prompts: PromptUse::AllCalls }
     }
 }
 
@@ -92,7 +92,7 @@ impl Switchboard {
         let outcome = instruction.outcome();
         let plan = match instruction {
             PreCallInstruction::Reject(cause) => CallPlan::Reject(cause),
-            PreCallInstruction::Forward(target) => CallPlan::Forward(self.target(route, &target)?),
+            PreCallInstruction::Forward(target) => CallPlan::Forward(Box::new(self.target(route, &target)?)),
             PreCallInstruction::Answer(changes) => {
                 let chosen = match &changes.profile {
                     Some(named) => {
@@ -107,7 +107,7 @@ impl Switchboard {
                     }
                     None => profile.clone(),
                 };
-                CallPlan::Answer { prompts: prompt_use(&changes), profile: changes.apply(chosen) }
+                CallPlan::Answer { prompts: prompt_use(&changes), profile: Box::new(changes.apply(chosen)) }
             }
         };
         Ok((outcome, plan))

@@ -140,11 +140,11 @@ mod tests {
     use super::*;
 
     /// A model with one opinion, which waits for the gate first.
-    struct Opinion(f32, Arc<std::sync::Mutex<()>>);
+    struct Opinion(f32, Arc<tokio::sync::Mutex<()>>);
 
     impl TurnModel for Opinion {
         fn probability(&self, audio: &Clip) -> Result<f32, ModelError> {
-            let _open = self.1.lock();
+            let _open = self.1.blocking_lock();
             if audio.samples.is_empty() { Err(ModelError::Run("no audio".into())) } else { Ok(self.0) }
         }
     }
@@ -166,10 +166,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_busy_model_is_not_waited_for() {
-        let gate: Arc<std::sync::Mutex<()>> = Arc::default();
+        let gate: Arc<tokio::sync::Mutex<()>> = Arc::default();
         let model = EndOfTurn::new(Arc::new(Opinion(0.1, gate.clone())), &Settings::default());
         let first = {
-            let _closed = gate.lock().expect("no thread panics with it");
+            let _closed = gate.lock().await;
             let mut first = Box::pin(model.judge(clip()));
             assert!(futures_util::poll!(&mut first).is_pending());
             assert_eq!(model.judge(clip()).await, Verdict::Busy);

@@ -75,17 +75,17 @@ pub(super) struct OperatorChains {
     tts: Vec<tts::Resilient>,
 }
 
+/// The operator's engines of each kind, by name.
+type NamedEngines<'a> =
+    (&'a [(Arc<str>, SttEngine)], &'a [(Arc<str>, llm::Resilient)], &'a [(Arc<str>, tts::Resilient)]);
+
 impl OperatorChains {
     /// Engines that are `withheld`, and the built-in script, are in no chain.
     pub(super) fn new(
         settings: &Settings,
         defaults: &Defaults,
         withheld: &[String],
-        (stt, llm, tts): (
-            &[(Arc<str>, SttEngine)],
-            &[(Arc<str>, llm::Resilient)],
-            &[(Arc<str>, tts::Resilient)],
-        ),
+        (stt, llm, tts): NamedEngines<'_>,
     ) -> OperatorChains {
         let scripts: Vec<Arc<str>> = settings
             .llm_entries()

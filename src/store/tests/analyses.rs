@@ -298,7 +298,10 @@ async fn a_callers_rating_is_feedback_once(db: Database) {
         db.store.write(&[Entry::Rated(rating.clone())]).await.expect("it is written");
     }
     let filter = FeedbackFilter { source: Some("caller".into()), ..FeedbackFilter::default() };
-    assert_eq!(scope.feedback(&filter, Window::first(9)).await.expect("feedback").items, [rating.clone()]);
+    assert_eq!(
+        scope.feedback(&filter, Window::first(9)).await.expect("feedback").items,
+        std::slice::from_ref(&rating)
+    );
     assert_eq!(db.store.deliveries_pending().await.expect("a count"), 1);
     let other = db.tenant(2).await;
     let foreign = Feedback { id: FeedbackId::new(), tenant_id: other.tenant.id, ..rating };

@@ -1,5 +1,7 @@
 //! MCP tools against a server on this machine that misbehaves in one way at a time.
 
+#![allow(clippy::disallowed_types, reason = "a server of the test's own")]
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 

@@ -262,9 +262,9 @@ fn first_closing(text: &str) -> Option<(usize, &'static str)> {
 }
 
 fn call_begins(text: &str, at_line_start: bool, marks: &Marks) -> Match {
-    let closing =
+    let mut closing =
         REASONING.iter().map(|(_, closing)| begins(text, closing)).filter(|found| *found == Match::Maybe);
-    let Marks::Calls(marks) = marks else { return closing.last().unwrap_or(Match::No) };
+    let Marks::Calls(marks) = marks else { return closing.next_back().unwrap_or(Match::No) };
     let anywhere = CALLS.into_iter().chain(marks.iter().map(String::as_str)).map(|mark| begins(text, mark));
     let blocks = BLOCKS.iter().filter(|_| at_line_start).map(|mark| begins(text, mark));
     let object = if at_line_start { object_begins(text) } else { Match::No };
