@@ -67,7 +67,7 @@ pub enum SayWhen {
     Now,
 }
 
-/// What follows the operator's words.
+/// The continuation after the operator's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AfterWords {
     CallersTurn,
@@ -195,6 +195,11 @@ impl Conversation {
             SayWhen::Now => {
                 self.operator.steps.push_front(step);
                 self.yield_floor(now);
+                // A caller who still speaks has the floor again after the step.
+                if matches!(self.floor, Floor::Free) && self.voice.is_some() && !self.keypad.is_entering() {
+                    self.next_operator_step(now);
+                    return;
+                }
             }
             SayWhen::Next => self.operator.steps.push_back(step),
         }

@@ -99,13 +99,15 @@ fn words_that_do_not_wait_take_the_floor_from_the_caller() {
         +500 op_say now "May I interrupt you?"
             3500 accepted
             3500 cancel turn 1
+            3500 say #1 turn 2 "May I interrupt you?"
         +50 starts #1
         +900 ends #1
+            4450 finished turn 2 O: May I interrupt you? audio=50
         +1000 pause
-            5450 transcribe #1 turn 2 3500..5330
+            5450 transcribe #1 turn 3 4450..5330
         +80 words "Yes, of course."
-            5530 ask turn 2 A: Hello, how can I help? C: Yes, of course.
-            5630 release turn 2
+            5530 ask turn 3 A: Hello, how can I help? A: May I interrupt you? C: Yes, of course.
+            5630 release turn 3
         +300 tick
         "#,
     );
@@ -594,6 +596,26 @@ fn a_take_over_cuts_the_agent_short() {
         +9000 result #0 "connected"
         +0 left
             13930 hang up: CallerLeft
+        "#,
+    );
+}
+
+#[test]
+fn a_take_over_does_not_wait_for_a_caller_who_speaks() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +1000 speech
+        +500 op_transfer shop now
+            3500 accepted
+            3500 cancel turn 1
+            3500 transfer #0 shop
+        +0 hold
+            3500 pause playback
+        +9000 result #0 "connected"
+        +0 left
+            12500 hang up: CallerLeft
         "#,
     );
 }
