@@ -23,7 +23,8 @@ pub fn detect(text: &str, candidates: &[&'static Language]) -> Option<&'static L
         candidates.iter().map(|language| (count(language), *language)).collect();
     counts.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let (most, best) = *counts.first()?;
-    let next = counts.get(1).map_or(0, |(count, _)| *count);
+    // Candidates of one language, such as `en-IN` and `en-GB`, have the same words.
+    let next = counts.iter().find(|(_, other)| other.tag != best.tag).map_or(0, |(count, _)| *count);
     // A few words of a language in a long text are quotations.
     let is_certain = most >= CERTAIN && most >= next * 3 && most * 4 >= words.len();
     is_certain.then_some(best)
@@ -176,6 +177,13 @@ mod tests {
         ] {
             assert_eq!(detect(text, &LANGUAGES).map(|language| language.tag), None, "{text}");
         }
+    }
+
+    #[test]
+    fn two_variants_of_a_language_do_not_rival_each_other() {
+        let candidates = [language("en-IN"), language("en-GB"), language("hi")];
+        let found = detect("Can you tell me what time you are open?", &candidates);
+        assert_eq!(found.map(|language| language.tag), Some("en"));
     }
 
     #[test]
