@@ -209,7 +209,10 @@ impl Agent {
     /// The agent with the daemon's end-of-turn model, if there is one and the profile wants it.
     #[must_use]
     pub fn with_end_of_turn(self, model: Option<EndOfTurn>) -> Agent {
-        Agent { end_of_turn: model.filter(|_| self.turn_settings.end_of_turn_model), ..self }
+        let end_of_turn = model.filter(|_| self.turn_settings.end_of_turn_model);
+        let in_language = |agent: Agent| Agent { end_of_turn: end_of_turn.clone(), ..agent };
+        let other_languages = self.other_languages.into_iter().map(in_language).collect();
+        Agent { end_of_turn, other_languages, ..self }
     }
 
     /// Is it outside of business hours at this time?

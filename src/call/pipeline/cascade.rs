@@ -72,7 +72,7 @@ impl Cascade {
         Cascade {
             recogniser: Recogniser::new(&*agent.engines.stt, config),
             positions: Positions::new(rate),
-            listener: agent.end_of_turn.clone().map(|model| (model, RecentAudio::new(rate))),
+            listener: agent.end_of_turn.clone().map(|model| (model, RecentAudio::new(rate, 0))),
             open: None,
             ended: Vec::new(),
             speech: SpeechQueue::new(agent.clone(), prompts, meter.clone(), rate),
@@ -94,6 +94,10 @@ impl Cascade {
         if !is_same {
             let config = session(&agent, &self.meter, self.positions.rate());
             self.recogniser.replace(&*agent.engines.stt, config);
+        }
+        if self.listener.is_none() {
+            let (rate, end) = (self.positions.rate(), self.positions.before_end(Duration::ZERO));
+            self.listener = agent.end_of_turn.clone().map(|model| (model, RecentAudio::new(rate, end)));
         }
         self.speech.change_agent(agent.clone());
         self.agent = agent;

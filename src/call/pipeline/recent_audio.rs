@@ -16,8 +16,9 @@ pub struct RecentAudio {
 }
 
 impl RecentAudio {
-    pub fn new(rate: u32) -> RecentAudio {
-        RecentAudio { rate, samples: VecDeque::new(), end: 0 }
+    /// Audio from the position `from` on.
+    pub fn new(rate: u32, from: u64) -> RecentAudio {
+        RecentAudio { rate, samples: VecDeque::new(), end: from }
     }
 
     /// Adds the next samples, and drops the oldest.
@@ -44,7 +45,7 @@ mod tests {
 
     #[test]
     fn audio_is_found_by_its_position_as_far_as_it_is_kept() {
-        let mut audio = RecentAudio::new(10);
+        let mut audio = RecentAudio::new(10, 0);
         for n in 0..100 {
             audio.push(&[n]);
         }
@@ -53,5 +54,13 @@ mod tests {
         assert_eq!(*audio.between(0, 22).samples, [20, 21], "the oldest are dropped");
         assert!(audio.between(93, 90).samples.is_empty());
         assert_eq!(audio.samples.len(), 80);
+    }
+
+    #[test]
+    fn audio_that_begins_in_mid_call_has_the_positions_of_the_call() {
+        let mut audio = RecentAudio::new(10, 50);
+        audio.push(&[50, 51, 52]);
+        assert_eq!(*audio.between(51, 60).samples, [51, 52]);
+        assert_eq!(*audio.between(0, 51).samples, [50]);
     }
 }
