@@ -98,7 +98,7 @@ fn another_agent_and_another_language_go_on_with_the_call() {
     assert!(prompts.iter().any(|prompt| prompt.contains("Speak Hindi.")), "{prompts:?}");
     let heard = vendor.requests(Kind::Stt);
     let in_hindi = heard.iter().filter(|request| request.contains("name=\"language\"\r\n\r\nhi"));
-    assert!(in_hindi.count() >= 1, "the recogniser is told the language");
+    assert!(in_hindi.count() >= 1, "the recogniser gets the language");
     let voices = voices_of(&vendor, "nine");
     for voice in ["sage", "coral"] {
         assert!(voices.iter().any(|used| used == voice), "{voices:?}");

@@ -116,12 +116,12 @@ fn an_operator_speaks_mutes_leaves_notes_and_takes_over() {
     let report = call.finish();
     assert_eq!((report.status, report.ended_by), (Some(200), Some(Side::Agent)), "{}", env.log());
     assert!(report.conversation.agent().len() >= 4, "{:?}", report.conversation.agent());
-    let told = watch.join().expect("no panic").expect("the call's events");
-    let events: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let printed = watch.join().expect("no panic").expect("the call's events");
+    let events: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let commands: Vec<&str> = events.iter().filter_map(|event| event["command"].as_str()).collect();
-    assert_eq!(commands, ["mute", "say", "add_note", "unmute", "transfer", "transfer"], "{told}");
+    assert_eq!(commands, ["mute", "say", "add_note", "unmute", "transfer", "transfer"], "{printed}");
     for kind in ["muted", "unmuted", "transfer"] {
-        assert!(events.iter().any(|event| event["type"] == kind), "no {kind} in {told}");
+        assert!(events.iter().any(|event| event["type"] == kind), "no {kind} in {printed}");
     }
     let (record, _) = env.last_call(tenant);
     assert_eq!(record.disposition.as_deref(), Some("transferred"));

@@ -32,7 +32,7 @@ pub struct Roster {
     /// The agent with which the call began.
     first: Arc<Agent>,
     others: OtherAgents,
-    /// What the present agent knows about the one before it.
+    /// The note for the present agent about the one before it.
     note: Option<String>,
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{AgentChoice, Ending, Phrase, Settings};
 use crate::language::words;
 
-/// Changes of the agent in one call: two agents that refer the caller to each other come to an end.
+/// Changes of the agent in one call: a bound for two agents that refer the caller to each other.
 const MAX_AGENT_CHANGES: u32 = 5;
 
 /// Changes of the language in one call.

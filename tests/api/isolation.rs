@@ -155,7 +155,7 @@ struct Operation<'a> {
 }
 
 impl<'a> Operation<'a> {
-    /// All of them; those that delete or end a call come last, so that the others find what they ask for.
+    /// All of them; those that delete or end a call are the last ones, so that the others find what they ask for.
     fn all(document: &'a Value) -> Vec<Operation<'a>> {
         let mut all = Vec::new();
         for (path, item) in document["paths"].as_object().expect("paths") {
