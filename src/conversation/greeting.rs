@@ -40,7 +40,9 @@ impl Conversation {
 
     /// The caller hears nothing and waits for the model's greeting.
     pub(super) fn awaits_greeting(&self) -> bool {
-        matches!(&self.floor, Floor::Agent(response, _) if response.awaits_greeting() && !response.is_pending())
+        let is_awaited = self.settings.greeting_mode == GreetingMode::Model;
+        is_awaited
+            && matches!(&self.floor, Floor::Agent(response, _) if response.awaits_greeting() && !response.is_pending())
     }
 
     /// The model's greeting is late, or missing: the caller hears the text.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::floor::Floor;
 use super::timer::Timer;
-use super::{At, Attempt, Command, Conversation, Phrase, Say};
+use super::{At, Attempt, Command, Conversation, GreetingMode, Phrase, Say};
 
 /// A response from which nothing arrives for this long, while the caller hears nothing, has stalled.
 const STALLED: Duration = Duration::from_secs(2);
@@ -49,7 +49,8 @@ impl Conversation {
     pub(super) fn repair(&mut self, now: At) {
         let Floor::Agent(response, _) = &mut self.floor else { return };
         let is_wordless = response.is_wordless_round();
-        if is_wordless && response.is_first() {
+        // Without a greeting of the model's, the first response may be one to a note.
+        if is_wordless && response.is_first() && self.settings.greeting_mode == GreetingMode::Model {
             return self.replace_greeting(now);
         }
         if response.begin_again() {
