@@ -231,11 +231,14 @@ impl SpeechQueue {
         Duration::from_micros(samples * 1_000_000 / u64::from(self.rate))
     }
 
+    /// Afterwards a synthesis is in progress, whose end starts the next one, or no speech waits.
     fn start_synthesis(&mut self, tasks: &mut EngineTasks) {
         let SpeechQueue { prompts, meter, rate, queue, .. } = self;
-        let busy = queue.iter().filter(|queued| queued.state == SpeechState::Synthesising).count();
-        let waiting = queue.iter_mut().filter(|queued| queued.state == SpeechState::Waiting);
-        for queued in waiting.take(AHEAD.saturating_sub(busy)) {
+        let mut busy = queue.iter().filter(|queued| queued.state == SpeechState::Synthesising).count();
+        for queued in queue.iter_mut().filter(|queued| queued.state == SpeechState::Waiting) {
+            if busy >= AHEAD {
+                break;
+            }
             let agent = queued.agent.clone();
             let tts = &*agent.engines.tts;
             if let Some(clip) = prompts.find(tts, &agent.voice, &queued.text, *rate) {
@@ -251,6 +254,7 @@ impl SpeechQueue {
                 queued.state = SpeechState::Complete;
                 continue;
             }
+            busy += 1;
             queued.state = SpeechState::Synthesising;
             let (speech, text, rate) = (queued.speech, queued.text.clone(), *rate);
             let (tts, voice, attempt) = (agent.engines.tts.clone(), agent.voice.clone(), queued.attempt);

@@ -318,6 +318,26 @@ async fn a_whole_sentence_is_synthesised_once_for_each_tenant() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn kept_sentences_do_not_hold_up_those_behind_them() {
+    let (agent, prompts) = (Arc::new(agent([], [])), Arc::<PromptCache>::default());
+    let call = || Cascade::new(agent.clone(), prompts.clone(), Meter::default(), RATE);
+    let mut first = call();
+    for (speech, text) in [(1, "one"), (2, "two"), (3, "three")] {
+        first.speak(speech, ONE, text, false);
+    }
+    assert_eq!(first.settle().await, []);
+    let mut second = call();
+    let texts = [(1, "new"), (2, "newer"), (3, "one"), (4, "two"), (5, "three"), (6, "newest")];
+    for (speech, text) in texts {
+        second.speak(speech, ONE, text, false);
+    }
+    assert_eq!(second.settle().await, []);
+    let mut spoken: Vec<u32> = second.audio().into_iter().map(|(speech, _)| speech).collect();
+    spoken.dedup();
+    assert_eq!(spoken, [1, 2, 3, 4, 5, 6]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn held_speech_is_synthesised_and_waits_for_its_release() {
     let mut cascade = cascade(agent([], []));
     cascade.speak(1, ONE, "four", true);
