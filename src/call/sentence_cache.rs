@@ -91,9 +91,10 @@ impl SentenceCache {
         found
     }
 
-    /// Keeps a whole sentence, unless it is empty or would take more than a quarter of its tenant's share.
+    /// Keeps a whole sentence, unless it is empty or would take more than a quarter of its tenant's share. Sentences that are too
+    /// old are removed.
     pub fn keep(&self, sentence: Sentence, samples: &[i16]) {
-        let SentenceCacheSettings { max_bytes, max_bytes_per_tenant, .. } = self.settings;
+        let SentenceCacheSettings { max_bytes, max_bytes_per_tenant, max_age_s } = self.settings;
         let share = max_bytes_per_tenant.min(max_bytes);
         let size = size_of_val(samples);
         if size == 0 || size > share / 4 {
@@ -101,6 +102,7 @@ impl SentenceCache {
         }
         let mut entries = self.entries();
         let tenant = sentence.tenant;
+        entries.remove_aged(Duration::from_secs(max_age_s));
         entries.remove(&sentence);
         while entries.bytes.get(&tenant).is_some_and(|bytes| bytes + size > share) {
             entries.remove_oldest_of(tenant);
@@ -148,6 +150,13 @@ impl Entries {
                 self.bytes.remove(&sentence.tenant);
             }
         }
+    }
+
+    fn remove_aged(&mut self, max_age: Duration) {
+        let now = Instant::now();
+        let aged = self.kept.iter().filter(|(_, kept)| now.duration_since(kept.since) >= max_age);
+        let aged: Vec<Sentence> = aged.map(|(sentence, _)| sentence.clone()).collect();
+        aged.iter().for_each(|sentence| self.remove(sentence));
     }
 
     fn remove_oldest_of(&mut self, tenant: TenantId) {
@@ -201,6 +210,15 @@ mod tests {
         cache.keep(kept.clone(), &[1; SECOND]);
         cache.clear();
         assert!(cache.find(&kept).is_none());
+        cache.keep(kept, &[1; SECOND]);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let other = sentence(theirs, "Good morning.");
+        cache.keep(other.clone(), &[1; SECOND]);
+        let entries = cache.entries();
+        assert!(
+            entries.kept.len() == 1 && entries.kept.contains_key(&other),
+            "one that is not spoken again goes too"
+        );
     }
 
     #[test]
