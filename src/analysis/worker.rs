@@ -197,7 +197,7 @@ async fn attempt(
         return over(AnalysisOutcome::Failed("the version of the profile asks for no analysis".to_owned()));
     };
     let Some(model) = find_model(&call.profile) else {
-        let problem = "the profile names a language model engine that is not configured";
+        let problem = "the language model engine of the profile is not configured, or may not be used";
         return over(AnalysisOutcome::Unavailable(problem.to_owned()));
     };
     if !model.llm.is_model() {

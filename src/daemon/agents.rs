@@ -131,11 +131,15 @@ impl AgentFactory {
         self.engines.states()
     }
 
-    /// The language model that analyses calls with a profile; `None` if the profile names an engine that was not built. It has no
-    /// circuit breaker, so that a failing analysis keeps no call from the engine.
+    /// The language model that analyses calls with a profile; `None` if the profile names an engine that was not built, or may not
+    /// be used. It has no circuit breaker, so that a failing analysis keeps no call from the engine.
     pub fn analyst(&self, profile: &AiProfile, own: &[EngineAccess]) -> Option<Model> {
         let permitted = self.permitted.with_own(own.iter().map(|it| &it.credential));
         let (settings, _) = permitted.effective(&profile.settings);
+        if permitted.analysis_account_violation(&settings).is_some() {
+            warn!(profile = %profile.id, kind = "analysis", "the profile has to use the tenant's own engine");
+            return None;
+        }
         let asked = settings.analysis.unwrap_or_default();
         // The profile's model belongs to the profile's engine.
         let (engine, model) = match (asked.llm, asked.llm_model) {

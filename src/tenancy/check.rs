@@ -65,6 +65,8 @@ fn settings_violations(settings: &ProfileSettings, permitted: &Permitted) -> Vec
     violations.extend(permitted.name_violations(settings));
     violations.extend(engines(settings, permitted));
     violations.extend(permitted.account_violations(settings));
+    let analysis = settings.analysis.as_ref();
+    violations.extend(analysis.and_then(|_| permitted.analysis_account_violation(settings)));
     violations.extend(phrases(settings));
     let turn_settings = permitted.turn_settings.clone().with(&settings.turn);
     violations.extend(turn_settings.violations().into_iter().map(|violation| violation.below("turn")));

@@ -73,9 +73,6 @@ impl Permitted {
 
     /// Engines at the operator's accounts, where the operator requires tenants to use their own.
     pub fn account_violations(&self, settings: &ProfileSettings) -> Vec<Violation> {
-        if self.tenant_engines.keys != TenantKeys::Required {
-            return Vec::new();
-        }
         let chosen = [
             ("stt", &settings.stt, &self.stt),
             ("llm", &settings.llm, &self.llm),
@@ -83,16 +80,29 @@ impl Permitted {
         ];
         let refused = chosen.into_iter().filter_map(|(kind, named, engines)| {
             let default = engines.first().map(|it| it.engine.as_str());
-            let name = named.as_deref().or(default)?;
-            self.accounts.iter().any(|account| account == name).then(|| {
-                let problem = format!(
-                    "the operator requires an engine of your own in place of {name}: create engine credentials, and write \
-                     own: and their name"
-                );
-                Violation::new(kind, problem)
-            })
+            self.account_violation(kind, named.as_deref().or(default)?)
         });
         refused.collect()
+    }
+
+    /// The same for the language model that analyses calls: that of the analysis, or else of the conversation.
+    pub fn analysis_account_violation(&self, settings: &ProfileSettings) -> Option<Violation> {
+        let asked = settings.analysis.as_ref().and_then(|it| it.llm.as_deref());
+        let default = self.llm.first().map(|it| it.engine.as_str());
+        self.account_violation("analysis.llm", asked.or(settings.llm.as_deref()).or(default)?)
+    }
+
+    /// A violation of `field` where the operator requires an engine of the tenant's in place of `engine`.
+    fn account_violation(&self, field: &str, engine: &str) -> Option<Violation> {
+        let is_refused = self.tenant_engines.keys == TenantKeys::Required
+            && self.accounts.iter().any(|account| account == engine);
+        is_refused.then(|| {
+            let problem = format!(
+                "the operator requires an engine of your own in place of {engine}: create engine credentials, and write \
+                 own: and their name"
+            );
+            Violation::new(field, problem)
+        })
     }
 
     /// The settings that a call uses, and the replaced ones with the reasons.
@@ -312,6 +322,12 @@ mod tests {
             fields(&permitted, serde_json::json!({ "llm": "own:acme", "tts": "openai" })),
             ["settings.tts"]
         );
+        let analysed = |llm: &str| {
+            let analysis = serde_json::json!({ "llm": llm, "summary": true });
+            fields(&permitted, serde_json::json!({ "llm": "own:acme", "tts": "flite", "analysis": analysis }))
+        };
+        assert_eq!(analysed("openai"), ["settings.analysis.llm"]);
+        assert_eq!(analysed("own:acme"), [""; 0]);
     }
 
     #[test]
