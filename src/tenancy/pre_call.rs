@@ -254,12 +254,21 @@ impl AgentChanges {
         }
     }
 
-    /// The profile with the variables and overrides of one call.
+    /// The profile with the variables and overrides of one call, which begins in the language of the overrides, with their voice.
     #[must_use]
     pub fn apply(&self, profile: AiProfile) -> AiProfile {
         let mut settings = profile.settings;
         settings.variables.extend(self.variables.clone());
         let PreCallOverrides { greeting, language, voice } = self.overrides.clone();
+        if let Some(tag) = language.as_ref().filter(|_| !settings.languages.is_empty()) {
+            settings.languages.retain(|other| other != tag);
+            settings.languages.insert(0, tag.clone());
+        }
+        if voice.is_some()
+            && let Some(first) = settings.languages.first()
+        {
+            settings.voices.remove(first);
+        }
         let settings = ProfileSettings {
             greeting: greeting.or(settings.greeting),
             language: language.or(settings.language),
@@ -286,6 +295,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::tenancy::{AgentRole, ProfileId};
 
     fn read(response: &Value) -> Result<PreCallInstruction, String> {
         PreCallInstruction::read(response.to_string().as_bytes())
@@ -356,6 +366,35 @@ mod tests {
         }
         let many: BTreeMap<String, &str> = (0..51).map(|n| (format!("v{n}"), "x")).collect();
         assert!(read(&json!({ "variables": many })).unwrap_err().contains("more than 50"));
+    }
+
+    #[test]
+    fn overrides_are_those_of_the_language_in_which_the_call_begins() {
+        let settings = json!({ "languages": ["en", "de"], "voices": { "en": "kal", "de": "eva" } });
+        let profile = AiProfile {
+            id: ProfileId::new(),
+            tenant_id: TenantId::new(),
+            name: "Front desk".into(),
+            role: AgentRole::Custom,
+            system_prompt: "Be brief.".into(),
+            is_default: true,
+            settings: serde_json::from_value(settings).unwrap(),
+            version: 1,
+            created_at: DateTime::UNIX_EPOCH,
+        };
+        let changed = |overrides: Value| {
+            let PreCallInstruction::Answer(changes) = read(&json!({ "overrides": overrides })).unwrap()
+            else {
+                panic!("an agent answers")
+            };
+            changes.apply(profile.clone()).settings
+        };
+        let german = changed(json!({ "language": "de" }));
+        assert_eq!(german.languages, ["de", "en"]);
+        assert_eq!(german.in_language("de").voice.as_deref(), Some("eva"));
+        let other_voice = changed(json!({ "voice": "amy" }));
+        assert_eq!(other_voice.in_language("en").voice.as_deref(), Some("amy"));
+        assert_eq!(other_voice.in_language("de").voice.as_deref(), Some("eva"));
     }
 
     proptest! {
