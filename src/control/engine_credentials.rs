@@ -81,7 +81,7 @@ pub async fn test_engine_credential(
     Ok(engines.try_out(access).await)
 }
 
-/// What the operator permits a tenant, its own engines included.
+/// The engines, names and limits that a tenant may use, its own engines included.
 ///
 /// # Errors
 /// Those of the database.

@@ -216,7 +216,7 @@ pub fn check_model((kind, api): (EngineKind, EngineApi), model: &str) -> Option<
     Names::ModelId.check(model).err().map(|error| Violation::new("model", error.to_string()))
 }
 
-/// What a key's owner recognises it by: its last characters, where it is long enough to keep its secret.
+/// The last characters of a key, by which its owner recognises it, where it is long enough to keep its secret.
 pub fn key_hint(key: &str) -> String {
     const SHOWN: usize = 4;
     let length = key.chars().count();

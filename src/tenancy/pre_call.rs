@@ -35,7 +35,7 @@ id!(
 );
 
 words!(
-    /// What became of the request to a pre-call webhook. After all but the first four the call was answered as without a webhook.
+    /// The outcome of the request to a pre-call webhook. After all but the first four the call was answered as without a webhook.
     PreCallOutcome {
         /// Its profile, variables or overrides were used.
         Applied = "applied",
@@ -168,7 +168,7 @@ pub struct AgentChanges {
     pub overrides: PreCallOverrides,
 }
 
-/// What a pre-call webhook asks for.
+/// The instruction in the response of a pre-call webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PreCallInstruction {
     /// An agent answers.

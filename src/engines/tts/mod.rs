@@ -48,7 +48,7 @@ pub trait Tts: Send + Sync {
     /// The name by which a profile asks for it.
     fn name(&self) -> &Arc<str>;
 
-    /// Different for engines that may speak the same text differently: caches of speech tell them apart by it.
+    /// Different for engines that may speak the same text differently: caches of speech distinguish them by it.
     fn identity(&self) -> &Arc<str> {
         self.name()
     }
