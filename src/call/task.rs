@@ -38,7 +38,7 @@ pub struct Task {
     pub phase: Phase,
     /// The transfer that is under way.
     pub transfer: Option<ActiveTransfer>,
-    /// Whether the caller's side has put the call on hold, as it said last.
+    /// Whether the caller's side has put the call on hold, as it said last; `Uncertain` where the end may have been missed.
     pub caller_hold: HoldChange,
     /// The target to which an operator transfers the caller.
     pub operators_target: Option<TransferTarget>,
@@ -146,6 +146,9 @@ impl Task {
             }
             CallMessage::Reconciled(inventory) => {
                 // The events in between are lost.
+                if self.caller_hold == HoldChange::HeldByCaller {
+                    self.caller_hold = HoldChange::Uncertain;
+                }
                 self.phase.hold(HoldChange::Uncertain, &mut self.records);
                 self.control(TopologyInput::Reconciled(inventory));
             }

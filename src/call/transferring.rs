@@ -257,9 +257,7 @@ impl Task {
         self.control(TopologyInput::Arrange { legs: vec![], wanted });
         self.phase.end_consultation();
         self.phase.hold(HoldChange::Resumed, &mut self.records);
-        if self.caller_hold != HoldChange::Resumed {
-            self.phase.hold(self.caller_hold, &mut self.records);
-        }
+        self.hold_again();
         let problem = match outcome {
             TransferOutcome::Busy => "the target is busy",
             TransferOutcome::NoAnswer => "the target does not answer",
@@ -268,6 +266,20 @@ impl Task {
             _ => "the target cannot be reached",
         };
         self.phase.tool_finished(failed(transfer.tool, outcome, problem));
+    }
+
+    /// Holds the conversation again for a caller who is still on hold by their own telephone.
+    fn hold_again(&mut self) {
+        match self.caller_hold {
+            HoldChange::Resumed => {}
+            HoldChange::Held | HoldChange::HeldByCaller => {
+                self.phase.hold(self.caller_hold, &mut self.records);
+            }
+            HoldChange::Uncertain => {
+                self.phase.hold(HoldChange::HeldByCaller, &mut self.records);
+                self.phase.hold(HoldChange::Uncertain, &mut self.records);
+            }
+        }
     }
 
     /// The agent's part is over; the record has its words.
