@@ -8,6 +8,7 @@
 //! | by the caller | `Uncertain`: its end may have been missed | doubtful |
 //! | doubtful | words of the caller, who has spoken for a second | off: they are the caller's turn |
 //! | by the caller, doubtful | timer `Hold` | off: the call ends |
+//! | by the caller, doubtful | `Held` | on |
 //! | any | `Resumed` | off |
 
 use std::time::Duration;
@@ -83,6 +84,12 @@ impl Conversation {
                     self.timers.start(Timer::Hold, now, self.settings.max_hold_ms);
                 }
             }
+            // The driver reports the caller's own hold again afterwards.
+            (Hold::ByCaller | Hold::Doubtful(_), HoldChange::Held) => {
+                self.forget_doubt();
+                self.hold = Hold::On;
+                self.timers.stop(Timer::Hold);
+            }
             (Hold::ByCaller, HoldChange::Uncertain) => self.hold = Hold::Doubtful(Doubt::Silent),
             (Hold::On | Hold::ByCaller | Hold::Doubtful(_), HoldChange::Resumed) => self.resumed(now),
             _ => {}
@@ -126,7 +133,7 @@ impl Conversation {
         self.say_goodbye(now, Phrase::TimeLimitGoodbye, Ending::HoldLimit);
     }
 
-    /// A caller who may be back is not heard: the agent is muted.
+    /// A caller who may be back is not heard: the agent is muted, or the caller is being transferred.
     pub(super) fn forget_doubt(&mut self) {
         let Hold::Doubtful(doubt) = self.hold else { return };
         if let Doubt::Asked { turn, .. } = doubt {

@@ -449,3 +449,24 @@ fn a_hold_by_the_caller_has_a_limit_and_one_of_the_drivers_has_none() {
         "#,
     );
 }
+
+#[test]
+fn a_hold_of_the_drivers_takes_the_place_of_one_by_the_caller() {
+    plays_out(
+        |settings| {
+            settings.max_hold_ms = std::time::Duration::from_secs(60);
+            settings.max_duration_ms = std::time::Duration::from_secs(600);
+        },
+        r#"
+        (greeted)
+        +500 hold_key
+            2500 pause playback
+        +500 uncertain
+        +500 hold
+        +1000 speech
+        +1500 pause
+        +100000 unhold
+            106000 resume playback
+        "#,
+    );
+}
