@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::live_request::LiveRequest;
 use super::media_watch::{MediaAddresses, MediaWatch};
 use super::phase::Closing;
-use super::pipeline::{AudioPiece, Cascade, PipelineEvent, PlaybackEffect};
+use super::pipeline::{Cascade, PipelineEvent, PlaybackEffect};
 use super::record::Times;
 use super::records::Records;
 use super::task::Waking;
@@ -41,6 +41,8 @@ pub struct Talking {
     media_watch: MediaWatch,
     caller_voice: CallerVoice,
     agents: AgentTools,
+    /// The latest change of the hold that is certain.
+    hold: HoldChange,
     /// The target of a transfer, which has the call's media meanwhile.
     consultation: Option<Consultation>,
     /// The commands whose outcomes the conversation has not reported yet, in their order.
@@ -97,6 +99,7 @@ impl Talking {
             media_watch: MediaWatch::new(now, Duration::from_millis(settings.no_media_ms), addresses),
             caller_voice: CallerVoice::Silent,
             agents,
+            hold: HoldChange::Resumed,
             consultation: None,
             commands: VecDeque::new(),
             first_sound: Some(now + Duration::from_millis(settings.first_sound_delay_ms)),
@@ -184,20 +187,6 @@ impl Talking {
         }
     }
 
-    fn next_audio(&mut self) -> Option<AudioPiece> {
-        match &mut self.consultation {
-            Some(consultation) => consultation.next_audio(),
-            None => self.pipeline.next_audio(),
-        }
-    }
-
-    /// The conversation's playback is under its control, unless the media is another's meanwhile.
-    fn control_playback(&mut self, control: impl FnOnce(&mut Port)) {
-        if self.consultation.is_none() {
-            control(&mut self.port);
-        }
-    }
-
     pub fn listen(&mut self, records: &mut Records) {
         let now = Instant::now();
         self.fetch_audio();
@@ -233,6 +222,9 @@ impl Talking {
         // Audio received until now is handled first.
         self.listen(records);
         self.handle(Instant::now(), Input::Hold(change));
+        if change != HoldChange::Uncertain {
+            self.hold = change;
+        }
         if change == HoldChange::Resumed {
             self.report_voice();
         }

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 
 use super::Talking;
 use crate::call::pipeline::{Announcer, AudioPiece, PipelineEvent};
-use crate::media::MediaEvent;
+use crate::conversation::HoldChange;
+use crate::media::{MediaEvent, Port};
 
 /// Events that wait for the call, which reads them at once.
 const EVENTS: usize = 64;
@@ -58,6 +59,23 @@ impl Consultation {
 }
 
 impl Talking {
+    /// The next audio for the media thread. Speech of the conversation waits while the caller is transferred: a consultation drops
+    /// queued audio, of which the end would never be reported.
+    pub(super) fn next_audio(&mut self) -> Option<AudioPiece> {
+        match &mut self.consultation {
+            Some(consultation) => consultation.next_audio(),
+            None if self.hold == HoldChange::Held => None,
+            None => self.pipeline.next_audio(),
+        }
+    }
+
+    /// The conversation's playback is under its control, unless the media is another's meanwhile.
+    pub(super) fn control_playback(&mut self, control: impl FnOnce(&mut Port)) {
+        if self.consultation.is_none() {
+            control(&mut self.port);
+        }
+    }
+
     /// From now on the call's media is the target's. The announcement names the tenant and has the agent's summary.
     pub fn consult(&mut self, tenant: &str, summary: Option<&str>) {
         self.caller_voice = super::CallerVoice::Silent;
