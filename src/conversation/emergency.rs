@@ -25,7 +25,7 @@ impl EmergencyAction {
     pub const NAMES: [&str; 2] = ["say", "route"];
 }
 
-/// Whether the caller was told which number to dial.
+/// Whether the caller has been given the number to dial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Emergency {
     Unsaid,
@@ -58,11 +58,12 @@ impl Conversation {
         if !self.answer_emergency(now, &mut response) {
             let context = self.transcript.context();
             self.out.command(Command::Respond { turn, context, attempt: Attempt::First });
+            self.late_tools.all_read();
         }
         self.floor = Floor::Agent(response, None);
     }
 
-    /// Tells the caller which number to dial, first of all. Returns whether the call continues elsewhere afterwards, so that the
+    /// Gives the caller the number to dial, first of all. Returns whether the call continues elsewhere afterwards, so that the
     /// model is not asked.
     fn answer_emergency(&mut self, now: At, response: &mut Response) -> bool {
         self.emergency = Emergency::Said;
