@@ -1,6 +1,7 @@
 //! The emergency numbers of countries, by the country code of a DID.
 //!
-//! Source: ITU-T E.129, "List of national emergency numbers". Where a country has several, the one that reaches all services.
+//! Source: ITU-T E.129, "List of national emergency numbers". Where a country has several, the one that reaches all services, or
+//! else that of the police.
 //! Digits are apart, so that a voice reads them out one by one.
 
 use super::Did;

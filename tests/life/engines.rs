@@ -11,7 +11,7 @@ use crate::support::test_env::TestEnv;
 use crate::support::vendor::{Habit, KEY, Kind, Mood, REPLY, STALLED_REPLY, TOKENS, Vendor, WORDS, pitch};
 
 const GREETING: &str = "Welcome to the test.";
-/// What the caller hears of a model that fails twice in a turn.
+/// The words of an agent whose model fails twice in a turn.
 const FAILED_TWICE: &str =
     "Technical difficulty, trying again. I am sorry, that did not work. Please ask me again.";
 const PROMPT: &str = "You answer the telephone.";

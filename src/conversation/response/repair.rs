@@ -1,5 +1,5 @@
 //! The repair of a response that broke off: the model is asked anew, once a turn; and of a speech that could not be
-//! synthesised: it is tried once more, and then the caller is told.
+//! synthesised: it is tried once more, and then excused.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub(super) enum Repair {
     Spent,
 }
 
-/// What takes the place of a speech whose synthesis failed.
+/// The replacement of a speech that could not be synthesised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Remedy {
     /// The speech once more.
