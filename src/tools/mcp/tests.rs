@@ -441,6 +441,24 @@ async fn a_server_that_was_slow_once_works_with_the_next_call() {
 }
 
 #[tokio::test]
+async fn a_connection_is_closed_whose_stream_does_not_end_when_a_session_begins() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let url = format!("http://{}/mcp", listener.local_addr().expect("an address"));
+    let closed = async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        received(&mut stream).await.expect("a request");
+        let stream_head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n: ping\n\n";
+        stream.write_all(stream_head.as_bytes()).await.expect("the client reads");
+        let _ = stream.read(&mut [0; 1]).await;
+    };
+    let stub = Stub::sound().await;
+    let bench = Bench::of(stub.server(json!({ "url": url, "timeout_ms": 100 })));
+    let (bench, closed) = tokio::join!(bench, tokio::time::timeout(Duration::from_secs(10), closed));
+    assert_eq!(bench.problems.len(), 1);
+    closed.expect("the client closes the connection");
+}
+
+#[tokio::test]
 async fn masked_entries_reach_the_server_and_not_the_model() {
     let stub = Stub::with(|body, _| {
         let echo = json!({ "content": [{ "type": "text", "text": body["params"]["arguments"]["bread"] }] });

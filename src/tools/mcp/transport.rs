@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -13,12 +14,16 @@ use rmcp::transport::streamable_http_client::{
     StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
 };
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::events::EventReader;
 use crate::egress::{DestinationError, EgressClient, EgressError, EgressResponse};
 
 /// The longest response, in bytes: a page of the list of tools, or the result of one.
 const MAX_RESPONSE: usize = 256 * 1024;
+
+/// The time limit of a request, its response included, exceeds that of the tool by this: the tool's is the first to end.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// The field of a request's `_meta` with its idempotency key, which is a header as well.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotencyKey";
@@ -58,13 +63,17 @@ impl From<McpHttpError> for StreamableHttpError<McpHttpError> {
 #[derive(Clone)]
 pub(super) struct McpHttp {
     client: Arc<EgressClient>,
+    /// Of a request, its response included. The task of `rmcp` does not end with the tool that waits for it while it begins a
+    /// session.
+    limit: Duration,
     /// The latest failure: the errors of `rmcp` describe it for programmers.
     failure: Arc<Mutex<Option<McpHttpError>>>,
 }
 
 impl McpHttp {
-    pub fn new(client: Arc<EgressClient>) -> McpHttp {
-        McpHttp { client, failure: Arc::default() }
+    /// `tool_limit` is the time limit of the server's tools.
+    pub fn new(client: Arc<EgressClient>, tool_limit: Duration) -> McpHttp {
+        McpHttp { client, limit: tool_limit + MARGIN, failure: Arc::default() }
     }
 
     /// The latest failure since the last question.
@@ -175,18 +184,21 @@ impl StreamableHttpClient for McpHttp {
         _auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<StreamableHttpPostResponse, StreamableHttpError<McpHttpError>> {
-        let response = self.post(&uri, &message, session_id.as_deref(), custom_headers).await;
-        let result = match response {
+        let exchange = async {
+            let response = self.post(&uri, &message, session_id.as_deref(), custom_headers).await?;
             // The specification's answer to a session that has ended; `rmcp` begins another one.
-            Ok(response) if response.status() == StatusCode::NOT_FOUND && session_id.is_some() => {
+            if response.status() == StatusCode::NOT_FOUND && session_id.is_some() {
                 return Err(StreamableHttpError::SessionExpired);
             }
-            Ok(response) => read(response, &message).await,
-            Err(error) => Err(error),
+            Ok(read(response, &message).await?)
         };
-        Ok(result.inspect_err(|error| {
+        let late = |_| Err(StreamableHttpError::Client(EgressError::TimedOut(self.limit).into()));
+        let result: Result<_, StreamableHttpError<McpHttpError>> =
+            timeout(self.limit, exchange).await.unwrap_or_else(late);
+        if let Err(StreamableHttpError::Client(error)) = &result {
             *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
-        })?)
+        }
+        result
     }
 
     async fn delete_session(
