@@ -185,6 +185,27 @@ async fn a_model_that_is_down_is_asked_over_an_hour_and_then_given_up() {
 }
 
 #[tokio::test]
+async fn an_analysis_whose_attempts_leave_no_record_is_given_up() {
+    on_sqlite(|db: Database| async move {
+        let route = analysed_tenant(&db, 1).await;
+        let call = ended(&db, &route).await;
+        let scope = db.store.scope(route.tenant.id);
+        let mut at = soon();
+        for _ in 0..12 {
+            let lease = at + TimeDelta::seconds(1);
+            scope.claim_analysis(at, lease).await.expect("an answer").expect("a due analysis");
+            at = lease + TimeDelta::seconds(1);
+        }
+        let model = PreparedModel::new([Ok(GOOD.to_owned())]);
+        let mut analyst = Analyst::new(db.store.clone(), Settings::default(), finding(model.clone()));
+        analyst.round(at).await.expect("a round");
+        assert_eq!(analysis_of(&db, &call).await.status, AnalysisStatus::Failed);
+        assert_eq!(model.prompts().len(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_script_cannot_analyse_calls() {
     on_sqlite(|db: Database| async move {
         let script = ScriptedLlm::new("scripted".into(), &Default::default()).expect("a script");

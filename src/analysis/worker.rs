@@ -25,6 +25,8 @@ use crate::tenancy::{AiProfile, EngineAccess, TenantId};
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 /// The pauses after failed attempts, in seconds: about an hour in all.
 const PAUSES: [u64; 5] = [30, 120, 480, 1_200, 1_800];
+/// The most attempts, with those of which nothing was recorded because the daemon ended or the attempt panicked.
+const MOST_ATTEMPTS: u32 = 12;
 /// The longest pause that an engine may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
@@ -169,15 +171,19 @@ async fn analyse(
 ) -> Result<(), StoreError> {
     let scope = store.scope(claimed.tenant);
     let begun = Instant::now();
+    let failed = |problem: String| {
+        let outcome = AnalysisOutcome::Failed(problem);
+        AnalysisAttempt { at: now, usage: Vec::new(), outcome }
+    };
     let attempt = match scope.analysed_call(claimed).await {
+        _ if claimed.attempt > MOST_ATTEMPTS => {
+            failed(format!("given up: of {MOST_ATTEMPTS} attempts, the latest ended without a result"))
+        }
         Ok(call) => {
             let own = scope.engine_accesses().await?;
             attempt(settings, |profile| find_model(profile, &own), &call, (claimed, now)).await
         }
-        Err(StoreError::NotFound) => {
-            let problem = "the call or the version of its profile was deleted".to_owned();
-            AnalysisAttempt { at: now, usage: Vec::new(), outcome: AnalysisOutcome::Failed(problem) }
-        }
+        Err(StoreError::NotFound) => failed("the call or the version of its profile was deleted".to_owned()),
         Err(error) => return Err(error),
     };
     let label = label(&attempt.outcome);
