@@ -186,7 +186,8 @@ impl Conversation {
     pub(super) fn answer_results(&mut self, now: At) {
         let is_free = matches!(self.floor, Floor::Free) && self.voice.is_none() && !self.is_deaf();
         let has_keys = self.keypad.is_entering() || self.keypad.is_complete();
-        if !is_free || has_keys || self.late_tools.unread.is_empty() {
+        // The caller's next words or key are a rating, after which the call ends.
+        if !is_free || has_keys || self.survey.is_open() || self.late_tools.unread.is_empty() {
             return;
         }
         for tool in std::mem::take(&mut self.late_tools.unread) {
