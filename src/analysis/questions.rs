@@ -101,7 +101,7 @@ struct MatchingReply {
 /// Checks a reply.
 ///
 /// # Errors
-/// What is wrong with it, for the model.
+/// The problem, for the model.
 pub fn check(settings: &AnalysisSettings, reply: Value) -> Result<AnalysisResult, String> {
     let schema = schema(settings);
     let validator = validator(&schema)?;

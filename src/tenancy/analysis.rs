@@ -44,7 +44,7 @@ words!(
     }
 );
 
-/// What a language model finds out about a call when it has ended, from its transcript. Off by default.
+/// Questions that a language model answers about a call when it has ended, from its transcript. Off by default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AnalysisSettings {
