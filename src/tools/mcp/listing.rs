@@ -20,6 +20,8 @@ const FAILURE_KEPT: Duration = Duration::from_secs(20);
 
 /// The lists that are kept at the same time.
 const MAX_LISTS: usize = 1_000;
+/// Those of one tenant, so that it does not displace the lists of others.
+const MAX_LISTS_OF_TENANT: usize = 50;
 
 /// The longest description of a tool, in characters.
 const MAX_DESCRIPTION: usize = 1_000;
@@ -50,12 +52,23 @@ pub(in crate::tools) struct McpListings {
 impl McpListings {
     fn place(&self, tenant: TenantId, server: &McpServer) -> ListingPlace {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if places.len() >= MAX_LISTS {
-            // Those that no call waits for.
-            places.retain(|_, place| Arc::strong_count(place) > 1);
+        let key = (tenant, server.key());
+        if !places.contains_key(&key) {
+            let of_tenant = places.keys().filter(|(owner, _)| *owner == tenant).count();
+            if of_tenant >= MAX_LISTS_OF_TENANT {
+                places.retain(|(owner, _), place| *owner != tenant || is_waited_for(place));
+            }
+            if places.len() >= MAX_LISTS {
+                places.retain(|_, place| is_waited_for(place));
+            }
         }
-        places.entry((tenant, server.key())).or_default().clone()
+        places.entry(key).or_default().clone()
     }
+}
+
+/// A call waits for the list.
+fn is_waited_for(place: &ListingPlace) -> bool {
+    Arc::strong_count(place) > 1
 }
 
 /// The tools of a server: as they are kept, or as the server lists them now.
@@ -71,7 +84,9 @@ pub(in crate::tools) async fn list(services: &ToolServices, tenant: TenantId, se
             return listing.clone();
         }
     }
-    let listing = list_now(services, tenant, server).await;
+    // A refusal for the tenant's load is no failure of the server, and is not kept.
+    let _slot = services.slot(tenant).ok_or_else(no_slot)?;
+    let listing = asked(services, tenant, server).await;
     let outcome = if listing.is_ok() { "succeeded" } else { "failed" };
     counter!("vca_mcp_listings_total", "outcome" => outcome).increment(1);
     *place = Some((Instant::now(), listing.clone()));
@@ -87,9 +102,15 @@ pub(in crate::tools) async fn list_now(
     tenant: TenantId,
     server: &McpServer,
 ) -> Listing {
-    let Some(_slot) = services.slot(tenant) else {
-        return Err("too many tools of the tenant are running".to_owned());
-    };
+    let _slot = services.slot(tenant).ok_or_else(no_slot)?;
+    asked(services, tenant, server).await
+}
+
+fn no_slot() -> String {
+    "too many tools of the tenant are running".to_owned()
+}
+
+async fn asked(services: &ToolServices, tenant: TenantId, server: &McpServer) -> Listing {
     let listed = async { McpSession::open(services, tenant, server).await?.list().await };
     let limit = server.timeout();
     let tools = timeout(limit, listed).await;
@@ -107,5 +128,33 @@ fn listed_tool(tool: Tool) -> ListedTool {
         description: description.chars().take(MAX_DESCRIPTION).collect(),
         schema: Arc::new(schema),
         fingerprint: fingerprint.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(number: usize) -> McpServer {
+        let server = json!({ "name": "shop", "url": format!("https://example.com/{number}") });
+        serde_json::from_value(server).expect("a server")
+    }
+
+    #[test]
+    fn a_tenant_with_many_servers_displaces_its_own_lists_only() {
+        let listings = McpListings::default();
+        let (tenant, other) = (TenantId::new(), TenantId::new());
+        drop(listings.place(other, &server(0)));
+        let waited_for = listings.place(tenant, &server(0));
+        for number in 1..=2 * MAX_LISTS_OF_TENANT {
+            drop(listings.place(tenant, &server(number)));
+        }
+        {
+            let places = listings.places.lock().expect("no panic");
+            assert!(places.contains_key(&(other, server(0).key())));
+            assert!(places.contains_key(&(tenant, server(0).key())));
+            assert!(places.len() <= 1 + MAX_LISTS_OF_TENANT);
+        }
+        drop(waited_for);
     }
 }
