@@ -8,6 +8,7 @@ use super::output::Output;
 use super::secret_input::entered;
 use super::table::{Sheet, Table};
 use super::tenant;
+use super::trial::Trial;
 use crate::config::Config;
 use crate::control::{self, TenantEngines};
 use crate::current::Current;
@@ -38,7 +39,12 @@ pub enum Command {
     /// Send one small request to the engine. Its vendor may charge for it.
     Test(CredentialSelector),
     /// Delete engine credentials that no profile names.
-    Delete(CredentialSelector),
+    Delete {
+        #[command(flatten)]
+        which: CredentialSelector,
+        #[command(flatten)]
+        trial: Trial,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -115,8 +121,12 @@ impl Command {
                 output.print(&trial, || trial_text(&trial))?;
                 if trial.outcome == EngineTrial::SUCCEEDED { Ok(()) } else { Err(Failure::said()) }
             }
-            Command::Delete(CredentialSelector { tenant, credential }) => {
+            Command::Delete { which: CredentialSelector { tenant, credential }, trial } => {
                 let scope = scope(store, &tenant).await?;
+                if trial.dry_run {
+                    let found = scope.deletable_engine_credential(credential).await?;
+                    return output.print(&found, || format!("{} would be deleted", found.name));
+                }
                 let deleted = scope.delete_engine_credential(&actor(), credential).await?;
                 output.print(&deleted, || format!("deleted {}", deleted.name))
             }

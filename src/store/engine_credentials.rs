@@ -149,16 +149,22 @@ impl Scope {
     ) -> Result<EngineCredential, StoreError> {
         const DELETE: &str = "DELETE FROM engine_credentials WHERE tenant_id = $1 AND id = $2";
         let mut tx = self.begin(Access::Write).await?;
-        tx.lock_tenant(self.tenant).await?;
-        let before = tx.engine_credential(self.tenant, id).await?;
-        if let Some(profile) = tx.profile_with_engine(self.tenant, &before.engine()).await? {
-            let what = format!("the profile {profile:?} uses this engine: choose another one there first");
-            return Err(StoreError::refused("engine_in_use", what));
-        }
+        let before = tx.deletable_engine(self.tenant, id).await?;
         tx.execute(sql(DELETE).bind(self.tenant.0).bind(id.0)).await?;
         tx.audit(Change::new(actor, self.tenant, "delete", "engine_credential", id).before(&before)).await?;
         tx.commit().await?;
         Ok(before)
+    }
+
+    /// The credentials that a deletion would delete.
+    ///
+    /// # Errors
+    /// As of [`delete_engine_credential`](Self::delete_engine_credential).
+    pub async fn deletable_engine_credential(
+        &self,
+        id: EngineCredentialId,
+    ) -> Result<EngineCredential, StoreError> {
+        self.begin(Access::Write).await?.deletable_engine(self.tenant, id).await
     }
 
     /// The credentials with their keys, for requests.
@@ -201,6 +207,24 @@ impl Scope {
 }
 
 impl Tx {
+    /// Credentials that no profile names; none names them until the transaction ends.
+    async fn deletable_engine(
+        &mut self,
+        tenant: TenantId,
+        id: EngineCredentialId,
+    ) -> Result<EngineCredential, StoreError> {
+        self.lock_tenant(tenant).await?;
+        let credential = self.engine_credential(tenant, id).await?;
+        match self.profile_with_engine(tenant, &credential.engine()).await? {
+            None => Ok(credential),
+            Some(profile) => {
+                let what =
+                    format!("the profile {profile:?} uses this engine: choose another one there first");
+                Err(StoreError::refused("engine_in_use", what))
+            }
+        }
+    }
+
     async fn engine_credential(
         &mut self,
         tenant: TenantId,

@@ -85,6 +85,7 @@ async fn full(db: &Database) -> TenantFile {
         created_at: "2026-09-01T00:00:00Z".parse().expect("a moment"),
     };
     scope.create_target(&actor, target).await.expect("a target");
+    route_by_webhook(&scope, &route).await;
     for statement in [
         "INSERT INTO analysis_labels (tenant_id, call_id, name, value) VALUES ($1, $2, 'outcome', 'ordered')",
         "INSERT INTO analysis_usage (tenant_id, call_id, kind, engine, model, unit, quantity) \
@@ -104,6 +105,17 @@ async fn full(db: &Database) -> TenantFile {
         file.tables.iter().filter(|(_, rows)| rows.is_empty()).map(|(name, _)| name).collect();
     assert!(empty.is_empty(), "nothing is tried of {empty:?}");
     file
+}
+
+/// Gives the route's number a profile of its own and a pre-call webhook.
+async fn route_by_webhook(scope: &Scope, route: &Route) {
+    let actor = Actor::system();
+    let closed_profile_id = route.profile.as_ref().map(|profile| profile.id);
+    let routing = NumberRouting { closed_profile_id, ..NumberRouting::default() };
+    let any = |_: &NumberRouting| Ok::<(), StoreError>(());
+    scope.set_number_routing_if(&actor, route.number.id, &routing, any).await.expect("a setting");
+    let (url, any) = ("https://example.com/calls", |_: Option<&PreCallWebhook>| Ok::<(), StoreError>(()));
+    scope.set_pre_call_webhook_if(&actor, route.number.id, url, 2_000, any).await.expect("a webhook");
 }
 
 /// Every value of a tenant and its rows, as a JSON pointer.
@@ -202,6 +214,7 @@ async fn read_all(db: &Database, id: TenantId) -> Result<(), StoreError> {
     db.store.tenants().await?;
     for number in scope.numbers().await? {
         db.store.route(&number.did).await?;
+        scope.number_routing(number.id).await?;
     }
     for profile in scope.profiles().await? {
         scope.profile_versions(profile.id, window).await?;
