@@ -164,11 +164,12 @@ impl<'a> Operation<'a> {
                 all.push(Operation { method, path, about });
             }
         }
-        // A thing is deleted after what belongs to it.
+        // A thing is deleted after what belongs to it, and a call is analysed before its profile is changed.
         all.sort_by_key(|operation| {
             let is_delete = operation.method == Method::DELETE;
             let depth = if is_delete { operation.path.split('/').count() } else { usize::MAX };
-            (is_delete || operation.path.ends_with("/hang-up"), Reverse(depth))
+            let is_late = is_delete || operation.path.ends_with("/hang-up");
+            (!operation.path.ends_with("/analysis"), is_late, Reverse(depth))
         });
         all
     }
