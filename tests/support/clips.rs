@@ -28,6 +28,8 @@ pub fn prompts(sandbox: &Sandbox) -> Vec<(String, String)> {
         .map(|(name, words)| (name.trim().to_owned(), words.trim().to_owned()))
         // Sounds are described in brackets.
         .filter(|(_, words)| !words.starts_with('['))
+        // The list has some that the package lacks.
+        .filter(|(name, _)| sandbox.outside(&format!("{PROMPTS}/{name}.wav")).is_file())
         .collect()
 }
 
