@@ -149,7 +149,7 @@ proptest! {
         let delay = if in_order { Delay::Stalls(late) } else { Delay::Overtaken(late) };
         let outcome = Line { packet_ms, delay, loses_one_of, seed }.run();
         // With every fifth packet lost, gaps are longer than concealment lasts.
-        let gaps = if loses_one_of == 0 { 0 } else { 500 / loses_one_of };
+        let gaps = 500_u32.checked_div(loses_one_of).unwrap_or(0);
         prop_assert!(outcome.audio.abs_diff(outcome.sent) <= 5 * TICK + packet_ms + gaps, "{:?}", outcome);
     }
 }
