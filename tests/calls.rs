@@ -96,7 +96,9 @@ fn a_call_is_greeted_understood_and_answered_over_each_codec() {
         let turn = turns.iter().find(|turn| !turn.caller_text.is_empty()).expect("a turn of the caller");
         let stages = [turn.pause_ms, turn.transcript_ms, turn.reply_ms, turn.clause_ms, turn.speech_ms];
         let stages: Vec<u32> = stages.into_iter().chain([turn.audio_ms]).flatten().collect();
-        assert!(stages.len() == 6 && stages.is_sorted(), "{codec:?}: {turn:?}");
+        // The sentence is synthesised once for each sample rate, and kept for the calls that follow.
+        let least = if matches!(codec, Codec::Ulaw | Codec::Slin16) { 6 } else { 5 };
+        assert!(stages.len() >= least && stages.is_sorted(), "{codec:?}: {turn:?}");
     }
 }
 

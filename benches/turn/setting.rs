@@ -92,6 +92,8 @@ impl Setting {
         }
         env.set("OPENAI_BASE_URL", &engines.base_url());
         env.set("OPENAI_API_KEY", "unused");
+        // The replies are alike: each is to be synthesised.
+        env.set("VCA__SENTENCE_CACHE__MAX_BYTES", "0");
         env.set("VCA__CALLS__MAX_CALLS_PER_TENANT", "200");
         env.set("VCA__PLANS__STARTER__MINUTES_PER_MONTH", "100000");
         env.open();

@@ -126,7 +126,7 @@ pub struct AnalysisResult {
     pub sentiment: Option<Sentiment>,
     /// The profile's fields by name: texts, numbers and booleans.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, Object>)]
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub fields: BTreeMap<String, Value>,
 }
 

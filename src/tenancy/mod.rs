@@ -300,7 +300,7 @@ pub struct CallTurn {
     pub reply_ms: Option<u32>,
     /// Until the first clause of the response was complete, and its synthesis was asked for.
     pub clause_ms: Option<u32>,
-    /// Until the first audio of the response was synthesised. Cached prompts have none.
+    /// Until the first audio of the response was synthesised. Cached prompts and sentences have none.
     pub speech_ms: Option<u32>,
     /// Until the turn was committed.
     pub commit_ms: Option<u32>,

@@ -11,6 +11,7 @@ use chrono::{SecondsFormat, TimeDelta, Utc};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
+use vca::media::Port;
 use vca::tenancy::Month;
 
 use super::api_server::{Answer, ApiServer, Client};
@@ -71,22 +72,24 @@ struct Two {
     stranger: Client,
     /// The stranger's own.
     own: Ids,
+    /// The audio of their calls.
+    _audio: [Port; 2],
 }
 
 impl Two {
     async fn of(api: ApiServer) -> Two {
         let document = api.nobody().get("/openapi.json").await.expect(200);
         let (tenant, owner) = api.tenant("Mine").await;
-        let mine = things(&api, tenant, &owner).await;
+        let (mine, mine_audio) = things(&api, tenant, &owner).await;
         // The stranger's call rings last: it is the one that the server's lines tell of an end.
         let (tenant, stranger) = api.tenant("Stranger").await;
-        let own = things(&api, tenant, &stranger).await;
-        Two { api, document, owner, mine, stranger, own }
+        let (own, own_audio) = things(&api, tenant, &stranger).await;
+        Two { api, document, owner, mine, stranger, own, _audio: [mine_audio, own_audio] }
     }
 }
 
 /// Makes one of everything that a tenant can have.
-async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> Ids {
+async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> (Ids, Port) {
     let line = calls::Line::of(api, tenant).await;
     let analysis = json!({ "settings": { "analysis": { "enabled": true, "summary": true } } });
     let profile = format!("/api/tenants/{tenant}/ai-profiles/{}", line.profile);
@@ -116,7 +119,7 @@ async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> Ids {
     owner.put(&format!("/api/tenants/{tenant}/retention"), json!({ "audit_days": 365 })).await.expect(200);
     // The operator's own, of the tenant's number.
     let inventory = api.operator.get(&format!("/api/number-inventory?tenant_id={tenant}")).await.expect(200);
-    BTreeMap::from([
+    let ids = BTreeMap::from([
         ("tenant_id", tenant.to_string()),
         ("inventory_number_id", text(&inventory["items"][0], "id")),
         ("phone_number_id", line.number.to_string()),
@@ -135,7 +138,8 @@ async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> Ids {
         ("prefix", text(&key, "prefix")),
         ("resource_id", line.number.to_string()),
         ("cursor", call.id.to_string()),
-    ])
+    ]);
+    (ids, port)
 }
 
 /// Something new of a tenant's.
