@@ -102,7 +102,7 @@ fn an_endpoint_that_lets_strangers_in_is_found() {
     let Some(env) = DoctorEnv::open() else { return };
     let (code, report) = examine(&env.vca);
     assert_eq!(code, Some(0), "{report}");
-    assert!(report.contains("each of 5 is known by its address or a password"), "{report}");
+    assert!(report.contains("each of 7 is known by its address or a password"), "{report}");
     env.asterisk.edit("vca-twilio", "identify_by=ip", ";identify_by=ip");
     env.asterisk.cli("module reload res_pjsip.so");
     let mut seen = (None, String::new());
