@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
@@ -73,7 +74,7 @@ struct Two {
     /// The stranger's own.
     own: Ids,
     /// The audio of their calls.
-    _audio: [Port; 2],
+    _audio: Mutex<[Port; 2]>,
 }
 
 impl Two {
@@ -84,7 +85,7 @@ impl Two {
         // The stranger's call rings last: it is the one that the server's lines tell of an end.
         let (tenant, stranger) = api.tenant("Stranger").await;
         let (own, own_audio) = things(&api, tenant, &stranger).await;
-        Two { api, document, owner, mine, stranger, own, _audio: [mine_audio, own_audio] }
+        Two { api, document, owner, mine, stranger, own, _audio: Mutex::new([mine_audio, own_audio]) }
     }
 }
 
