@@ -103,6 +103,8 @@ impl Tx {
             former_secret = NULL, former_secret_until = NULL WHERE tenant_id = $1 AND deleted_at IS NULL";
         const TOOL_SECRETS: &str = "DELETE FROM tool_secrets WHERE tenant_id = $1";
         const ENGINES: &str = "DELETE FROM engine_credentials WHERE tenant_id = $1";
+        const PRE_CALL: &str = "DELETE FROM pre_call_webhooks WHERE tenant_id = $1";
+        const ROUTING: &str = "DELETE FROM number_profiles WHERE tenant_id = $1";
         const DELIVERIES: &str = "UPDATE webhook_deliveries SET status = 'failed', problem = $2 \
             WHERE tenant_id = $1 AND status = 'pending'";
         let at = now();
@@ -111,8 +113,9 @@ impl Tx {
         self.execute(sql(INVENTORY).bind(id.0)).await?;
         let keys = self.execute(sql(KEYS).bind(id.0).bind(at)).await?;
         let webhooks = self.execute(sql(WEBHOOKS).bind(id.0).bind(at)).await?;
-        self.execute(sql(TOOL_SECRETS).bind(id.0)).await?;
-        self.execute(sql(ENGINES).bind(id.0)).await?;
+        for delete in [TOOL_SECRETS, ENGINES, PRE_CALL, ROUTING] {
+            self.execute(sql(delete).bind(id.0)).await?;
+        }
         let deliveries = self.execute(sql(DELIVERIES).bind(id.0).bind("the tenant was deleted")).await?;
         Ok(Deleted {
             tenant: self.tenant(id).await?,

@@ -31,6 +31,10 @@ on_both!(
 const CALLER: &str = "+49301234567";
 const WORD: &str = "xylophone";
 
+/// Tables without rows of a deleted tenant: its secrets, and what belongs to its numbers.
+const DELETED_WITH_TENANT: [&str; 4] =
+    ["tool_secrets", "engine_credentials", "pre_call_webhooks", "number_profiles"];
+
 async fn tables(db: &Database) -> Vec<String> {
     let select = match db.store.backend() {
         Backend::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
@@ -252,6 +256,10 @@ async fn a_deleted_tenant_stays_deleted(db: Database) {
     let keys = scope.keys(&KeyFilter::default(), Window::first(9)).await.expect("keys").items;
     assert!(keys.iter().all(|key| key.revoked_at.is_some()), "{keys:?}");
     assert_eq!(scope.webhooks(Window::first(9)).await.expect("webhooks").items, []);
+    let left = rows(&db, id).await;
+    for table in DELETED_WITH_TENANT {
+        assert_eq!(left[table], 0, "{table}");
+    }
     assert_eq!(db.store.deliveries_pending().await.expect("a count"), 0);
     let new = NewKey { name: "key".into(), role: Role::TenantAdmin, expires_at: None };
     let refused = [
@@ -308,9 +316,7 @@ async fn nothing_of_a_purged_tenant_is_left(db: Database) {
         let left = rows(&db, id).await[table.name];
         assert_eq!(left > 0, is_kept, "{}: {left}", table.name);
         let counts = if is_kept { &purged.kept } else { &purged.rows };
-        // Secrets of tools, and keys of engines, are deleted with the tenant already.
-        let secrets = ["tool_secrets", "engine_credentials"];
-        let is_gone_before = table.purge == Purge::Unassign || secrets.contains(&table.name);
+        let is_gone_before = table.purge == Purge::Unassign || DELETED_WITH_TENANT.contains(&table.name);
         assert_eq!(counts[table.name] == 0, is_gone_before, "{}: {purged:?}", table.name);
     }
     let settings = PurgeSettings { with_statements: true, ..PurgeSettings::default() };
