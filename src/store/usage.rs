@@ -56,11 +56,6 @@ pub(super) fn kept_count(count: u64) -> i64 {
 const ENDED_WITHIN: &str =
     "c.tenant_id = $1 AND c.started_at >= $4 AND c.started_at < $3 AND c.ended_at >= $2 AND c.ended_at < $3";
 
-/// The usage of the tenant's calls and of their analyses.
-const OF_CALLS_AND_ANALYSES: &str = "(SELECT tenant_id, call_id, kind, engine, model, unit, quantity FROM call_usage \
-    WHERE tenant_id = $1 UNION ALL \
-    SELECT tenant_id, call_id, kind, engine, model, unit, quantity FROM analysis_usage WHERE tenant_id = $1)";
-
 impl Scope {
     /// The tenant's usage of a month (UTC).
     pub async fn usage_of_month(&self, month: Month) -> Result<Usage, StoreError> {
@@ -83,10 +78,17 @@ impl Scope {
              CAST(COALESCE(SUM(c.billed_turns), 0) AS BIGINT) AS turns FROM calls c WHERE {ENDED_WITHIN} \
              AND c.answered_at IS NOT NULL"
         );
+        let of = |table: &str| {
+            format!(
+                "SELECT u.tenant_id, u.kind, u.engine, u.model, u.unit, u.quantity FROM calls c \
+                 JOIN {table} u ON u.tenant_id = c.tenant_id AND u.call_id = c.id WHERE {ENDED_WITHIN}"
+            )
+        };
+        // SQLite would read both tables as a whole if they were joined with the calls after their union.
+        let (of_calls, of_analyses) = (of("call_usage"), of("analysis_usage"));
         let engines = format!(
-            "SELECT c.tenant_id, u.kind, u.engine, u.model, u.unit, CAST(SUM(u.quantity) AS BIGINT) AS quantity \
-             FROM calls c JOIN {OF_CALLS_AND_ANALYSES} u ON u.tenant_id = c.tenant_id AND u.call_id = c.id \
-             WHERE {ENDED_WITHIN} GROUP BY c.tenant_id, u.kind, u.engine, u.model, u.unit"
+            "SELECT tenant_id, kind, engine, model, unit, CAST(SUM(quantity) AS BIGINT) AS quantity \
+             FROM ({of_calls} UNION ALL {of_analyses}) AS used GROUP BY tenant_id, kind, engine, model, unit"
         );
         let (begin, end) = (midnight(Some(from)), midnight(to.checked_add_days(Days::new(1))));
         let earliest = midnight(from.checked_sub_days(Days::new(1)));
