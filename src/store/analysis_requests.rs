@@ -11,7 +11,7 @@ use super::{Scope, StoreError, now};
 use crate::tenancy::{Actor, AnalysisStatus, CallAnalysis, CallId};
 
 /// The most analyses of one call.
-const MOST_RUNS: u32 = 20;
+pub(super) const MOST_RUNS: u32 = 20;
 
 impl Scope {
     /// Has a call analysed again, by the present version of its profile. An analysis that is pending stays as it is.
@@ -22,7 +22,8 @@ impl Scope {
     pub async fn request_analysis(&self, actor: &Actor, call: CallId) -> Result<CallAnalysis, StoreError> {
         const SELECT: &str = "SELECT c.ended_at IS NOT NULL AS has_ended, c.analysis, p.version, p.settings, \
             EXISTS (SELECT 1 FROM call_turns t WHERE t.tenant_id = c.tenant_id AND t.call_id = c.id \
-                AND t.caller_text <> '') AS has_words \
+                AND t.caller_text <> '') AS has_words, \
+            EXISTS (SELECT 1 FROM analysis_jobs j WHERE j.tenant_id = c.tenant_id AND j.call_id = c.id) AS is_queued \
             FROM calls c LEFT JOIN ai_profiles p ON p.tenant_id = c.tenant_id AND p.id = c.ai_profile_id \
             WHERE c.tenant_id = $1 AND c.id = $2";
         const QUEUE: &str = "INSERT INTO analysis_jobs \
@@ -49,6 +50,7 @@ impl Scope {
 struct RequestedRow {
     has_ended: bool,
     has_words: bool,
+    is_queued: bool,
     analysis: Option<String>,
     version: Option<i64>,
     settings: Option<String>,
@@ -78,7 +80,11 @@ impl RequestedRow {
         let before: Option<CallAnalysis> = from_json_text(self.analysis.as_deref())?;
         match before {
             None => Ok(NextRun::Due(version, CallAnalysis::due())),
-            Some(before) if before.status == AnalysisStatus::Pending => Ok(NextRun::Pending(before)),
+            Some(before) if before.status == AnalysisStatus::Pending => Ok(match self.is_queued {
+                true => NextRun::Pending(before),
+                // The call was imported: due analyses do not travel.
+                false => NextRun::Due(version, before),
+            }),
             Some(before) if before.run >= MOST_RUNS => {
                 let what = format!("the call was analysed {MOST_RUNS} times, which is the most");
                 Err(StoreError::refused("analyses_used_up", what))

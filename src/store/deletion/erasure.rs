@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::store::analyses::analysis_event;
+use crate::store::analysis_requests::MOST_RUNS;
 use crate::store::audit::Change;
 use crate::store::statement::{composed, sql};
 use crate::store::tx::{Access, RowScope, Tx};
@@ -204,7 +205,8 @@ impl Tx {
             ids: vec![call],
             ..Erased::default()
         };
-        let runs = analysis.map_or(0, |it| it.run);
+        // The analysis may have been deleted with the transcript, and events of its runs may be left.
+        let runs = analysis.map_or(MOST_RUNS, |it| it.run.min(MOST_RUNS));
         for event in events_of(call, &feedback, runs) {
             self.erase_event(tenant, event, &mut erased).await?;
         }

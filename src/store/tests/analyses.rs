@@ -14,7 +14,9 @@ on_both!(
     a_failed_attempt_is_due_again_and_the_last_one_ends_visibly,
     calls_are_found_by_their_analysis,
     an_erased_call_loses_its_analysis,
+    an_event_is_erased_after_the_analysis_was_deleted,
     a_call_is_analysed_again_on_request,
+    an_imported_call_with_a_pending_analysis_is_analysed_on_request,
     another_tenant_neither_takes_nor_requests_an_analysis,
     a_callers_rating_is_feedback_once,
 );
@@ -232,6 +234,22 @@ async fn an_erased_call_loses_its_analysis(db: Database) {
     assert!(matches!(refused, Err(StoreError::Refused { code: "no_words", .. })), "{refused:?}");
 }
 
+async fn an_event_is_erased_after_the_analysis_was_deleted(db: Database) {
+    let route = analysed_tenant(&db, 1).await;
+    let scope = db.store.scope(route.tenant.id);
+    db.subscribe(route.tenant.id, EventType::CallAnalyzed).await;
+    let call = ended(&db, &route).await;
+    let claimed = claim(&scope, soon()).await.expect("it is due");
+    scope
+        .settle_analysis(&claimed, attempt(soon(), AnalysisOutcome::Done(result())))
+        .await
+        .expect("recorded");
+    // As the retention of transcripts does, while the event is younger than the turns.
+    db.raw("UPDATE calls SET analysis = NULL".to_owned()).await.expect("no analysis");
+    let erased = scope.erase(&Actor::system(), &Subject::Call(call.id), false).await.expect("erased");
+    assert_eq!((erased.analyses, erased.webhook_events, erased.deliveries_cancelled), (0, 1, 1));
+}
+
 async fn a_call_is_analysed_again_on_request(db: Database) {
     let (route, plain) = (analysed_tenant(&db, 1).await, db.tenant(2).await);
     let (scope, actor) = (db.store.scope(route.tenant.id), Actor::system());
@@ -260,6 +278,18 @@ async fn a_call_is_analysed_again_on_request(db: Database) {
     let live = Call { status: CallStatus::Answered, ..values::call_to(&route) };
     scope.begin_call(&live).await.expect("a call");
     assert_eq!(code(&scope, live.id).await, "call_live");
+}
+
+async fn an_imported_call_with_a_pending_analysis_is_analysed_on_request(db: Database) {
+    let route = analysed_tenant(&db, 1).await;
+    let scope = db.store.scope(route.tenant.id);
+    let call = ended(&db, &route).await;
+    // An export leaves due analyses behind.
+    db.raw("DELETE FROM analysis_jobs".to_owned()).await.expect("none is due");
+    assert_eq!(claim(&scope, soon()).await, None);
+    let requested = scope.request_analysis(&Actor::system(), call.id).await.expect("it is due");
+    assert_eq!((requested.run, requested.status), (1, AnalysisStatus::Pending));
+    assert_eq!(claim(&scope, soon()).await.expect("it is due").call, call.id);
 }
 
 async fn another_tenant_neither_takes_nor_requests_an_analysis(db: Database) {
