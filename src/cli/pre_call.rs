@@ -87,8 +87,8 @@ impl TestWebhook {
         let client = PreCallClient::new(&config.webhooks)
             .map_err(|error| Failure::failed(format!("no request can be sent: {error}")))?;
         let scope = store.scope(number.tenant_id);
-        let tried = (number.id, self.caller);
-        let trial = control::test_pre_call_webhook(store, &scope, &actor(), &client, tried).await?;
+        let (asked, tried) = ((&client, &config.transfer), (number.id, self.caller));
+        let trial = control::test_pre_call_webhook(store, &scope, &actor(), asked, tried).await?;
         output.print(&trial, || sheet(&trial))?;
         match &trial.problem {
             None => Ok(()),

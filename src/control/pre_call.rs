@@ -11,7 +11,7 @@ use crate::egress::DestinationPolicy;
 use crate::store::{IssuedPreCall, Scope, Store, StoreError};
 use crate::tenancy::{
     Actor, AgentChanges, CallId, Label, NumberId, PRE_CALL_TIMEOUT_MS, PreCallInstruction, PreCallOutcome,
-    PreCallRequest, PreCallRequestType, PreCallWebhook, RejectCause,
+    PreCallRequest, PreCallRequestType, PreCallWebhook, RejectCause, TransferRules,
 };
 use crate::violation::Violation;
 use crate::webhooks::{PreCallClient, PreCallFailure};
@@ -62,7 +62,7 @@ pub async fn test_pre_call_webhook(
     store: &Store,
     scope: &Scope,
     actor: &Actor,
-    client: &PreCallClient,
+    (client, rules): (&PreCallClient, &TransferRules),
     (number, caller): (NumberId, Option<String>),
 ) -> Result<PreCallTrial, StoreError> {
     let (number, stored) = (scope.number(number).await?, scope.stored_pre_call(number).await?);
@@ -84,7 +84,7 @@ pub async fn test_pre_call_webhook(
     };
     let duration_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
     let usable = match asked {
-        Ok(instruction) => usable(scope, instruction).await?,
+        Ok(instruction) => usable(scope, rules, instruction).await?,
         Err(failure) => Err(failure),
     };
     Ok(PreCallTrial::new(usable, duration_ms))
@@ -113,23 +113,25 @@ impl PreCallTrial {
     }
 }
 
-/// Does the tenant have the profile or the target?
+/// Does the tenant have the profile, and can a call be forwarded to the target at present?
 async fn usable(
     scope: &Scope,
+    rules: &TransferRules,
     instruction: PreCallInstruction,
 ) -> Result<Result<PreCallInstruction, PreCallFailure>, StoreError> {
-    let missing = |what: &str| Ok(Err(PreCallFailure::new(PreCallOutcome::Invalid, what)));
+    let invalid = |what: &str| Ok(Err(PreCallFailure::new(PreCallOutcome::Invalid, what)));
     match &instruction {
         PreCallInstruction::Answer(changes) => {
             if let Some(named) = &changes.profile
                 && scope.named_profile(named).await?.is_none()
             {
-                return missing("the tenant has no such profile or version, or several of the name");
+                return invalid("the tenant has no such profile or version, or several of the name");
             }
         }
         PreCallInstruction::Forward(target) => {
-            if scope.targets().await?.iter().all(|it| it.name != *target) {
-                return missing("the tenant has no such transfer target");
+            let targets = scope.targets().await?;
+            if let Err(problem) = rules.forward_target(&targets, target, Utc::now()) {
+                return invalid(&problem);
             }
         }
         PreCallInstruction::Reject(_) => {}

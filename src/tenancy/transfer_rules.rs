@@ -2,10 +2,11 @@
 //!
 //! A target is checked when it is saved and again when it is used, because the rules may have changed in between.
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::target::{AddressError, Destination};
-use super::{Did, TargetKind, TransferMethod, TransferStyle, TransferTarget};
+use super::{Did, Label, TargetKind, TransferMethod, TransferStyle, TransferTarget};
 
 /// `[transfer]`. Without settings no target can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -166,6 +167,26 @@ impl TransferRules {
     /// As of [`TransferRules::route`].
     pub fn dialplan(&self, target: &TransferTarget) -> Result<DialplanRoute, TargetRefusal> {
         self.place(&self.allowed(target)?)
+    }
+
+    /// The target of a name to which an unanswered call can continue in the dialplan.
+    ///
+    /// # Errors
+    /// Why it cannot at this time.
+    pub fn forward_target<'a>(
+        &self,
+        targets: &'a [TransferTarget],
+        name: &Label,
+        now: DateTime<Utc>,
+    ) -> Result<&'a TransferTarget, String> {
+        let target = targets.iter().find(|target| target.name == *name);
+        let target = target.ok_or_else(|| "the tenant has no such transfer target".to_owned())?;
+        if !target.is_open(now) {
+            return Err("the transfer target has closed".to_owned());
+        }
+        let place = self.dialplan(target);
+        place.map_err(|refusal| format!("the transfer target is not allowed: {refusal}"))?;
+        Ok(target)
     }
 
     /// Does the agent's summary reach the target, by voice or in a SIP header?

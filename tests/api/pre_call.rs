@@ -14,6 +14,7 @@ on_both!(
     a_number_has_a_pre_call_webhook,
     a_webhook_that_cannot_be_is_refused,
     a_webhook_is_tried,
+    a_trial_forwards_as_a_call_would_be_at_present,
     a_faulty_response_has_no_effect,
     another_tenants_webhook_is_not_there,
 );
@@ -97,6 +98,24 @@ async fn a_webhook_is_tried(api: ApiServer) {
     receiver.answers(Answer::Status(204));
     let trial = admin.post(&format!("{path}/test"), json!({})).await.expect(200);
     assert_eq!(trial["outcome"], "unchanged", "{trial:#}");
+}
+
+async fn a_trial_forwards_as_a_call_would_be_at_present(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let (path, receiver) = (path(&api, tenant, &admin).await, Receiver::start());
+    admin.put(&path, json!({ "url": receiver.url("/calls") })).await.expect(201);
+    let targets = format!("/api/tenants/{tenant}/transfer-targets");
+    let shop = json!({ "name": "shop", "description": "Orders.", "kind": "queue", "address": "shop" });
+    let shop = admin.post(&targets, shop).await.expect(201);
+    receiver.answers(Answer::Json(200, r#"{"forward":"shop"}"#));
+    let trial = admin.post(&format!("{path}/test"), json!({})).await.expect(200);
+    assert_eq!((&trial["outcome"], &trial["forward"]), (&json!("forwarded"), &json!("shop")), "{trial:#}");
+    let closed = json!({ "hours": { "timezone": "Europe/Berlin", "weekly": {}, "closed_on": [] } });
+    let one = format!("{targets}/{}", shop["id"].as_str().expect("an id"));
+    admin.patch(&one, closed).await.expect(200);
+    let trial = admin.post(&format!("{path}/test"), json!({})).await.expect(200);
+    assert_eq!((&trial["outcome"], &trial["forward"]), (&json!("invalid"), &json!(null)), "{trial:#}");
+    assert!(trial["problem"].as_str().is_some_and(|problem| problem.contains("closed")), "{trial:#}");
 }
 
 async fn a_faulty_response_has_no_effect(api: ApiServer) {

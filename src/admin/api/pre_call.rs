@@ -145,8 +145,9 @@ async fn test(
             "digits, with a plus sign or not",
         )]));
     }
-    let tried = (phone_number_id, caller_number);
-    Ok(Json(control::test_pre_call_webhook(&api.store, &scope, &actor, &api.pre_call, tried).await?))
+    let rules = api.transfer.get();
+    let (asked, tried) = ((&*api.pre_call, &*rules), (phone_number_id, caller_number));
+    Ok(Json(control::test_pre_call_webhook(&api.store, &scope, &actor, asked, tried).await?))
 }
 
 fn is_number(text: &str) -> bool {
