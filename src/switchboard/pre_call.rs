@@ -10,8 +10,8 @@ use super::Switchboard;
 use crate::ari::Request;
 use crate::call::{self, IncomingCall, PromptUse};
 use crate::tenancy::{
-    AgentChanges, AiProfile, Did, Label, PreCallInstruction, PreCallOutcome, PreCallOverrides, PreCallRecord,
-    PreCallRequest, PreCallRequestType, RejectCause, Route, StoredPreCall, TransferTarget,
+    AgentChanges, AiProfile, Did, Label, NamedProfile, PreCallInstruction, PreCallOutcome, PreCallOverrides,
+    PreCallRecord, PreCallRequest, PreCallRequestType, RejectCause, Route, StoredPreCall, TransferTarget,
 };
 use crate::webhooks::PreCallFailure;
 
@@ -95,16 +95,7 @@ impl Switchboard {
             PreCallInstruction::Forward(target) => CallPlan::Forward(Box::new(self.target(route, &target)?)),
             PreCallInstruction::Answer(changes) => {
                 let chosen = match &changes.profile {
-                    Some(named) => {
-                        let found = self.0.routing.named_profile(route.tenant.id, named).await;
-                        let found = found.map_err(|error| {
-                            warn!(%error, "the profile of a pre-call webhook cannot be read");
-                            PreCallFailure::new(PreCallOutcome::Failed, "the profile cannot be read")
-                        })?;
-                        found.ok_or_else(|| {
-                            invalid("the tenant has no such profile or version, or several of the name")
-                        })?
-                    }
+                    Some(named) => self.named_profile(route, named).await?,
                     None => profile.clone(),
                 };
                 CallPlan::Answer { prompts: prompt_use(&changes), profile: Box::new(changes.apply(chosen)) }
@@ -113,16 +104,26 @@ impl Switchboard {
         Ok((outcome, plan))
     }
 
+    /// The tenant's profile that the webhook names, of which an agent can be made.
+    async fn named_profile(&self, route: &Route, named: &NamedProfile) -> Result<AiProfile, PreCallFailure> {
+        let found = self.0.routing.named_profile(route.tenant.id, named).await;
+        let found = found.map_err(|error| {
+            warn!(%error, "the profile of a pre-call webhook cannot be read");
+            PreCallFailure::new(PreCallOutcome::Failed, "the profile cannot be read")
+        })?;
+        let profile = found
+            .ok_or_else(|| invalid("the tenant has no such profile or version, or several of the name"))?;
+        match (self.0.find_agent)(&profile, &route.engines) {
+            Some(_) => Ok(profile),
+            None => Err(invalid("an engine of the profile cannot be used")),
+        }
+    }
+
     /// The tenant's target of a name, which the operator allows and which is open.
     fn target(&self, route: &Route, name: &Label) -> Result<TransferTarget, PreCallFailure> {
-        let target = route.targets.iter().find(|target| target.name == *name);
-        let target = target.ok_or_else(|| invalid("the tenant has no such transfer target"))?;
-        if !target.is_open(Utc::now()) {
-            return Err(invalid("the transfer target has closed"));
-        }
-        let allowed = self.0.services.transfer_rules.get().dialplan(target).map(drop);
-        allowed.map_err(|refusal| invalid(&format!("the transfer target is not allowed: {refusal}")))?;
-        Ok(target.clone())
+        let rules = self.0.services.transfer_rules.get();
+        let found = rules.forward_target(&route.targets, name, Utc::now());
+        found.cloned().map_err(|problem| invalid(&problem))
     }
 }
 
