@@ -137,8 +137,8 @@ impl Tx {
         let turns = self.all::<(Uuid,)>(composed(delete).bind(tenant.0).bind(before).bind(BATCH)).await?;
         let calls: BTreeSet<Uuid> = turns.iter().map(|(call,)| *call).collect();
         let calls: Vec<Uuid> = calls.into_iter().collect();
-        self.delete_fields(tenant, &calls).await?;
         self.delete_analyses(tenant, &calls).await?;
+        self.delete_fields(tenant, &calls).await?;
         Ok(turns.len() as u64)
     }
 
@@ -174,11 +174,11 @@ impl Tx {
         if calls.is_empty() {
             return Ok(());
         }
-        self.execute(of_ids(CLEAR, tenant, calls, "")).await?;
+        // Due analyses first, as where a result is recorded: in another order the two can deadlock.
         for table in ["analysis_jobs", "analysis_labels"] {
             self.delete_where(table, "call_id", tenant, calls).await?;
         }
-        Ok(())
+        self.execute(of_ids(CLEAR, tenant, calls, "")).await.map(drop)
     }
 
     async fn delete_old_letters(
