@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::retention::of_ids;
 use crate::store::analyses::analysis_event;
 use crate::store::analysis_requests::MOST_RUNS;
 use crate::store::audit::Change;
@@ -184,12 +185,13 @@ impl Tx {
         const ANALYSIS: &str = "SELECT analysis FROM calls WHERE tenant_id = $1 AND id = $2";
         const JOBS: &str = "DELETE FROM analysis_jobs WHERE tenant_id = $1 AND call_id = $2";
         const LABELS: &str = "DELETE FROM analysis_labels WHERE tenant_id = $1 AND call_id = $2";
+        const EVENTS: &str = "SELECT id FROM webhook_events WHERE tenant_id = $1 AND id IN";
         let of_call = |text| sql(text).bind(tenant.0).bind(call.0);
+        self.execute(of_call(JOBS)).await?;
+        self.execute(of_call(LABELS)).await?;
         let analysis = self.optional::<(Option<String>,)>(of_call(ANALYSIS)).await?;
         let analysis: Option<CallAnalysis> =
             analysis.and_then(|(text,)| serde_json::from_str(text.as_deref()?).ok());
-        self.execute(of_call(JOBS)).await?;
-        self.execute(of_call(LABELS)).await?;
         let calls = self.execute(of_call(CALL).bind(now())).await?;
         let turns = self.execute(of_call(TURNS)).await?;
         self.execute(of_call(ANNOUNCED)).await?;
@@ -207,7 +209,10 @@ impl Tx {
         };
         // The analysis may have been deleted with the transcript, and events of its runs may be left.
         let runs = analysis.map_or(MOST_RUNS, |it| it.run.min(MOST_RUNS));
-        for event in events_of(call, &feedback, runs) {
+        let events = events_of(call, &feedback, runs);
+        let ids: Vec<Uuid> = events.iter().map(|(event, _)| event.0).collect();
+        let written = self.all::<(Uuid,)>(of_ids(EVENTS, tenant, &ids, "")).await?;
+        for event in events.into_iter().filter(|(event, _)| written.contains(&(event.0,))) {
             self.erase_event(tenant, event, &mut erased).await?;
         }
         for id in &feedback {

@@ -259,7 +259,7 @@ fn delete_where(table: &'static str, column: &'static str, tenant: TenantId, ids
 }
 
 /// A statement about a tenant's rows with one of these ids: `before ($2, $3) after`.
-fn of_ids(before: &str, tenant: TenantId, ids: &[Uuid], after: &str) -> Statement {
+pub(super) fn of_ids(before: &str, tenant: TenantId, ids: &[Uuid], after: &str) -> Statement {
     let places: Vec<String> = (2..ids.len() + 2).map(|n| format!("${n}")).collect();
     composed(format!("{before} ({}) {after}", places.join(", ")))
         .bind(tenant.0)
