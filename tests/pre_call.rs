@@ -77,6 +77,7 @@ fn a_webhook_refuses_and_forwards_and_a_failing_one_has_no_effect() {
     env.seed.target(tenant, "shop", json!({ "kind": "queue", "address": "shop" }));
     let other = env.seed.tenant("butcher", OTHER, None, json!({ "greeting": "Good day." }));
     let theirs = env.seed.profile(other, "Theirs", json!({ "greeting": "Another's." }));
+    env.seed.profile(tenant, "Unanswering", json!({ "llm": "own:gone" }));
     env.seed.pre_call_webhook(tenant, &receiver.url("/calls"), 400);
     env.open();
 
@@ -97,9 +98,11 @@ fn a_webhook_refuses_and_forwards_and_a_failing_one_has_no_effect() {
 
     let foreign: &'static str = format!(r#"{{"profile":"{theirs}"}}"#).leak();
     let unknown = r#"{"forward":"another"}"#;
+    let without_engine = r#"{"profile":"Unanswering"}"#;
     for (answer, expected) in [
         (Answer::Json(200, foreign), PreCallOutcome::Invalid),
         (Answer::Json(200, unknown), PreCallOutcome::Invalid),
+        (Answer::Json(200, without_engine), PreCallOutcome::Invalid),
         (Answer::Status(500), PreCallOutcome::BadStatus),
         (Answer::Never, PreCallOutcome::TimedOut),
     ] {
@@ -109,5 +112,5 @@ fn a_webhook_refuses_and_forwards_and_a_failing_one_has_no_effect() {
         assert_eq!(outcome_of_answered(&env, tenant), expected, "{answer:?}\n{}", env.log());
     }
     assert!(vendor.requests(Kind::Tts).iter().all(|it| !it.contains("Another's")));
-    assert_eq!(env.seed.calls(tenant).len(), 6);
+    assert_eq!(env.seed.calls(tenant).len(), 7);
 }
