@@ -33,18 +33,22 @@ async fn a_number_has_a_pre_call_webhook(api: ApiServer) {
     let (tenant, admin) = api.tenant("Bakery").await;
     let path = path(&api, tenant, &admin).await;
     assert_eq!(admin.get(&path).await.problem(404), "not_found");
-    let made = admin.put(&path, json!({ "url": "https://example.com/calls" })).await.expect(201);
+    let new = json!({ "url": "https://example.com/calls" });
+    assert_eq!(admin.put_if("\"another\"", &path, new.clone()).await.problem(412), "changed_meanwhile");
+    let answer = admin.put(&path, new).await;
+    let tag = answer.headers["etag"].to_str().expect("text").to_owned();
+    let made = answer.expect(201);
     assert!(made["secret"].as_str().is_some_and(|secret| secret.starts_with("whsec_")), "{made:#}");
     assert_eq!((&made["timeout_ms"], &made["tenant_id"]), (&json!(2_000), &json!(tenant)));
     let other = json!({ "url": "https://example.com/other", "timeout_ms": 500 });
-    let changed = admin.put(&path, other.clone()).await.expect(200);
+    let changed = admin.put_if(&tag, &path, other.clone()).await.expect(200);
     let expected = json!({
         "id": made["id"], "tenant_id": tenant, "phone_number_id": made["phone_number_id"],
         "url": "https://example.com/other", "timeout_ms": 500, "created_at": made["created_at"],
     });
     assert_eq!(changed, expected, "the secret is shown once");
     assert_eq!(admin.get(&path).await.expect(200), expected);
-    assert_eq!(admin.put_if("\"another\"", &path, other).await.problem(412), "changed_meanwhile");
+    assert_eq!(admin.put_if(&tag, &path, other).await.problem(412), "changed_meanwhile");
     admin.delete(&path).await.expect(204);
     assert_eq!(admin.delete(&path).await.problem(404), "not_found");
     let audit = api.operator.get(&format!("/api/tenants/{tenant}/audit")).await.expect(200);

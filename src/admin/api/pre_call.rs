@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::ApiState;
 use super::auth::{Administrator, Reader};
 use super::extract::{Body, Ids};
-use super::preconditions::{IF_MATCH, Precondition, Tagged};
+use super::preconditions::{IF_MATCH, Precondition, Tagged, entity_tag};
 use super::problem::Problem;
 use crate::control::{self, PreCallTrial};
 use crate::store::IssuedPreCall;
@@ -89,16 +89,14 @@ async fn replace(
     precondition: Precondition,
     Body(SetPreCallWebhookRequest { url, timeout_ms }): Body<SetPreCallWebhookRequest>,
 ) -> Result<Response, Problem> {
-    let check = |current: Option<&PreCallWebhook>| match current {
-        Some(current) => precondition.check(current),
-        None => Ok(()),
-    };
+    let check = |current: Option<&PreCallWebhook>| precondition.check_if_any(current);
     let wanted = (phone_number_id, url.as_str(), timeout_ms);
     let set = control::set_pre_call_webhook(&scope, &actor, &api.receivers, wanted, check);
     let IssuedPreCall { webhook, secret } = set.await?;
     let status = if secret.is_some() { StatusCode::CREATED } else { StatusCode::OK };
     let secret = secret.map(|secret| secret.expose_secret().to_owned());
-    Ok((status, Json(IssuedPreCallWebhook { webhook, secret })).into_response())
+    let tag = entity_tag(&webhook);
+    Ok((status, tag, Json(IssuedPreCallWebhook { webhook, secret })).into_response())
 }
 
 /// Remove a phone number's pre-call webhook.
@@ -140,10 +138,7 @@ async fn test(
     Body(TestPreCallWebhookRequest { caller_number }): Body<TestPreCallWebhookRequest>,
 ) -> Result<Json<PreCallTrial>, Problem> {
     if caller_number.as_deref().is_some_and(|number| !is_number(number)) {
-        return Err(Problem::fields(vec![crate::violation::Violation::new(
-            "caller_number",
-            "digits, with a plus sign or not",
-        )]));
+        return Err(Problem::field("caller_number", "digits, with a plus sign or not"));
     }
     let rules = api.transfer.get();
     let (asked, tried) = ((&*api.pre_call, &*rules), (phone_number_id, caller_number));

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -22,8 +22,13 @@ pub struct Tagged<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Tagged<T> {
     fn into_response(self) -> Response {
-        ([(header::ETAG, tag(&self.0))], Json(self.0)).into_response()
+        (entity_tag(&self.0), Json(self.0)).into_response()
     }
+}
+
+/// The header with a resource's entity tag, for a response that has more than the resource.
+pub fn entity_tag<T: Serialize>(resource: &T) -> [(HeaderName, String); 1] {
+    [(header::ETAG, tag(resource))]
 }
 
 /// An API key, with its entity tag in the response. Its last use is not a part of the tag: a key that is in use would
@@ -32,7 +37,7 @@ pub struct TaggedKey(pub ApiKey);
 
 impl IntoResponse for TaggedKey {
     fn into_response(self) -> Response {
-        ([(header::ETAG, tag(&without_use(&self.0)))], Json(self.0)).into_response()
+        (entity_tag(&without_use(&self.0)), Json(self.0)).into_response()
     }
 }
 
@@ -64,11 +69,19 @@ impl Precondition {
         match self {
             Precondition::None => Ok(()),
             Precondition::Tags(tags) if tags.contains(&tag(resource)) => Ok(()),
-            Precondition::Tags(_) => Err(Problem::new(
-                StatusCode::PRECONDITION_FAILED,
-                "changed_meanwhile",
-                "the resource has changed since it was read: read it again, then repeat the change with its new ETag",
-            )),
+            Precondition::Tags(_) => Err(changed()),
+        }
+    }
+
+    /// For a change that creates the resource where it does not exist.
+    ///
+    /// # Errors
+    /// 412 when the resource has another entity tag, or a tag is given and there is no resource.
+    pub fn check_if_any<T: Serialize>(&self, resource: Option<&T>) -> Result<(), Problem> {
+        match (self, resource) {
+            (_, Some(resource)) => self.check(resource),
+            (Precondition::None, None) => Ok(()),
+            (Precondition::Tags(_), None) => Err(changed()),
         }
     }
 
@@ -88,6 +101,14 @@ impl Precondition {
         let tags: Vec<String> = tags.map(|tag| tag.trim().to_owned()).collect();
         if tags.iter().any(|tag| tag == "*") { Precondition::None } else { Precondition::Tags(tags) }
     }
+}
+
+fn changed() -> Problem {
+    Problem::new(
+        StatusCode::PRECONDITION_FAILED,
+        "changed_meanwhile",
+        "the resource has changed since it was read: read it again, then repeat the change with its new ETag",
+    )
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Precondition {
