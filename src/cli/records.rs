@@ -34,7 +34,7 @@ pub enum RecordCommand {
     /// Webhooks: subscriptions of tenants' receivers to events.
     #[command(subcommand)]
     Webhook(webhook::Command),
-    /// HTTP tools of agents: trials, and secrets for their headers.
+    /// HTTP tools and MCP servers of agents: trials, and secrets for their headers.
     #[command(subcommand)]
     Tool(Box<tool::Command>),
     /// Engine credentials: tenants' own accounts at vendors of engines.

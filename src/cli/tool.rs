@@ -30,7 +30,7 @@ pub enum Command {
         tenant: String,
         name: String,
     },
-    /// List the secrets of a tenant's HTTP tools, without their values.
+    /// List the secrets of a tenant's HTTP tools and MCP servers, without their values.
     ListSecrets {
         /// Id or name.
         #[arg(long)]

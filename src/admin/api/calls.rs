@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::ApiState;
 use super::auth::{Administrator, Caller, Reader};
 use super::extract::{Ids, Listed, Paging, ValidQuery};
-use super::problem::Problem;
+use super::problem::{Problem, ProblemBody};
 use crate::store::{AnalysisFilter, CallFilter};
 use crate::tenancy::{
     Call, CallAnalysis, CallId, CallStatus, NumberId, ProfileId, Sentiment, TenantId, Transcript,
@@ -58,13 +58,13 @@ struct CallsQuery {
     /// Longest time from answer to end, in seconds.
     #[param(value_type = Option<i64>, minimum = 0, maximum = 4294967295_i64)]
     max_duration_s: Option<u32>,
-    /// Only calls whose analysis has this outcome.
+    /// Only calls with this outcome of their analysis.
     outcome: Option<String>,
-    /// Only calls whose analysis says that they are a success, or that they are not.
+    /// Only calls that are a success by their analysis, or that are not.
     success: Option<bool>,
-    /// Only calls whose analysis has this sentiment.
+    /// Only calls with this sentiment of their analysis.
     sentiment: Option<Sentiment>,
-    /// Only calls whose analysis has this value in a field: the field's name, a colon, and the value as text of at most 100
+    /// Only calls with this value in a field of their analysis: the field's name, a colon, and the value as text of at most 100
     /// characters, such as `party_size:4`.
     #[param(pattern = "^[a-z][a-z0-9_]{0,39}:.+$", example = "party_size:4")]
     field: Option<String>,
@@ -113,7 +113,10 @@ fn field_and_value(text: &str) -> Result<(String, String), Problem> {
 #[utoipa::path(post, path = "/api/tenants/{tenant_id}/calls/{call_id}/analysis", operation_id = "analyzeCall",
     tag = "calls",
     params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),
-    responses((status = 202, description = "The analysis is due.", body = CallAnalysis)))]
+    responses((status = 202, description = "The analysis is due.", body = CallAnalysis),
+        (status = 409, description = "The call is in progress: `call_live`; its caller said nothing, or it was erased: `no_words`; \
+            its profile asks for no analysis: `analysis_off`; or it was analysed 20 times: `analyses_used_up`.",
+            body = ProblemBody)))]
 async fn analyze(
     Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfCall>,

@@ -38,7 +38,7 @@ const TAGS: [(&str, &str); 16] = [
     ("phone numbers", "Phone numbers. Each belongs to one tenant."),
     ("AI profiles", "Agents: their prompts, voices, engines and behaviour."),
     ("calls", "Call records and transcripts."),
-    ("live calls", "Calls in progress: watch them, end them."),
+    ("live calls", "Calls in progress: watch them, listen to them, intervene, end them."),
     ("analytics", "Calls, durations and latencies of a period."),
     ("usage", "Usage, costs, quotas and statements."),
     ("tools", "Secrets and trials of the HTTP tools and MCP servers that agents call."),

@@ -147,7 +147,7 @@ async fn listen(
 
 /// Listen to one of the tenant's calls in progress: its audio from now on, until it ends.
 ///
-/// As of `listenToCall`.
+/// Format and rules are those of `listenToCall`.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/calls/{call_id}/audio", operation_id = "listenToTenantCall",
     tag = "live calls",
     params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),

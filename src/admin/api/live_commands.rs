@@ -135,7 +135,7 @@ struct HangUpQuery {
     tag = "live calls",
     params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path), HangUpQuery),
     responses((status = 202, description = "The call is being ended."),
-        (status = 409, body = ProblemBody, description = "The call is not in progress: `call_not_live`."),
+        (status = 409, body = ProblemBody, description = "The call is not in progress, or is over already: `call_not_live`, `call_ending`."),
         (status = 503, body = ProblemBody, description = "The call did not respond in time: `call_busy`.")))]
 async fn hang_up(
     State(api): State<ApiState>,

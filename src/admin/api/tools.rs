@@ -104,7 +104,7 @@ async fn create(
     Ok((StatusCode::CREATED, Json(created)))
 }
 
-/// List secrets of HTTP tools, oldest first, without their values.
+/// List secrets of HTTP tools and MCP servers, oldest first, without their values.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/tool-secrets", operation_id = "listToolSecrets", tag = "tools",
     params(("tenant_id" = TenantId, Path), Paging),
     responses((status = 200, description = "A page of secrets.", body = Listed<ToolSecret>)))]
