@@ -117,7 +117,7 @@ pub async fn secrets(config: &Config) -> Option<Finding> {
     }
     Some(if !unopened.is_empty() {
         let problem =
-            format!("{} of {secrets} cannot be opened: their webhooks and tools fail", unopened.len());
+            format!("{} of {secrets} cannot be opened: webhooks, tools or engines fail", unopened.len());
         Finding::warn(CHECK, problem, "`vca secrets reseal --dry-run` lists them, and the remedies")
     } else if !seals {
         Finding::warn(
