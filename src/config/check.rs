@@ -93,7 +93,7 @@ pub(super) fn warnings(config: &Config) -> Vec<Violation> {
     if config.seal.key.is_none() && config.environment != Environment::Development {
         found.push(Violation::with_remedy(
             "seal.key",
-            "without it the signing secrets of webhooks are kept in clear in the database",
+            "without it the secrets of webhooks and tools and the keys of tenants' own engines are stored unencrypted",
             "set seal.key (VCA_SEAL_KEY) to the output of `openssl rand -base64 32`, then run `vca secrets reseal`",
         ));
     }
