@@ -11,7 +11,7 @@ use super::output::Output;
 use super::table::{Sheet, or_dash};
 use crate::config::Config;
 use crate::control::{self, PreCallTrial, in_any_state};
-use crate::store::{IssuedPreCall, Store};
+use crate::store::{IssuedPreCall, Store, StoreError};
 use crate::tenancy::{Label, PreCallWebhook, RejectCause};
 use crate::webhooks::PreCallClient;
 
@@ -55,7 +55,11 @@ impl Webhook {
         };
         let timeout_ms = match self.timeout_ms {
             Some(timeout_ms) => timeout_ms,
-            None => scope.pre_call_webhook(number.id).await.map_or(2_000, |webhook| webhook.timeout_ms),
+            None => match scope.pre_call_webhook(number.id).await {
+                Ok(webhook) => webhook.timeout_ms,
+                Err(StoreError::NotFound) => 2_000,
+                Err(error) => return Err(error.into()),
+            },
         };
         let receivers = config.webhooks.destinations();
         let any = |_: Option<&PreCallWebhook>| Ok::<(), Failure>(());

@@ -1,4 +1,4 @@
-//! `vca call live`, `hang-up` and `watch`: what only the running daemon knows.
+//! Calls in progress, over the API of the running daemon: `vca call live`, `watch`, `listen`, and the commands to one call.
 
 use clap::{Args, Subcommand};
 use eventsource_stream::Eventsource;
