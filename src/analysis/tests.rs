@@ -394,6 +394,7 @@ fn what_tools_were_given_and_returned_is_left_out() {
     let prompt = prompt(&call_with("[pressed 4 keys]"), &questions());
     let text = format!("{} {:?}", prompt.system, prompt.messages);
     assert!(text.contains("collect_digits") && !text.contains("PIN-"), "{text}");
+    assert!(!prompt.system.contains("result of a tool"), "the model reads outcomes: {}", prompt.system);
 }
 
 #[test]
