@@ -100,7 +100,7 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
         Counter,
         "Calls routed by a cached answer while the database was unavailable.",
     ),
-    ("vca_sentence_cache_bytes", Gauge, "Audio in the cache of sentences, in bytes."),
+    ("vca_sentence_cache_bytes", Gauge, "Size of the cache of sentences, in bytes."),
     (
         "vca_sentence_cache_total",
         Counter,

@@ -3,7 +3,8 @@
 //! A sentence may have a caller's data in it, so it is kept in memory only, for its own tenant, and for a limited time.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use metrics::{counter, gauge};
@@ -17,9 +18,9 @@ use crate::tenancy::TenantId;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SentenceCacheSettings {
-    /// The most bytes of audio of all tenants; 0 turns the cache off. Default 67108864 (64 MiB).
+    /// The most bytes of all tenants' sentences; 0 turns the cache off. Default 67108864 (64 MiB).
     pub max_bytes: usize,
-    /// The most bytes of audio of one tenant. Default 8388608 (8 MiB).
+    /// The most bytes of one tenant's sentences. Default 8388608 (8 MiB).
     pub max_bytes_per_tenant: usize,
     /// How long a sentence is kept after its synthesis, in seconds. Default 3600.
     pub max_age_s: u64,
@@ -35,21 +36,48 @@ impl Default for SentenceCacheSettings {
     }
 }
 
+/// The bytes of a sentence beside its audio and its text, at most.
+const ENTRY: usize = 512;
+
 /// A sentence as one tenant's agents speak it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Sentence {
     tenant: TenantId,
-    engine: Arc<str>,
+    speaker: Speaker,
     voice: Voice,
     text: Arc<str>,
     rate: u32,
 }
 
+/// The engine itself and not its name: after a reload of the configuration, an engine of the same name may speak differently, and
+/// calls that began before use the former one.
+#[derive(Debug, Clone)]
+struct Speaker(Weak<dyn Tts>);
+
+impl PartialEq for Speaker {
+    fn eq(&self, other: &Speaker) -> bool {
+        self.0.ptr_eq(&other.0)
+    }
+}
+
+impl Eq for Speaker {}
+
+impl Hash for Speaker {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_ptr().cast::<()>().hash(state);
+    }
+}
+
 impl Sentence {
     /// `rate` is the call's.
-    pub fn of(tenant: TenantId, tts: &dyn Tts, voice: &Voice, text: &Arc<str>, rate: u32) -> Sentence {
-        let engine = tts.identity().clone();
-        Sentence { tenant, engine, voice: voice.clone(), text: text.clone(), rate }
+    pub fn of(tenant: TenantId, tts: &Arc<dyn Tts>, voice: &Voice, text: &Arc<str>, rate: u32) -> Sentence {
+        let speaker = Speaker(Arc::downgrade(tts));
+        Sentence { tenant, speaker, voice: voice.clone(), text: text.clone(), rate }
+    }
+
+    /// Its bytes in the cache, with this audio.
+    fn size(&self, samples: &[i16]) -> usize {
+        size_of_val(samples) + self.text.len() + ENTRY
     }
 }
 
@@ -96,8 +124,8 @@ impl SentenceCache {
     pub fn keep(&self, sentence: Sentence, samples: &[i16]) {
         let SentenceCacheSettings { max_bytes, max_bytes_per_tenant, max_age_s } = self.settings;
         let share = max_bytes_per_tenant.min(max_bytes);
-        let size = size_of_val(samples);
-        if size == 0 || size > share / 4 {
+        let size = sentence.size(samples);
+        if samples.is_empty() || size > share / 4 {
             return;
         }
         let mut entries = self.entries();
@@ -114,7 +142,7 @@ impl SentenceCache {
         gauge!("vca_sentence_cache_bytes").set(entries.total() as f64);
     }
 
-    /// Drops all sentences: engines may speak differently from now on.
+    /// Drops all sentences: calls use other engines from now on.
     pub fn clear(&self) {
         *self.entries() = Entries::default();
         gauge!("vca_sentence_cache_bytes").set(0.0);
@@ -138,14 +166,14 @@ impl Entries {
     }
 
     fn insert(&mut self, sentence: Sentence, samples: Arc<[i16]>) {
-        *self.bytes.entry(sentence.tenant).or_default() += size_of_val(&*samples);
+        *self.bytes.entry(sentence.tenant).or_default() += sentence.size(&samples);
         self.kept.insert(sentence, Kept { samples, since: Instant::now(), used_at: self.clock });
     }
 
     fn remove(&mut self, sentence: &Sentence) {
         let Some(removed) = self.kept.remove(sentence) else { return };
         if let Some(bytes) = self.bytes.get_mut(&sentence.tenant) {
-            *bytes -= size_of_val(&*removed.samples);
+            *bytes -= sentence.size(&removed.samples);
             if *bytes == 0 {
                 self.bytes.remove(&sentence.tenant);
             }
@@ -179,11 +207,20 @@ impl Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engines::tts::flite::{self, Flite};
 
-    const SECOND: usize = 1_000;
+    /// The audio of the tests' sentences, and at least the bytes of one in the cache.
+    const AUDIO: &[i16] = &[1; 1_000];
+    const SIZE: usize = 2 * AUDIO.len() + ENTRY + 16;
 
-    fn sentence(tenant: TenantId, text: &str) -> Sentence {
-        Sentence { tenant, engine: "espeak".into(), voice: Voice::default(), text: text.into(), rate: 8_000 }
+    fn engine() -> Arc<dyn Tts> {
+        Arc::new(Flite::new("flite".into(), flite::Settings::default()))
+    }
+
+    /// Sentences of one engine.
+    fn speaker() -> impl Fn(TenantId, &str) -> Sentence {
+        let tts = engine();
+        move |tenant, text| Sentence::of(tenant, &tts, &Voice::default(), &text.into(), 8_000)
     }
 
     fn cache(max_bytes: usize, max_bytes_per_tenant: usize) -> SentenceCache {
@@ -193,27 +230,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_sentence_is_its_tenants_own_and_ages() {
         let (cache, mine, theirs) = (cache(1 << 20, 1 << 20), TenantId::new(), TenantId::new());
+        let sentence = speaker();
         let kept = sentence(mine, "We are open until six.");
-        cache.keep(kept.clone(), &[1; SECOND]);
-        assert_eq!(cache.find(&kept).map(|samples| samples.len()), Some(SECOND));
+        cache.keep(kept.clone(), AUDIO);
+        assert_eq!(
+            cache.find(&sentence(mine, "We are open until six.")).map(|it| it.len()),
+            Some(AUDIO.len())
+        );
         assert!(cache.find(&sentence(theirs, "We are open until six.")).is_none(), "another tenant's");
         let voice = Voice { name: Some("other".into()), ..Voice::default() };
-        for other in [
-            Sentence { voice, ..kept.clone() },
-            Sentence { rate: 16_000, ..kept.clone() },
-            Sentence { engine: "own:a@2".into(), ..kept.clone() },
-        ] {
+        for other in [Sentence { voice, ..kept.clone() }, Sentence { rate: 16_000, ..kept.clone() }] {
             assert!(cache.find(&other).is_none(), "{other:?}");
         }
         tokio::time::advance(Duration::from_secs(60)).await;
         assert!(cache.find(&kept).is_none() && cache.entries().total() == 0);
-        cache.keep(kept.clone(), &[1; SECOND]);
+        cache.keep(kept.clone(), AUDIO);
         cache.clear();
         assert!(cache.find(&kept).is_none());
-        cache.keep(kept, &[1; SECOND]);
+        cache.keep(kept, AUDIO);
         tokio::time::advance(Duration::from_secs(60)).await;
         let other = sentence(theirs, "Good morning.");
-        cache.keep(other.clone(), &[1; SECOND]);
+        cache.keep(other.clone(), AUDIO);
         let entries = cache.entries();
         assert!(
             entries.kept.len() == 1 && entries.kept.contains_key(&other),
@@ -222,14 +259,24 @@ mod tests {
     }
 
     #[test]
+    fn calls_of_before_a_reload_do_not_speak_for_those_after_it() {
+        let (cache, tenant) = (cache(1 << 20, 1 << 20), TenantId::new());
+        let (former, present) = (speaker(), speaker());
+        cache.clear();
+        cache.keep(former(tenant, "Good morning."), AUDIO);
+        assert!(cache.find(&former(tenant, "Good morning.")).is_some());
+        assert!(cache.find(&present(tenant, "Good morning.")).is_none(), "an engine of the same name");
+    }
+
+    #[test]
     fn a_tenant_that_speaks_much_uses_its_own_share_only() {
-        // Room for eight seconds in all, and for five of a tenant.
-        let (cache, quiet, loud) = (cache(16 * SECOND, 10 * SECOND), TenantId::new(), TenantId::new());
+        let (cache, quiet, loud) = (cache(8 * SIZE, 5 * SIZE), TenantId::new(), TenantId::new());
+        let sentence = speaker();
         let one = sentence(quiet, "Good morning.");
-        cache.keep(one.clone(), &[1; SECOND]);
+        cache.keep(one.clone(), AUDIO);
         let spoken: Vec<Sentence> = (0..20).map(|n| sentence(loud, &n.to_string())).collect();
         for sentence in &spoken {
-            cache.keep(sentence.clone(), &[1; SECOND]);
+            cache.keep(sentence.clone(), AUDIO);
             cache.find(&spoken[0]);
         }
         let found = spoken.iter().filter(|it| cache.find(it).is_some()).count();
@@ -237,19 +284,29 @@ mod tests {
         assert!(cache.find(&spoken[0]).is_some(), "a sentence that is used stays");
         assert!(cache.find(&one).is_some(), "the other tenant's is not touched");
         for tenant in [TenantId::new(), TenantId::new()] {
-            (0..3).for_each(|n| cache.keep(sentence(tenant, &n.to_string()), &[1; SECOND]));
+            (0..3).for_each(|n| cache.keep(sentence(tenant, &n.to_string()), AUDIO));
         }
         let entries = cache.entries();
-        assert!(entries.total() <= 16 * SECOND && entries.kept.contains_key(&one));
+        assert!(entries.total() <= 8 * SIZE && entries.kept.contains_key(&one));
+    }
+
+    #[test]
+    fn texts_and_short_sentences_take_room_too() {
+        let (cache, tenant, sentence) = (cache(8 * SIZE, 5 * SIZE), TenantId::new(), speaker());
+        (0..1_000).for_each(|n| cache.keep(sentence(tenant, &n.to_string()), &[1]));
+        assert!((1..=5 * SIZE / ENTRY).contains(&cache.entries().kept.len()));
+        let long = sentence(tenant, &"x".repeat(2 * SIZE));
+        cache.keep(long.clone(), &[1]);
+        assert!(cache.find(&long).is_none());
     }
 
     #[test]
     fn a_cache_that_is_off_keeps_nothing_and_long_sentences_are_not_kept() {
-        let (off, tenant) = (cache(0, 1 << 20), TenantId::new());
+        let (off, tenant, sentence) = (cache(0, 1 << 20), TenantId::new(), speaker());
         off.keep(sentence(tenant, "a"), &[1; 100]);
         assert!(off.find(&sentence(tenant, "a")).is_none());
-        let small = cache(8 * SECOND, 8 * SECOND);
-        small.keep(sentence(tenant, "long"), &[1; 2 * SECOND]);
+        let small = cache(3 * SIZE, 3 * SIZE);
+        small.keep(sentence(tenant, "long"), AUDIO);
         assert!(small.find(&sentence(tenant, "long")).is_none());
     }
 }

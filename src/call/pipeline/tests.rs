@@ -313,7 +313,7 @@ async fn a_whole_sentence_is_synthesised_once_for_each_tenant() {
     assert_eq!(first.settle().await, []);
     assert!(is_ready(&mut call(&mine), "whole"), "another call of the tenant has it at once");
     assert!(!is_ready(&mut call(&mine), "cut"), "a sentence that was cut short is not kept");
-    let theirs = Arc::new(agent([], []));
+    let theirs = Arc::new(Agent { tenant: TenantId::new(), ..(*mine).clone() });
     assert!(!is_ready(&mut call(&theirs), "whole"), "another tenant does not");
 }
 
