@@ -1,14 +1,11 @@
 //! An announcement to the target of a transfer, by the agent's voice and apart from the conversation's speeches.
 
-use std::sync::Arc;
-
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::speech_queue::{NewSpeech, SpeechQueue};
 use super::tasks::{EngineResult, EngineTasks};
 use super::{AudioPiece, EngineFault, PipelineEvent};
-use crate::call::Agent;
 use crate::conversation::{Say, SpeechId, TurnId};
 use crate::tenancy::EngineKind;
 
@@ -18,18 +15,17 @@ const TURN: TurnId = TurnId(u32::MAX);
 
 /// One announcement. It is synthesised at once, and its audio is handed out from [`Announcer::release`] on.
 pub struct Announcer {
-    agent: Arc<Agent>,
     speech: SpeechQueue,
     tasks: EngineTasks,
     results: mpsc::Receiver<EngineResult>,
 }
 
 impl Announcer {
-    pub(super) fn new(agent: Arc<Agent>, mut speech: SpeechQueue, text: String) -> Announcer {
+    pub(super) fn new(mut speech: SpeechQueue, text: String) -> Announcer {
         let (mut tasks, results) = EngineTasks::new();
         let announcement = NewSpeech { speech: SPEECH, turn: TURN, what: &Say::Text(text), held: true };
         speech.add(announcement, &mut tasks);
-        Announcer { agent, speech, tasks, results }
+        Announcer { speech, tasks, results }
     }
 
     /// Hands the audio out from now on.
@@ -46,10 +42,9 @@ impl Announcer {
     pub async fn next(&mut self) -> PipelineEvent {
         loop {
             let Some(EngineResult::Synthesis { speech, event }) = self.results.recv().await else { continue };
-            let Some(error) = self.speech.take(speech, event, &mut self.tasks) else {
+            let Some((error, engine)) = self.speech.take(speech, event, &mut self.tasks) else {
                 return PipelineEvent::Audio;
             };
-            let engine = self.agent.engines.tts.name().clone();
             warn!(%error, %engine, "synthesis of an announcement failed");
             return PipelineEvent::EngineFailed(EngineFault { kind: EngineKind::Tts, engine, error });
         }

@@ -114,7 +114,7 @@ impl Cascade {
         let call = prompts.transfer_call.replace("{name}", tenant);
         let parts = [Some(call.as_str()), summary, Some(prompts.transfer_choice)];
         let text = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
-        Announcer::new(self.agent.clone(), self.speech.another(), text)
+        Announcer::new(self.speech.another(), text)
     }
 
     /// Carries out a command of the conversation.
@@ -246,7 +246,7 @@ impl Cascade {
         self.tasks.cancel(turn);
         self.asked.take_if(|asked| asked.turn == turn);
         self.drop_events(turn);
-        self.speech.cancel(turn)
+        self.speech.cancel(turn, &mut self.tasks)
     }
 
     fn respond(&mut self, turn: TurnId, context: &[ContextItem], attempt: Attempt) {
@@ -289,7 +289,7 @@ impl Cascade {
         }
     }
 
-    fn recognised(&mut self, event: SttEvent) {
+    fn recognised(&mut self, (event, engine): (SttEvent, Arc<str>)) {
         let (Utterance(id), result) = match event {
             SttEvent::Partial { utterance, text } => return self.partial(UtteranceId(utterance.0), text),
             SttEvent::Final { utterance, text } => (utterance, Ok(text)),
@@ -301,7 +301,6 @@ impl Cascade {
         let event = match result {
             Ok(text) => Recognition::Final { text },
             Err(error) => {
-                let engine = self.agent.engines.stt.name().clone();
                 warn!(%error, %engine, "no transcript");
                 self.engine_failed(EngineKind::Stt, engine, error);
                 Recognition::Failed
@@ -324,8 +323,7 @@ impl Cascade {
                         self.events.extend(begins.then_some(PipelineEvent::Synthesised { speech }));
                         self.events.push_back(PipelineEvent::Audio);
                     }
-                    Some(error) => {
-                        let engine = self.agent.engines.tts.name().clone();
+                    Some((error, engine)) => {
                         warn!(%error, %engine, "synthesis failed");
                         self.engine_failed(EngineKind::Tts, engine, error);
                         self.events.push_back(PipelineEvent::SynthesisFailed { speech });

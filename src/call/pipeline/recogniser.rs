@@ -4,7 +4,8 @@
 //! begun, and is dropped with the last of them.
 
 use std::collections::BTreeSet;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use crate::engines::stt::{SessionConfig, Stt, SttEvent, SttSession, Utterance};
 
@@ -21,6 +22,8 @@ pub struct Recogniser {
 
 /// A session that began at a position of the call's audio.
 struct PlacedSession {
+    /// The name of its engine.
+    engine: Arc<str>,
     session: Box<dyn SttSession>,
     from: u64,
 }
@@ -28,13 +31,13 @@ struct PlacedSession {
 impl Recogniser {
     /// Opens the first session of a call.
     pub fn new(engine: &dyn Stt, config: SessionConfig) -> Recogniser {
-        let current = PlacedSession { session: engine.open(config), from: 0 };
+        let current = PlacedSession::open(engine, config, 0);
         Recogniser { current, next: None, pending: BTreeSet::new(), end: 0 }
     }
 
     /// Opens a session that recognises the utterances from now on.
     pub fn replace(&mut self, engine: &dyn Stt, config: SessionConfig) {
-        self.next = Some(PlacedSession { session: engine.open(config), from: self.end });
+        self.next = Some(PlacedSession::open(engine, config, self.end));
         self.advance();
     }
 
@@ -67,13 +70,15 @@ impl Recogniser {
         }
     }
 
-    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<SttEvent> {
-        let event = self.current.session.poll_event(cx);
-        if let Poll::Ready(SttEvent::Final { utterance, .. } | SttEvent::Failed { utterance, .. }) = &event {
+    /// The next event, with the name of its engine.
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<(SttEvent, Arc<str>)> {
+        let event = ready!(self.current.session.poll_event(cx));
+        let engine = self.current.engine.clone();
+        if let SttEvent::Final { utterance, .. } | SttEvent::Failed { utterance, .. } = &event {
             self.pending.remove(utterance);
             self.advance();
         }
-        event
+        Poll::Ready((event, engine))
     }
 
     fn advance(&mut self) {
@@ -86,6 +91,10 @@ impl Recogniser {
 }
 
 impl PlacedSession {
+    fn open(engine: &dyn Stt, config: SessionConfig, from: u64) -> PlacedSession {
+        PlacedSession { engine: engine.name().clone(), session: engine.open(config), from }
+    }
+
     /// A position of the call's audio in that of the session; its beginning for an earlier one.
     fn place(&self, position: u64) -> u64 {
         position.saturating_sub(self.from)

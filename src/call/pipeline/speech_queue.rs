@@ -154,12 +154,13 @@ impl SpeechQueue {
         self.queue.iter_mut().filter(|queued| queued.turn == turn).for_each(|queued| queued.held = false);
     }
 
-    /// Drops the speech of a turn that has not been played.
-    pub fn cancel(&mut self, turn: TurnId) -> PlaybackEffect {
+    /// Drops the speech of a turn that has not been played. That of others is synthesised in its place.
+    pub fn cancel(&mut self, turn: TurnId, tasks: &mut EngineTasks) -> PlaybackEffect {
         let is_playing = self.delivered.iter().any(|(_, of, _)| *of == turn)
             || self.queue.iter().any(|queued| queued.turn == turn && queued.begun);
         self.queue.retain(|queued| queued.turn != turn);
         self.delivered.retain(|(_, of, _)| *of != turn);
+        self.start_synthesis(tasks);
         if is_playing { PlaybackEffect::Flush } else { PlaybackEffect::Unchanged }
     }
 
@@ -169,13 +170,14 @@ impl SpeechQueue {
         self.delivered.clear();
     }
 
-    /// Takes the next part of a synthesis. Returns the error of one that failed. Those of dropped speeches are ignored.
+    /// Takes the next part of a synthesis. Returns the error of one that failed, with the name of its engine. Those of dropped
+    /// speeches are ignored.
     pub fn take(
         &mut self,
         speech: SpeechId,
         event: SynthesisEvent,
         tasks: &mut EngineTasks,
-    ) -> Option<EngineError> {
+    ) -> Option<(EngineError, Arc<str>)> {
         let queued = self.queue.iter_mut().find(|queued| queued.speech == speech)?;
         let failed = match event {
             SynthesisEvent::Samples(samples) => {
@@ -186,7 +188,7 @@ impl SpeechQueue {
                 return None;
             }
             SynthesisEvent::Finished => None,
-            SynthesisEvent::Failed(error) => Some(error),
+            SynthesisEvent::Failed(error) => Some((error, queued.agent.engines.tts.name().clone())),
         };
         queued.state = SpeechState::Complete;
         self.start_synthesis(tasks);

@@ -273,6 +273,26 @@ async fn another_agents_engines_serve_what_begins_after_the_change() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_failure_is_one_of_the_engines_before_the_change() {
+    let failing = Step { delay: Duration::from_millis(300), answer: Err(failure()) };
+    let mut next = agent([], []);
+    next.engines.stt = Arc::new(Partials("partials".into()));
+    next.engines.tts = Arc::new(Samples("others".into()));
+    let mut cascade = cascade(agent([failing], []));
+    cascade.caller_audio(&[0; 8_000]);
+    cascade.utter(1, ONE);
+    cascade.speak(1, ONE, "fail", false);
+    cascade.change_agent(Arc::new(next));
+    let failed = cascade.settle().await.into_iter().filter_map(|event| match event {
+        PipelineEvent::EngineFailed(fault) => Some((fault.kind, fault.engine.to_string())),
+        _ => None,
+    });
+    let failed: Vec<_> = failed.collect();
+    let expected = [(EngineKind::Tts, "samples".to_owned()), (EngineKind::Stt, "scripted".to_owned())];
+    assert_eq!(failed, expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_filler_goes_before_speech_that_has_not_begun() {
     let agent = Arc::new(agent([], []));
     let prompts: Arc<PromptCache> = Arc::default();
@@ -354,6 +374,17 @@ async fn held_speech_is_synthesised_and_waits_for_its_release() {
     assert_eq!(cascade.turn_of(SpeechId(1)), None);
     assert_eq!(cascade.command(Command::Cancel { turn: ONE }), PlaybackEffect::Flush, "2 is being played");
     assert_eq!(cascade.command(Command::Cancel { turn: ONE }), PlaybackEffect::Unchanged);
+}
+
+#[tokio::test(start_paused = true)]
+async fn speech_does_not_wait_for_another_turns_that_is_cancelled() {
+    let mut cascade = cascade(agent([], []));
+    for (speech, turn, text) in [(1, ONE, "one"), (2, ONE, "two"), (3, TWO, "three")] {
+        cascade.speak(speech, turn, text, false);
+    }
+    cascade.go(Command::Cancel { turn: ONE });
+    assert_eq!(cascade.settle().await, []);
+    assert_eq!(cascade.audio(), [(3, 5)]);
 }
 
 #[tokio::test(start_paused = true)]
