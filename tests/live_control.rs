@@ -1,15 +1,16 @@
 //! An operator intervenes in a real call.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use vca::audio::Clip;
 use vca::sim::Step;
-use vca::tenancy::{SpokenBy, TransferOutcome};
+use vca::tenancy::{CallId, SpokenBy, TenantId, TransferOutcome};
 
 use crate::support::sipp::Side;
 use crate::support::test_env::TestEnv;
+use crate::support::vca::Vca;
 use crate::support::{self, clips, wait};
 
 const MAIN: &str = "+49305550100";
@@ -26,9 +27,11 @@ fn test_env() -> Option<TestEnv> {
     let mut env = TestEnv::build(&support::sandbox()?, Path::new(env!("CARGO_BIN_EXE_vca")), None);
     env.set("VCA__TURN__SILENCE_MS", "60000");
     env.set("VCA__TRANSFER__CONTEXTS", r#"["people"]"#);
-    for (extension, priorities) in
-        [("busy", ["NoOp()", "Hangup(17)", "NoOp()"]), ("talks", ["Answer()", "Wait(60)", "Hangup()"])]
-    {
+    for (extension, priorities) in [
+        ("busy", ["NoOp()", "Hangup(17)", "NoOp()"]),
+        ("talks", ["Answer()", "Wait(60)", "Hangup()"]),
+        ("rings", ["Ringing()", "Wait(60)", "Hangup()"]),
+    ] {
         for (number, application) in (1..).zip(priorities) {
             env.asterisk
                 .cli(&format!("dialplan add extension {extension},{number},{application} into people"));
@@ -53,7 +56,7 @@ fn test_env() -> Option<TestEnv> {
 fn an_operator_speaks_mutes_leaves_notes_and_takes_over() {
     let Some(mut env) = test_env() else { return };
     let tenant = env.seed.tenant("main", MAIN, None, json!({ "greeting": "Welcome." }));
-    for (name, extension) in [("shop", "busy"), ("office", "talks")] {
+    for (name, extension) in [("shop", "busy"), ("office", "talks"), ("lounge", "rings")] {
         let target = json!({ "kind": "extension", "address": format!("{extension}@people") });
         env.seed.target(tenant, name, target);
     }
@@ -125,4 +128,24 @@ fn an_operator_speaks_mutes_leaves_notes_and_takes_over() {
     }
     let (record, _) = env.last_call(tenant);
     assert_eq!(record.disposition.as_deref(), Some("transferred"));
+    ends_while_a_target_rings(&env, &vca, tenant, record.id);
+}
+
+/// A caller who waits for a target would not hear a goodbye: the call ends at once.
+fn ends_while_a_target_rings(env: &TestEnv, vca: &Vca, tenant: TenantId, former: CallId) {
+    let mut call = env.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
+    let latest = || env.seed.calls(tenant).pop().expect("a call").0;
+    let is_next = || latest().id != former && latest().answered_at.is_some();
+    env.until(&mut call, ms(30_000), "the record of the next call", is_next);
+    let id = latest().id.to_string();
+    vca.cli(&["call", "transfer", &id, "lounge", "--take-over"]).expect("a transfer");
+    let rings = || latest().transfers.iter().any(|transfer| transfer.outcome == TransferOutcome::Ringing);
+    env.until(&mut call, ms(30_000), "the target rings", rings);
+    let asked = Instant::now();
+    vca.cli(&["call", "hang-up", &id]).expect("an end");
+    call.finish();
+    assert!(asked.elapsed() < ms(8_000), "the goodbye is awaited\n{}", env.log());
+    let (record, _) = env.last_call(tenant);
+    assert_eq!(record.disposition.as_deref(), Some("requested"));
+    assert_eq!(record.transfers[0].outcome, TransferOutcome::Cancelled);
 }

@@ -43,7 +43,7 @@ const ENTRY: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Sentence {
     tenant: TenantId,
-    speaker: Speaker,
+    engine: SpeakingEngine,
     voice: Voice,
     text: Arc<str>,
     rate: u32,
@@ -52,17 +52,17 @@ pub struct Sentence {
 /// The engine itself and not its name: after a reload of the configuration, an engine of the same name may speak differently, and
 /// calls that began before use the former one.
 #[derive(Debug, Clone)]
-struct Speaker(Weak<dyn Tts>);
+struct SpeakingEngine(Weak<dyn Tts>);
 
-impl PartialEq for Speaker {
-    fn eq(&self, other: &Speaker) -> bool {
+impl PartialEq for SpeakingEngine {
+    fn eq(&self, other: &SpeakingEngine) -> bool {
         self.0.ptr_eq(&other.0)
     }
 }
 
-impl Eq for Speaker {}
+impl Eq for SpeakingEngine {}
 
-impl Hash for Speaker {
+impl Hash for SpeakingEngine {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.as_ptr().cast::<()>().hash(state);
     }
@@ -71,8 +71,8 @@ impl Hash for Speaker {
 impl Sentence {
     /// `rate` is the call's.
     pub fn of(tenant: TenantId, tts: &Arc<dyn Tts>, voice: &Voice, text: &Arc<str>, rate: u32) -> Sentence {
-        let speaker = Speaker(Arc::downgrade(tts));
-        Sentence { tenant, speaker, voice: voice.clone(), text: text.clone(), rate }
+        let engine = SpeakingEngine(Arc::downgrade(tts));
+        Sentence { tenant, engine, voice: voice.clone(), text: text.clone(), rate }
     }
 
     /// Its bytes in the cache, with this audio.

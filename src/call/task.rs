@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use super::failover::Failover;
+use super::live_request::OperatorsTargets;
 use super::phase::{Closing, Phase};
 use super::pipeline::PipelineEvent;
 use super::prompt_cache::PromptUse;
@@ -40,8 +41,7 @@ pub struct Task {
     pub transfer: Option<ActiveTransfer>,
     /// Whether the caller's side has put the call on hold, as it said last; `Uncertain` where the end may have been missed.
     pub caller_hold: HoldChange,
-    /// The target to which an operator transfers the caller.
-    pub operators_target: Option<TransferTarget>,
+    pub operators_targets: OperatorsTargets,
 }
 
 /// The event that wakes the task.
@@ -76,7 +76,7 @@ impl Task {
             phase,
             transfer: None,
             caller_hold: HoldChange::Resumed,
-            operators_target: None,
+            operators_targets: OperatorsTargets::default(),
         }
     }
 

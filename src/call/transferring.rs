@@ -79,9 +79,9 @@ impl Task {
         self.phase.tool_finished(failed(tool, TransferOutcome::Refused, problem));
     }
 
-    fn target_named(&mut self, name: &str) -> Option<TransferTarget> {
-        if let Some(target) = self.operators_target.take_if(|target| target.name.as_str() == name) {
-            return Some(target);
+    fn target_named(&self, name: &str) -> Option<TransferTarget> {
+        if let Some(target) = self.operators_targets.find(name) {
+            return Some(target.clone());
         }
         let (route, _) = self.failover.called()?;
         route.targets.iter().find(|target| target.name.as_str() == name).cloned()
