@@ -283,26 +283,35 @@ impl Arrangement {
     }
 
     /// A refusal may be due to a channel that is not yet, or no longer, in the application. That event arrives on
-    /// another connection, so it has a moment before the call fails.
+    /// another connection, so it has a moment before a dialled leg counts as ended, or the call fails without one.
     pub fn joined(
         &mut self,
         now: Instant,
         number: usize,
         legs: &[LegId],
         result: Result<(), AriError>,
+        requests: &mut RequestQueue,
     ) -> Result<(), End> {
         let Some(bridge) = self.bridges.get_mut(number) else { return Ok(()) };
         let joined = self.legs.iter_mut().filter(|leg| legs.contains(&leg.id));
         let Err(error) = result else {
-            bridge.joined();
+            bridge.join_finished();
             joined.for_each(|leg| leg.placement = LegPlacement::In(number));
             return Ok(());
         };
         joined.for_each(CallLeg::join_failed);
-        match is_refusal(&error) && bridge.retry_join(now) {
-            true => Ok(()),
-            false => Err(failed(SetUpStage::Joining, error)),
+        if is_refusal(&error) && bridge.retry_join(now) {
+            return Ok(());
         }
+        let dialled = self.legs.iter_mut().find(|leg| leg.is_dialled() && legs.contains(&leg.id));
+        let Some(leg) = dialled.filter(|_| is_refusal(&error)) else {
+            return Err(failed(SetUpStage::Joining, error));
+        };
+        bridge.join_finished();
+        if leg.give_up() {
+            requests.emit(Output::LegEnded { leg: leg.id, cause: None });
+        }
+        Ok(())
     }
 
     /// A refusal shows that the legs are in the bridge no more.

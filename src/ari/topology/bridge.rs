@@ -12,7 +12,7 @@ const ATTEMPTS: u32 = 4;
 #[derive(Debug)]
 pub(super) struct MixingBridge {
     pub resource: Resource<BridgeId>,
-    /// Requests since the latest success.
+    /// Requests for the same move so far.
     attempts: u32,
     join: JoinState,
 }
@@ -42,7 +42,8 @@ impl MixingBridge {
         self.attempts += 1;
     }
 
-    pub fn joined(&mut self) {
+    /// The request was carried out, or is not repeated.
+    pub fn join_finished(&mut self) {
         self.join = JoinState::Idle;
         self.attempts = 0;
     }

@@ -189,8 +189,8 @@ pub enum Output {
     LegAnswered {
         leg: LegId,
     },
-    /// A dialled leg has ended or left the application, answered or not, and was not released. `cause` is a Q.850 code, where
-    /// Asterisk reports one.
+    /// A dialled leg has ended, left the application or cannot be joined, answered or not, and was not released. `cause` is a
+    /// Q.850 code, where Asterisk reports one.
     LegEnded {
         leg: LegId,
         cause: Option<u16>,

@@ -221,6 +221,15 @@ impl CallLeg {
         self.home.is_none() && self.placement == LegPlacement::Alone
     }
 
+    /// Hangs it up, because it cannot be moved. Returns false for one that has ended or is hung up already.
+    pub fn give_up(&mut self) -> bool {
+        let is_there = self.is_needed() && !self.channel.is_settled();
+        if is_there {
+            self.need = LegNeed::Released;
+        }
+        is_there
+    }
+
     /// Its channel has ended.
     pub fn ended(&mut self) {
         self.channel.gone();

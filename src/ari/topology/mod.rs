@@ -34,7 +34,7 @@
 //! | `Alone`, `In(a)` | `b`, with all of its legs ready | `Joining(b)` | `addChannel`, one for all of them |
 //! | `In(a)` | none | `Leaving(a)` | `removeChannel` |
 //! | `Joining(b)` | accepted | `In(b)` | an arrived channel is answered |
-//! | `Joining(b)` | refused | as before | again after 50 ms, four times in all |
+//! | `Joining(b)` | refused | as before | again after 50 ms, four times in all; then a dialled one is hung up |
 //! | `Leaving(a)` | accepted or refused | `Alone` | – |
 
 mod arrangement;
@@ -320,7 +320,9 @@ impl Topology {
         let outcome = match step {
             TopologyStep::CreateLeg(leg) => arrangement.leg_created(now, leg, result, &mut self.requests),
             TopologyStep::CreateBridge(bridge) => arrangement.bridge_created(now, bridge, result.map(drop)),
-            TopologyStep::Join { bridge, legs } => arrangement.joined(now, bridge, &legs, result.map(drop)),
+            TopologyStep::Join { bridge, legs } => {
+                arrangement.joined(now, bridge, &legs, result.map(drop), &mut self.requests)
+            }
             TopologyStep::Leave { legs, .. } => arrangement.left(&legs, result.map(drop)),
             TopologyStep::Answer(leg) => arrangement.answered(leg, result.map(drop)),
             TopologyStep::StartSound(leg) | TopologyStep::StopSound(leg) => {

@@ -182,6 +182,26 @@ fn briefed() -> Bench {
 }
 
 #[test]
+fn a_person_who_cannot_be_joined_has_ended_and_the_call_goes_on() {
+    let mut bench = ringing();
+    assert_eq!(bench.tell(start("vca-leg-7.2")), ["leg 2 answered"]);
+    let wanted = Wanted::together([PERSON, LegId::MEDIA]).with_waiting(WaitingSound::Ringing);
+    bench.tell(Input::Arrange { legs: vec![], wanted });
+    for id in 7..10 {
+        assert_eq!(bench.respond(id, status(422)), [""; 0]);
+        let join = "Post /bridges/vca-bridge-7/addChannel?channel=vca-media-7%2Cvca-leg-7.2";
+        assert_eq!(bench.wait(), [format!("{} {join}", id + 1)]);
+    }
+    let said = bench.respond(10, status(422));
+    assert_eq!(said, ["leg 2 ended None", "11 Delete /channels/vca-leg-7.2?reason_code=16"]);
+    let said = bench.tell(together([LegId::CALLER, LegId::MEDIA]));
+    assert_eq!(said, ["12 Delete /channels/17.0/ring"]);
+    let said = bench.respond(12, Ok(Value::Null));
+    assert_eq!(said, ["13 Post /bridges/vca-bridge-7/addChannel?channel=17.0%2Cvca-media-7"]);
+    assert_eq!(bench.respond(13, Ok(Value::Null)), [""; 0]);
+}
+
+#[test]
 fn a_briefed_person_takes_the_caller() {
     let mut bench = briefed();
     assert_eq!(
