@@ -115,15 +115,7 @@ impl Seed {
 
     /// Another profile of a tenant.
     pub fn profile(&self, tenant: TenantId, name: &str, settings: Value) -> ProfileId {
-        let new = NewProfile {
-            name: name.into(),
-            role: AgentRole::Custom,
-            system_prompt: "You answer the telephone.".into(),
-            is_default: false,
-            settings: serde_json::from_value(settings).expect("profile settings"),
-        };
-        let scope = self.store.scope(tenant);
-        self.runtime.block_on(scope.create_profile(&Actor::system(), new)).expect("a profile").id
+        self.other_profile(tenant, name, "You answer the telephone.", settings)
     }
 
     /// Sets the pre-call webhook of a tenant's only number. Returns its secret.
