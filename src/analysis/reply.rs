@@ -28,7 +28,7 @@ pub async fn text(llm: &dyn Llm, prompt: Prompt, meter: Meter) -> Result<String,
         match delta? {
             Delta::Text(piece) => text.push_str(&piece),
             Delta::Declined => return Err(AskError::Refused("the server withheld the reply".to_owned())),
-            Delta::ToolCall(_) => {}
+            Delta::ToolCall(_) | Delta::Writing => {}
             Delta::End => {
                 // The server counts its tokens after the end.
                 let rest = timeout(LAST_COUNT, async { while deltas.next().await.is_some() {} });

@@ -18,6 +18,7 @@ impl Conversation {
         match event {
             ResponseEvent::Text(text) => self.response_text(now, turn, &text),
             ResponseEvent::ToolCall(call) => self.tool_called(now, turn, call),
+            ResponseEvent::Writing => self.response_goes_on(now, turn),
             ResponseEvent::HangUp => self.response_hangs_up(turn),
             ResponseEvent::Finished => self.response_ended(now, turn),
             ResponseEvent::Failed => self.response_failed(now, turn),
@@ -40,6 +41,12 @@ impl Conversation {
         };
         response.add(now, text, self.language, &mut self.out);
         self.watch_for_stall(now);
+    }
+
+    fn response_goes_on(&mut self, now: At, turn: TurnId) {
+        if self.floor.response_mut().is_some_and(|response| response.turn == turn) {
+            self.watch_for_stall(now);
+        }
     }
 
     fn response_ended(&mut self, now: At, turn: TurnId) {

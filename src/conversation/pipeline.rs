@@ -71,6 +71,8 @@ pub enum ResponseEvent {
     Text(String),
     /// The model calls a tool.
     ToolCall(ToolRequest),
+    /// The model writes on, and nothing more is complete yet: a tool call or a sentence.
+    Writing,
     /// The agent ends the call after its response, unless the caller has more to say.
     HangUp,
     /// The response is complete. The last event.

@@ -335,11 +335,9 @@ impl Cascade {
 
     /// The next part of a response, unless it is of an abandoned request.
     fn replied(&mut self, request: RequestId, delta: Option<Result<Delta, EngineError>>) {
-        let is_last = !matches!(delta, Some(Ok(Delta::Text(_) | Delta::ToolCall(_) | Delta::Declined)));
-        let Some(turn) = self.asked.as_ref().filter(|asked| asked.request == request).map(|asked| asked.turn)
-        else {
-            return;
-        };
+        let is_last = matches!(delta, None | Some(Err(_) | Ok(Delta::End)));
+        let asked = self.asked.as_ref().filter(|asked| asked.request == request);
+        let Some(turn) = asked.map(|asked| asked.turn) else { return };
         self.asked.take_if(|_| is_last);
         let event = match delta {
             Some(Ok(Delta::Text(text))) => ResponseEvent::Text(text),
@@ -347,6 +345,7 @@ impl Cascade {
                 Reading::HangUp => ResponseEvent::HangUp,
                 Reading::Call(call) => ResponseEvent::ToolCall(call),
             },
+            Some(Ok(Delta::Writing)) => ResponseEvent::Writing,
             Some(Ok(Delta::Declined)) => ResponseEvent::Text(self.agent.language.prompts.declined.to_owned()),
             Some(Err(error)) => {
                 let engine = self.agent.engines.llm.name().clone();

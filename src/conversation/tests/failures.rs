@@ -338,6 +338,33 @@ fn a_slow_reply_has_not_stalled() {
 }
 
 #[test]
+fn a_reply_of_which_nothing_more_is_complete_has_not_stalled() {
+    plays_out(
+        |_| {},
+        r#"
+        (asks)
+        +80 words "Hello?"
+            4080 ask turn 1 A: Hello, how can I help? C: Hello?
+            4180 release turn 1
+        +300 reply "Good morning. How"
+            4380 say #1 turn 1 "Good morning."
+        +50 starts #1
+        +500 ends #1
+            6430 say #2 turn 1 Filler
+        +1900 writes
+        +1900 writes
+        +1900 writes
+        +1900 reply " may I help?"
+        +10 done
+            12540 say #3 turn 1 "How may I help?"
+        +50 starts #3
+        +500 ends #3
+            13090 finished turn 1 C: Hello? A: Good morning. How may I help? words=200 reply=500 commit=300 audio=550
+        "#,
+    );
+}
+
+#[test]
 fn a_sentence_that_is_synthesised_slowly_is_covered_by_a_filler() {
     plays_out(
         |_| {},

@@ -28,7 +28,7 @@ impl Event {
 
 pub fn events() -> impl Strategy<Value = Vec<Event>> {
     let wait = prop_oneof![6 => 0i64..400, 2 => -50i64..0, 2 => 400i64..3_000, 1 => 3_000i64..20_000];
-    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 2 => Just(16u8), 2 => 13u8..29, 1 => 31u8..37];
+    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 2 => Just(16u8), 2 => 13u8..30, 1 => 31u8..37];
     let back = prop_oneof![8 => Just(0u32), 2 => 0u32..6];
     let text = prop::sample::select(vec![
         "",
@@ -295,6 +295,7 @@ impl Watch {
             },
             14 => response(ResponseEvent::Failed),
             15 => playback(PlaybackEvent::SynthesisFailed),
+            29 => response(ResponseEvent::Writing),
             17 => response(ResponseEvent::HangUp),
             18 if event.back == 1 => Input::Hold(HoldChange::HeldByCaller),
             18 if event.back > 1 => Input::Hold(HoldChange::Uncertain),

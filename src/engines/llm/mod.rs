@@ -112,6 +112,8 @@ pub enum Delta {
     Text(String),
     /// A whole call of an offered tool. The calls of a reply follow its text.
     ToolCall(ToolCall),
+    /// The model writes a tool call or a sentence that is not complete yet: a reply that has begun goes on.
+    Writing,
     /// The server withheld its reply: the caller hears a fixed text instead.
     Declined,
     /// The reply is complete. The stream may go on, without further pieces, until its tokens are counted.

@@ -116,21 +116,24 @@ impl ReplyBuilder {
         &self.tools
     }
 
-    /// Counts text that arrived, for the caller or not.
-    pub fn count_text(&mut self, text: &str) {
-        self.usage.add(text);
+    /// Takes the next text that arrived, and the part of the text so far that is for the caller.
+    pub fn say(&mut self, arrived: &str, visible: &str) -> Vec<DeltaResult> {
+        self.usage.add(arrived);
+        let text = self.sentences.push(visible);
+        if text.is_empty() { self.writing(arrived) } else { said(text).collect() }
     }
 
-    /// Takes the next text for the caller.
-    pub fn say(&mut self, text: &str) -> Vec<DeltaResult> {
-        said(self.sentences.push(text)).collect()
+    /// Text arrived that completes no piece. Before its first piece a reply has not begun, and is asked for again if it fails.
+    fn writing(&self, arrived: &str) -> Vec<DeltaResult> {
+        let goes_on = !arrived.is_empty() && self.sentences.has_begun();
+        goes_on.then_some(Ok(Delta::Writing)).into_iter().collect()
     }
 
     /// Takes the next piece of a tool call. Too long arguments end the reply.
     pub fn call(&mut self, piece: CallPiece<'_>) -> Vec<DeltaResult> {
         self.usage.add(piece.arguments);
         match self.calls.push(piece) {
-            Ok(()) => Vec::new(),
+            Ok(()) => self.writing(piece.arguments),
             Err(error) => self.fail(error),
         }
     }

@@ -53,6 +53,11 @@ impl Sentences {
         self.has_sentence = false;
     }
 
+    /// Whether a piece has passed.
+    pub fn has_begun(&self) -> bool {
+        self.passed > 0
+    }
+
     /// Whether anything but white space has passed.
     pub fn has_words(&self) -> bool {
         !self.text[..self.passed].trim().is_empty()

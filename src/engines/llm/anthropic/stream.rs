@@ -112,8 +112,7 @@ impl MessageReader {
     }
 
     fn say(&mut self, text: &str) -> Vec<DeltaResult> {
-        self.reply.count_text(text);
-        self.reply.say(text)
+        self.reply.say(text, text)
     }
 
     fn begin_block(&mut self, index: u64, block: ContentBlock) -> Vec<DeltaResult> {

@@ -157,7 +157,9 @@ async fn a_call_follows_the_text_and_its_result_the_call() {
     let (reply, requests) = asked(vec![chunked(&[body.as_bytes()])], question, &Meter::default()).await;
     let call = ToolCall { id: "toolu_1".into(), name: "look".into(), arguments: "{\"n\": 1}".into() };
     let text = |text: &str| Delta::Text(text.into());
-    assert_eq!(reply, Ok([text("Grüß"), text(" Gott"), Delta::ToolCall(call), Delta::End].map(Ok).into()));
+    let words = [text("Grüß"), text(" Gott")];
+    let called = [Delta::Writing, Delta::Writing, Delta::ToolCall(call), Delta::End];
+    assert_eq!(reply, Ok(words.into_iter().chain(called).map(Ok).collect()));
     let sent = body_of(&requests[0]);
     assert_eq!(
         sent["tools"],

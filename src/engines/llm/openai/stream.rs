@@ -132,14 +132,13 @@ impl ChatReader {
 
     fn piece(&mut self, piece: DeltaPiece) -> Vec<DeltaResult> {
         let text = piece.content.unwrap_or_default() + &piece.refusal.unwrap_or_default();
-        self.reply.count_text(&text);
         let visible = self.visible.push(&text);
         if self.visible.take_end_of_unopened() {
             self.reply.sentences.retract();
             self.reasoning.note(self.reply.engine(), true);
             self.reasoning.is_expected = false;
         }
-        let mut items = self.reply.say(&visible);
+        let mut items = self.reply.say(&text, &visible);
         for call in piece.tool_calls.into_iter().flatten() {
             if self.progress() == StreamProgress::Open {
                 items.extend(self.call(&call));

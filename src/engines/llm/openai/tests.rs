@@ -1,5 +1,7 @@
 //! The engine against a server that enforces the rules of vendors.
 
+use std::future::ready;
+
 use bytes::Bytes;
 use futures_util::{StreamExt, stream as pieces};
 use proptest::prelude::*;
@@ -73,12 +75,14 @@ async fn metered(answers: Vec<Vec<Step>>, meter: &Meter) -> (Result<Reply, Engin
     (reply, vendor.requests())
 }
 
+/// The items of a body, except that the model goes on.
 async fn read(body: Vec<Bytes>) -> Reply {
     let name = Arc::from("openai");
     let usage = UsageCounter::new(Meter::default().charge(Kind::Llm, &name, ""));
     let reasoning = ReasoningHabit::of(&Arc::default(), "");
     let reply = crate::engines::llm::reply::ReplyBuilder::new(name, [ToolSpec::hang_up()].into(), usage);
     deltas(pieces::iter(body.into_iter().map(Ok)), ChatReader::new(reply, reasoning, ReplyForm::Speech))
+        .filter(|item| ready(*item != Ok(Delta::Writing)))
         .collect()
         .await
 }
@@ -163,7 +167,8 @@ async fn a_profile_chooses_the_model_and_lets_the_agent_hang_up() {
     let meter = Meter::default();
     let reply: Reply = engine.reply(prompt, meter.clone()).await.expect("a reply").collect().await;
     let hang_up = ToolCall { id: "call_1".into(), name: "hang_up".into(), arguments: "{}".into() };
-    assert_eq!(reply, [Delta::Text("Bye.".into()), Delta::ToolCall(hang_up), Delta::End].map(Ok));
+    let expected = [Delta::Text("Bye.".into()), Delta::Writing, Delta::ToolCall(hang_up), Delta::End];
+    assert_eq!(reply, expected.map(Ok));
     assert!(meter.total().iter().all(|(item, _)| &*item.model == "gpt-5.6-sol"), "{:?}", meter.total());
     let body = body_of(&vendor.requests()[0]);
     assert_eq!(

@@ -121,10 +121,7 @@ impl EventReader for ResponseReader {
         };
         match data {
             ResponseStreamEvent::ItemAdded { output_index, item } => self.begin_item(output_index, item),
-            ResponseStreamEvent::Text { delta } => {
-                self.reply.count_text(&delta);
-                self.reply.say(&delta)
-            }
+            ResponseStreamEvent::Text { delta } => self.reply.say(&delta, &delta),
             ResponseStreamEvent::Arguments { output_index, delta } => {
                 self.add_arguments(output_index, &delta)
             }

@@ -112,8 +112,9 @@ async fn a_call_follows_the_text_and_its_result_the_call() {
         let body = completed(&[vec![text("Yes.")], called(pieces)].concat());
         let (reply, requests, _) = asked(vec![chunked(&[body.as_bytes()])], question(), "").await;
         let call = ToolCall { id: "call_1".into(), name: "look".into(), arguments: "{\"n\":1}".into() };
-        let expected = [Delta::Text("Yes.".into()), Delta::ToolCall(call), Delta::End];
-        assert_eq!(reply, Ok(expected.map(Ok).into()));
+        let writing = vec![Delta::Writing; pieces.len().max(1)];
+        let expected = [vec![Delta::Text("Yes.".into())], writing, vec![Delta::ToolCall(call), Delta::End]];
+        assert_eq!(reply, Ok(expected.concat().into_iter().map(Ok).collect()));
         let sent = &requests[0];
         assert_eq!(
             sent["input"].as_array().expect("items")[1..],

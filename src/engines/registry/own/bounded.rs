@@ -44,7 +44,7 @@ fn length(delta: &Delta) -> usize {
     match delta {
         Delta::Text(text) => text.len(),
         Delta::ToolCall(call) => call.arguments.len(),
-        Delta::Declined | Delta::End => 0,
+        Delta::Writing | Delta::Declined | Delta::End => 0,
     }
 }
 

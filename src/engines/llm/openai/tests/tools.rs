@@ -25,7 +25,7 @@ fn shown(reply: &[Item]) -> Vec<String> {
         Ok(Delta::Text(text)) => text.clone(),
         other => format!("{other:?}"),
     };
-    reply.iter().map(item).collect()
+    reply.iter().filter(|item| **item != Ok(Delta::Writing)).map(item).collect()
 }
 
 async fn asked(answers: Vec<Vec<Step>>, prompt: Prompt) -> (Reply, Vec<Value>) {
@@ -102,4 +102,17 @@ async fn a_spelled_call_has_its_arguments() {
         panic!("{reply:?}")
     };
     assert_eq!((&*call.name, &*call.arguments, call.id.len()), ("look", "{\"n\":1}", 9));
+}
+
+/// A caller of the stream does not take it for one that has stalled.
+#[tokio::test]
+async fn a_reply_that_has_begun_goes_on_between_its_pieces() {
+    let body =
+        body_with(&["<think>", "Hm.", "</think>", "We are open today. On", " Sundays", ", too."], "stop");
+    let (reply, _) = asked(vec![chunked(&[body.as_bytes()])], prompt()).await;
+    let text = |text: &str| -> Item { Ok(Delta::Text(text.into())) };
+    let writing = || -> Item { Ok(Delta::Writing) };
+    let expected =
+        [text("We are open today."), writing(), writing(), text(" On Sundays, too."), Ok(Delta::End)];
+    assert_eq!(reply, expected);
 }
