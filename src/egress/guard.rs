@@ -2,26 +2,23 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use reqwest::{ClientBuilder, Url, redirect};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
-use super::policy::{
-    DestinationError, DestinationPolicy, DestinationResolver, MAX_LOOKUPS, permitted_addresses,
-};
+use super::lookups::NameLookups;
+use super::policy::{DestinationError, DestinationPolicy, DestinationResolver, permitted_addresses};
 
 /// A [`DestinationPolicy`] with its limit of lookups, which clones share.
 #[derive(Debug, Clone)]
 pub struct Guard {
     policy: DestinationPolicy,
-    lookups: Arc<Semaphore>,
+    lookups: NameLookups,
 }
 
 impl Guard {
     pub fn new(policy: DestinationPolicy) -> Guard {
-        Guard { policy, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
+        Guard { policy, lookups: NameLookups::default() }
     }
 
     /// Parses a URL, and checks it as far as possible without resolving its name.
@@ -46,7 +43,7 @@ impl Guard {
         let host = url.host_str().ok_or_else(|| io::Error::other(DestinationError::Unreadable))?;
         let port = url.port_or_known_default().unwrap_or(443);
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        let found = permitted_addresses(self.policy, self.lookups.clone(), bare.to_owned());
+        let found = permitted_addresses(self.policy, &self.lookups, bare);
         let found = found.await.map_err(io::Error::other)?;
         let addresses: Vec<SocketAddr> =
             found.into_iter().map(|address| SocketAddr::new(address.ip(), port)).collect();

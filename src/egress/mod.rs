@@ -4,6 +4,7 @@
 mod addresses;
 mod client;
 mod guard;
+mod lookups;
 mod policy;
 
 pub use client::{EgressClient, EgressError, EgressResponse};

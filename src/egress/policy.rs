@@ -4,22 +4,16 @@
 //! A name is resolved once, and the connection uses the checked addresses: a later change in DNS has no effect.
 
 use std::error::Error;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::sync::Semaphore;
 
 use super::addresses::special_purpose;
+use super::lookups::NameLookups;
 
 /// The longest URL, in characters.
 const LONGEST: usize = 2_000;
-
-/// Names that are looked up at the same time. Each occupies one of the runtime's 512 threads for blocking work, until the
-/// system's resolver gives up.
-pub(super) const MAX_LOOKUPS: usize = 128;
 
 /// The destinations that the operator allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,16 +81,16 @@ impl DestinationPolicy {
 /// Resolves names to the addresses that a policy allows.
 pub(super) struct DestinationResolver {
     policy: DestinationPolicy,
-    lookups: Arc<Semaphore>,
+    lookups: NameLookups,
 }
 
 impl DestinationResolver {
     pub fn new(policy: DestinationPolicy) -> DestinationResolver {
-        DestinationResolver::sharing(policy, Arc::new(Semaphore::new(MAX_LOOKUPS)))
+        DestinationResolver::sharing(policy, NameLookups::default())
     }
 
-    /// Each lookup takes one of `lookups`.
-    pub fn sharing(policy: DestinationPolicy, lookups: Arc<Semaphore>) -> DestinationResolver {
+    /// Each lookup takes a place of `lookups`.
+    pub fn sharing(policy: DestinationPolicy, lookups: NameLookups) -> DestinationResolver {
         DestinationResolver { policy, lookups }
     }
 }
@@ -105,7 +99,7 @@ impl Resolve for DestinationResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (policy, lookups) = (self.policy, self.lookups.clone());
         Box::pin(async move {
-            let found = permitted_addresses(policy, lookups, name.as_str().to_owned()).await?;
+            let found = permitted_addresses(policy, &lookups, name.as_str()).await?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
@@ -117,12 +111,12 @@ impl Resolve for DestinationResolver {
 /// [`DestinationError`] where it permits none of them; otherwise the resolver's.
 pub(super) async fn permitted_addresses(
     policy: DestinationPolicy,
-    lookups: Arc<Semaphore>,
-    host: String,
+    lookups: &NameLookups,
+    host: &str,
 ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
     let mut refusal = None;
     let mut fit: Vec<SocketAddr> = Vec::new();
-    for address in look_up(lookups, host).await? {
+    for address in lookups.look_up(host).await? {
         match policy.admit(address.ip()) {
             Ok(()) => fit.push(address),
             Err(refused) => refusal = Some(refused),
@@ -134,17 +128,6 @@ pub(super) async fn permitted_addresses(
     }
 }
 
-/// The addresses of a name. The lookup for a request that is given up keeps its place until it ends, in a task of its own.
-async fn look_up(lookups: Arc<Semaphore>, host: String) -> io::Result<Vec<SocketAddr>> {
-    let place = lookups.acquire_owned().await.map_err(io::Error::other)?;
-    let lookup = async move {
-        let _place = place;
-        let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-        Ok(found.collect())
-    };
-    tokio::spawn(lookup).await.map_err(io::Error::other)?
-}
-
 /// Names that mean this machine in every resolver (RFC 6761, section 6.3).
 fn admit_name(host: &str) -> Result<(), DestinationError> {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
@@ -154,8 +137,6 @@ fn admit_name(host: &str) -> Result<(), DestinationError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -222,13 +203,6 @@ mod tests {
         let refused = strict.resolve(name()).await.err().expect("loopback");
         assert!(matches!(refused.downcast_ref(), Some(DestinationError::Address(_))), "{refused}");
         assert!(lax.resolve(name()).await.expect("an address").all(|address| address.ip().is_loopback()));
-        // Names are looked up while there are places.
-        let all = u32::try_from(MAX_LOOKUPS).expect("few");
-        let places = lax.lookups.clone().acquire_many_owned(all).await.expect("all places are free again");
-        let waiting = tokio::time::timeout(Duration::from_millis(200), lax.resolve(name())).await;
-        assert!(waiting.is_err(), "it waits for a place");
-        drop(places);
-        assert!(lax.resolve(name()).await.is_ok());
     }
 
     proptest! {
