@@ -107,7 +107,23 @@ pub struct AgentFactory {
 }
 
 impl AgentFactory {
+    /// Blocks for a second where there is an end-of-turn model to load.
+    ///
+    /// # Errors
+    /// Engines that cannot be built, or a model that cannot be loaded.
     pub fn new(config: &Config) -> anyhow::Result<AgentFactory> {
+        AgentFactory::build(config, None)
+    }
+
+    /// The same for a configuration that was read again: an end-of-turn model of the same file stays in use.
+    ///
+    /// # Errors
+    /// As of [`AgentFactory::new`].
+    pub fn renewed(&self, config: &Config) -> anyhow::Result<AgentFactory> {
+        AgentFactory::build(config, self.end_of_turn.as_ref())
+    }
+
+    fn build(config: &Config, in_use: Option<&EndOfTurn>) -> anyhow::Result<AgentFactory> {
         let rules = &config.tenant_engines;
         let policy =
             DestinationPolicy { allow_private: rules.allow_private_addresses, allow_http: rules.allow_http };
@@ -122,7 +138,7 @@ impl AgentFactory {
             anyhow::anyhow!("the engines cannot be built:\n  {}", lines.join("\n  "))
         })?;
         let permitted = config.permitted(engines.catalogue());
-        let end_of_turn = EndOfTurn::load(&config.end_of_turn)?;
+        let end_of_turn = EndOfTurn::load(&config.end_of_turn, in_use)?;
         Ok(AgentFactory { engines, end_of_turn, permitted })
     }
 

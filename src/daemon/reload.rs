@@ -71,7 +71,8 @@ pub async fn on_sighup(
             return;
         }
         let began_at = Utc::now();
-        let outcome = match read(&source) {
+        let read = read(&source, &targets.agent_factory.get());
+        let outcome = match read {
             Ok((loaded, agent_factory)) => {
                 let credentials = servers.take_up(&loaded.config, &targets).await;
                 (source.set_log_filter)(&loaded.config.log.filter);
@@ -94,12 +95,14 @@ pub async fn on_sighup(
     }
 }
 
-/// The configuration and its engines.
-fn read(source: &Source) -> Result<(Loaded, AgentFactory), String> {
-    let loaded =
-        tokio::task::block_in_place(&source.reread).map_err(|faults| ConfigErrors(&faults).to_string())?;
-    let agent_factory = AgentFactory::new(&loaded.config).map_err(|error| error.to_string())?;
-    Ok((loaded, agent_factory))
+/// The configuration and its engines, in place of those of `former`.
+fn read(source: &Source, former: &AgentFactory) -> Result<(Loaded, AgentFactory), String> {
+    // Reads files, and may load a model.
+    tokio::task::block_in_place(|| {
+        let loaded = (source.reread)().map_err(|faults| ConfigErrors(&faults).to_string())?;
+        let agent_factory = former.renewed(&loaded.config).map_err(|error| error.to_string())?;
+        Ok((loaded, agent_factory))
+    })
 }
 
 fn log(outcome: &ReloadOutcome) {

@@ -8,6 +8,7 @@ mod clock;
 mod daemon;
 mod dialplan;
 mod disk;
+mod end_of_turn;
 mod endpoints;
 mod engines;
 mod hostname;
@@ -187,6 +188,7 @@ async fn media_path(config: &Config) -> Vec<Finding> {
 async fn agents(config: &Config, practice: &[storage::ActiveTenant], cost: engines::Cost) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(engines::examine(&config.engines(), practice, cost).await);
+    findings.extend(end_of_turn::examine(&config.end_of_turn).await);
     let permitted = config.permitted(config.engines().catalogue());
     findings.extend(storage::tenants(practice, &permitted));
     findings.extend(storage::prices(config, practice));

@@ -46,6 +46,18 @@ async fn a_database_that_is_not_there_is_not_made() {
 }
 
 #[tokio::test]
+async fn an_end_of_turn_model_that_cannot_be_loaded_is_found() {
+    use crate::engines::end_of_turn::Settings;
+    assert_eq!(end_of_turn::examine(&Settings::default()).await, None);
+    let place = Place::new();
+    let file = place.0.join("model.onnx");
+    std::fs::write(&file, "no model").expect("a file can be written");
+    let settings = Settings { model_file: Some(file), ..Settings::default() };
+    let found = end_of_turn::examine(&settings).await.expect("a finding");
+    assert!(fails(&found.verdict), "{found:#?}");
+}
+
+#[tokio::test]
 async fn pending_migrations_and_a_tenant_without_agent_are_found() {
     let place = Place::new();
     let store = Store::open(&place.settings()).await.expect("a database");

@@ -14,6 +14,7 @@ const RELOADED: &[&str] = &[
     "database.url",
     "deepgram.key",
     "elevenlabs.key",
+    "end_of_turn.",
     "engines.",
     "tenant_engines.",
     "limits.",

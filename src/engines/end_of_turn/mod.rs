@@ -7,9 +7,9 @@ mod features;
 mod fold;
 mod smart_turn;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -63,8 +63,19 @@ impl Settings {
 #[derive(Clone)]
 pub struct EndOfTurn {
     model: Arc<dyn TurnModel>,
+    /// The file that the model was loaded from.
+    file: Option<FileVersion>,
     threshold: f32,
+    at_once: usize,
     places: Arc<Semaphore>,
+}
+
+/// A file: its path, when it was last changed, and its length.
+type FileVersion = (PathBuf, SystemTime, u64);
+
+fn version(file: &Path) -> Option<FileVersion> {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some((file.to_owned(), metadata.modified().ok()?, metadata.len()))
 }
 
 /// How an utterance sounds.
@@ -90,17 +101,30 @@ impl Verdict {
 
 impl EndOfTurn {
     pub fn new(model: Arc<dyn TurnModel>, settings: &Settings) -> EndOfTurn {
-        let places = Arc::new(Semaphore::new(settings.at_once.max(1)));
-        EndOfTurn { model, threshold: settings.threshold, places }
+        let at_once = settings.at_once.max(1);
+        let places = Arc::new(Semaphore::new(at_once));
+        EndOfTurn { model, file: None, threshold: settings.threshold, at_once, places }
     }
 
-    /// Loads the model that the settings name; `None` without one. Takes a second.
+    /// Loads the model that the settings name; `None` without one. Blocks for a second, unless the model `in_use` is of the same
+    /// file: then calls of before and after a reload share it.
     ///
     /// # Errors
     /// A file that cannot be read or is no such model.
-    pub fn load(settings: &Settings) -> Result<Option<EndOfTurn>, ModelError> {
-        let Some(file) = &settings.model_file else { return Ok(None) };
-        Ok(Some(EndOfTurn::new(Arc::new(SmartTurn::load(file)?), settings)))
+    pub fn load(settings: &Settings, in_use: Option<&EndOfTurn>) -> Result<Option<EndOfTurn>, ModelError> {
+        let Some(path) = &settings.model_file else { return Ok(None) };
+        // Before it is read, so that a change meanwhile is noticed at the next reload.
+        let file = version(path);
+        let in_use = in_use.filter(|it| file.is_some() && it.file == file);
+        let model: Arc<dyn TurnModel> = match in_use {
+            Some(same) => same.model.clone(),
+            None => Arc::new(SmartTurn::load(path)?),
+        };
+        let mut loaded = EndOfTurn { file, ..EndOfTurn::new(model, settings) };
+        if let Some(same) = in_use.filter(|it| it.at_once == loaded.at_once) {
+            loaded.places = same.places.clone();
+        }
+        Ok(Some(loaded))
     }
 
     /// Judges the utterance `audio`, see [`TurnModel::probability`].
@@ -177,6 +201,24 @@ mod tests {
         };
         assert_eq!(first.await, Verdict::Unfinished);
         assert_eq!(model.judge(clip()).await, Verdict::Unfinished, "its place is free again");
+    }
+
+    #[test]
+    fn a_model_is_loaded_again_only_where_its_file_has_changed() {
+        let path = std::env::temp_dir().join(format!("vca-turn-{:016x}.onnx", rand::random::<u64>()));
+        std::fs::write(&path, "no model").expect("a file can be written");
+        let in_use = EndOfTurn { file: version(&path), ..judge(0.1) };
+        let load = |threshold, at_once, in_use| {
+            EndOfTurn::load(&Settings { model_file: Some(path.clone()), threshold, at_once }, in_use)
+        };
+        let again = load(0.9, 1, Some(&in_use)).expect("it is not read").expect("a model");
+        assert!(again.threshold > 0.8 && Arc::ptr_eq(&again.places, &in_use.places));
+        let more = load(0.5, 2, Some(&again)).expect("it is not read").expect("a model");
+        assert_eq!(more.places.available_permits(), 2);
+        assert!(load(0.5, 1, None).is_err(), "without one in use it is read");
+        std::fs::write(&path, "another one").expect("it can be written");
+        assert!(load(0.5, 1, Some(&in_use)).is_err(), "it has changed");
+        std::fs::remove_file(&path).expect("it was written");
     }
 
     #[test]
