@@ -70,8 +70,8 @@ impl Prices {
 
     /// Whether `taken` is billed: its unit has a price, or its model is billed by another unit (speech by the
     /// minute instead of by the request). Input and output tokens do not substitute for each other. The operator does not
-    /// charge for a tenant's own account. Local programs cost nothing unless the list has a price for them, and an empty list bills no engines at all. A price of 0
-    /// means that the usage is free.
+    /// charge for a tenant's own account. Local programs cost nothing unless the list has a price for them, and an empty list
+    /// bills no engines at all. A price of 0 means that the usage is free.
     pub fn covers(&self, taken: &EngineUse) -> bool {
         let stands_for = |unit: UsageUnit| unit == taken.unit || !(is_tokens(unit) && is_tokens(taken.unit));
         let mut units = UsageUnit::ALL.iter().filter(|unit| stands_for(**unit));

@@ -133,7 +133,7 @@ impl Endpoint {
     /// Reads the whole body of a response, a JSON value.
     ///
     /// # Errors
-    /// Temporary when the connection breaks; permanent when the body is longer than [`LONGEST_BODY`] or no such value.
+    /// Temporary when the connection breaks or the body is no such value; permanent when it is longer than [`LONGEST_BODY`].
     pub async fn json<T: DeserializeOwned>(&self, response: Response) -> Result<T, EngineError> {
         let (mut pieces, mut body) = (self.body(response), Vec::new());
         while let Some(piece) = pieces.next().await {

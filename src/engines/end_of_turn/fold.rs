@@ -88,6 +88,9 @@ fn dequantised(node: &NodeProto, constants: &HashMap<String, TensorProto>) -> Re
     };
     let weights = constant(0)?;
     let (scale, zero) = (values(constant(1)?)?, values(constant(2)?)?);
+    if scale.is_empty() {
+        return Err(format!("{} has no scale", weights.name));
+    }
     let axis = node.attribute.iter().find(|attribute| attribute.name == "axis").map_or(1, |axis| axis.i);
     let inner = inner_size(weights, axis)?;
     let channel = |n: usize| if scale.len() == 1 { 0 } else { n / inner % scale.len() };
@@ -206,6 +209,14 @@ mod tests {
         assert_eq!(graph.node[0].input, ["x", "w"]);
         assert_eq!(graph.initializer.len(), 1);
         assert_eq!(graph.initializer[0].float_data, [0.0, 0.5, -2.0, 8.0]);
+    }
+
+    #[test]
+    fn weights_without_a_scale_are_refused() {
+        let mut model = quantised();
+        model.graph.as_mut().expect("it has a graph").initializer[1] =
+            tensor("ws", &[0], DataType::Float, &[]);
+        assert_eq!(fold(&mut model), Err("w8 has no scale".to_owned()));
     }
 
     proptest! {
