@@ -59,10 +59,10 @@ fn most(kind: Kind, speech: &[Vec<u8>]) -> (usize, Outcome) {
     }
 }
 
-/// Tries of a run that fails, and of one that fails on a core that was not ours all the time, which tells nothing.
+/// Tries of a run that fails, and of one that fails on a core that was not ours all the time, which proves nothing.
 const TRIES: u32 = 2;
 const TRIES_STOLEN: u32 = 6;
-/// What may be stolen of a run that tells something: pacing is judged by its worst hundredth.
+/// The share that may be stolen of a run that counts: pacing is judged by its worst hundredth.
 const STOLEN: f64 = 0.002;
 
 fn attempt(kind: Kind, calls: usize, speech: &[Vec<u8>]) -> Outcome {

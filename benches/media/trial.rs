@@ -32,7 +32,7 @@ pub struct Outcome {
     lost_out: u64,
     /// Time on the core that one call took for 20 ms, both ways.
     frame_us: f64,
-    /// The share of the run's time in which the hypervisor gave the core to somebody else.
+    /// The share of the run's time in which the hypervisor gave the core to another machine.
     pub stolen: f64,
 }
 

@@ -5,7 +5,7 @@
 //!
 //! `./dev bench store` starts the server, fills it, asks the API over HTTP and prints the latencies as ratios to
 //! an answer that needs no database, in the same run; then the plans of the queries that were used most. It fails
-//! when a plan scans all calls. The database is told by `VCA_TEST_DATABASE_URL` and needs `pg_stat_statements`.
+//! when a plan scans all calls. `VCA_TEST_DATABASE_URL` names the database, which needs `pg_stat_statements`.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark measures time")]
 

@@ -102,7 +102,7 @@ async fn serve(mut socket: TcpStream, steps: Vec<Step>, seen: Arc<Mutex<Vec<Stri
             }
             Step::Stall => std::future::pending().await,
             Step::Reset => {
-                // Whatever is still to be read makes the kernel answer a close with RST.
+                // Bytes that are still to be read make the kernel answer a close with RST.
                 let _ = socket.set_zero_linger();
                 return;
             }
