@@ -14,11 +14,11 @@ use super::mcp::{McpCall, McpSessions};
 use super::reply::{KeptValues, ToolReply};
 use super::toolbox::TenantTool;
 use super::{ToolServices, Toolbox};
-use crate::conversation::{ToolId, ToolOutcome, ToolRequest};
+use crate::conversation::{ToolAction, ToolId, ToolOutcome, ToolRequest};
 use crate::dtmf::{Digit, Tone};
 use crate::tenancy::{CallId, MAX_FIELDS, TenantId};
 
-/// Tools of one call that run at the same time.
+/// Tools of one call that are waited for and run at the same time. The conversation limits those in the background.
 const MAX_RUNNING: usize = 4;
 
 /// The time that a key takes: the tone and the pause after it, as `ari` sends them.
@@ -102,7 +102,7 @@ impl Runner {
     /// [`Runner::remembered`].
     pub fn run(&mut self, tool: ToolId, call: &ToolRequest) -> Option<Remembered> {
         if let Some(wanted) = self.toolbox.tenant_tool(&call.name) {
-            self.request(tool, wanted, &call.arguments);
+            self.request(tool, wanted, call);
             return None;
         }
         match remembered(&call.arguments) {
@@ -127,9 +127,9 @@ impl Runner {
         }
     }
 
-    fn request(&mut self, id: ToolId, tool: TenantTool, arguments: &str) {
+    fn request(&mut self, id: ToolId, tool: TenantTool, call: &ToolRequest) {
         let tenant = self.of.tenant;
-        let request = match self.prepared(id, tool, arguments) {
+        let request = match self.prepared(id, tool, &call.arguments) {
             Ok(request) => request,
             Err(reason) => return self.report(id, ToolReply::refused(&reason)),
         };
@@ -137,10 +137,17 @@ impl Runner {
             tracing::warn!(tenant_id = %tenant, "a tool was refused: the tenant has tools.max_concurrent_per_tenant running");
             return self.report(id, ToolReply::refused("too many tools are running: try again later"));
         };
-        let (services, running) = (self.services.clone(), self.running.clone());
+        let services = self.services.clone();
+        let running = match call.action {
+            ToolAction::Start(_) => None,
+            _ => Some(self.running.clone()),
+        };
         self.start(async move {
             // The semaphore is never closed.
-            let _running = running.acquire_owned().await;
+            let _running = match running {
+                Some(running) => running.acquire_owned().await.ok(),
+                None => None,
+            };
             let outcome = request.send(&services).await;
             drop(slot);
             ToolReport { tool: id, outcome }

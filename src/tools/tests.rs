@@ -116,9 +116,13 @@ impl Bench {
     }
 
     fn start(&mut self, name: &str, arguments: &str) -> ToolId {
+        self.start_as(ToolAction::Run, name, arguments)
+    }
+
+    fn start_as(&mut self, action: fn(ToolWords) -> ToolAction, name: &str, arguments: &str) -> ToolId {
         let id = ToolId(self.next);
         self.next += 1;
-        let action = ToolAction::Run(ToolWords::default());
+        let action = action(ToolWords::default());
         let call = ToolRequest { id: "1".into(), name: name.into(), arguments: arguments.into(), action };
         assert_eq!(self.runner.run(id, &call), None);
         id
@@ -280,6 +284,17 @@ async fn a_masked_entry_reaches_the_server_and_nothing_else() {
     bench.runner.keep_entry("keypad-3".to_owned(), &keys);
     let done = bench.run(r#"{"pin":"keypad-3"}"#).await;
     assert!(done.0 == ToolOutcome::Refused && !done.1.contains("4711"), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_tool_that_is_waited_for_does_not_wait_for_tools_in_the_background() {
+    let (silent, server) = (Server::with("").await, Server::json("200 OK", "{}").await);
+    let slow = tool(&silent.url, json!({ "name": "book", "timeout_ms": 30_000 }));
+    let mut bench = Bench::local(vec![tool(&server.url, json!({})), slow]);
+    for _ in 0..4 {
+        bench.start_as(ToolAction::Start, "book", r#"{"bread":"rye"}"#);
+    }
+    assert_eq!(bench.run(r#"{"bread":"rye"}"#).await.0, ToolOutcome::Succeeded);
 }
 
 #[tokio::test]
