@@ -138,10 +138,8 @@ impl Runner {
             return self.report(id, ToolReply::refused("too many tools are running: try again later"));
         };
         let services = self.services.clone();
-        let running = match call.action {
-            ToolAction::Start(_) => None,
-            _ => Some(self.running.clone()),
-        };
+        let is_in_background = matches!(call.action, ToolAction::Start(_));
+        let running = (!is_in_background).then(|| self.running.clone());
         self.start(async move {
             // The semaphore is never closed.
             let _running = match running {

@@ -51,7 +51,7 @@ impl McpCall {
             Ok(Err(reason)) => ToolReply::failed(&reason),
             Err(_) => ToolReply::timed_out(limit),
         };
-        self.sessions.end(&self.offer.server).await;
+        self.sessions.end(&self.offer.server);
         reply
     }
 

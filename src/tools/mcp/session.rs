@@ -1,7 +1,7 @@
 //! Sessions with MCP servers.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, ClientCapabilities, ClientConfig, Implementation,
@@ -12,7 +12,7 @@ use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::{RoleClient, serve_client};
 use secrecy::SecretString;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::OnceCell;
 
 use super::transport::McpHttp;
 use crate::tenancy::{McpServer, TenantId};
@@ -112,7 +112,7 @@ fn described(http: &McpHttp, secrets: &[SecretString], message: Option<String>) 
 }
 
 /// Where a session is opened, by one task at a time, and kept.
-type SessionPlace = Arc<tokio::sync::Mutex<Option<Arc<McpSession>>>>;
+type SessionPlace = Arc<OnceCell<Arc<McpSession>>>;
 
 /// The sessions of one call, by server.
 #[derive(Default)]
@@ -121,12 +121,8 @@ pub struct McpSessions {
 }
 
 impl McpSessions {
-    async fn place(&self, server: &McpServer) -> OwnedMutexGuard<Option<Arc<McpSession>>> {
-        let place = {
-            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-            places.entry(server.key()).or_default().clone()
-        };
-        place.lock_owned().await
+    fn places(&self) -> MutexGuard<'_, HashMap<[u8; 32], SessionPlace>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The call's session with a server, which begins with the first tool.
@@ -139,17 +135,17 @@ impl McpSessions {
         tenant: TenantId,
         server: &McpServer,
     ) -> Result<Arc<McpSession>, String> {
-        let mut place = self.place(server).await;
-        if let Some(session) = &*place {
-            return Ok(session.clone());
-        }
-        let session = Arc::new(McpSession::open(services, tenant, server).await?);
-        *place = Some(session.clone());
-        Ok(session)
+        let place = self.places().entry(server.key()).or_default().clone();
+        let open = || async { McpSession::open(services, tenant, server).await.map(Arc::new) };
+        place.get_or_try_init(open).await.cloned()
     }
 
-    /// Ends a session that may be out of order: the next tool begins another one.
-    pub(super) async fn end(&self, server: &McpServer) {
-        *self.place(server).await = None;
+    /// Ends a session that may be out of order: the next tool begins another one. A session that is being opened stays.
+    pub(super) fn end(&self, server: &McpServer) {
+        let key = server.key();
+        let mut places = self.places();
+        if places.get(&key).is_some_and(|place| place.initialized()) {
+            places.remove(&key);
+        }
     }
 }

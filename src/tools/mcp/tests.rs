@@ -222,7 +222,7 @@ impl Bench {
         self.toolbox.specs().iter().map(|spec| spec.name.to_string()).collect()
     }
 
-    async fn run(&mut self, arguments: &str) -> (ToolOutcome, String) {
+    fn start(&mut self, arguments: &str) -> ToolId {
         let id = ToolId(self.next);
         self.next += 1;
         let action = ToolAction::Run(ToolWords::default());
@@ -233,6 +233,11 @@ impl Bench {
             action,
         };
         assert_eq!(self.runner.run(id, &call), None);
+        id
+    }
+
+    async fn run(&mut self, arguments: &str) -> (ToolOutcome, String) {
+        self.start(arguments);
         let finished =
             tokio::time::timeout(Duration::from_secs(10), self.runner.next()).await.expect("it ends");
         (finished.outcome, finished.result.as_ref().to_owned())
@@ -438,6 +443,26 @@ async fn a_server_that_was_slow_once_works_with_the_next_call() {
     let mut bench = Bench::of(stub.server(json!({}))).await;
     assert_eq!(bench.run(RYE).await.0, ToolOutcome::TimedOut);
     assert_eq!(bench.run(RYE).await.0, ToolOutcome::Succeeded);
+}
+
+/// The server lists its tools and then begins no further session.
+#[tokio::test]
+async fn a_tool_that_fails_does_not_wait_for_the_session_of_another() {
+    let stub = Stub::with(|body, requests| {
+        let begun = requests.iter().filter(|request| request.body["method"] == "initialize").count();
+        (body["method"] == "initialize" && begun > 1).then_some(Reply::Silence)
+    })
+    .await;
+    let mut bench = Bench::of(stub.server(json!({}))).await;
+    let began = Instant::now();
+    let first = bench.start(RYE);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    bench.start(RYE);
+    let finished = bench.runner.next().await;
+    assert_eq!((finished.tool, finished.outcome), (first, ToolOutcome::TimedOut));
+    // The second tool's limit ends a second after that of the first.
+    assert!(began.elapsed() < Duration::from_millis(2_300), "{:?}", began.elapsed());
+    assert_eq!(bench.runner.next().await.outcome, ToolOutcome::TimedOut);
 }
 
 #[tokio::test]
