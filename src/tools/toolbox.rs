@@ -71,10 +71,15 @@ impl Toolbox {
             offered.filter_map(|tool| builtin::spec(*tool).or_else(|| switching::spec(*tool, settings)));
         let mut names = BTreeSet::new();
         let sound = settings.http_tools.iter().filter(|tool| check_http_tool(tool).is_empty());
-        let sound = sound.filter(|tool| names.insert(&tool.name));
+        let sound = sound.filter(|tool| names.insert(tool.name.clone()));
         let http: Vec<Arc<HttpTool>> = sound.take(MAX_HTTP_TOOLS).cloned().map(Arc::new).collect();
         let specs = builtin.chain(http.iter().map(|tool| spec(tool))).collect();
         let sound = settings.mcp_servers.iter().filter(|server| check_mcp_server(server).is_empty());
+        let sound = sound.filter(|server| {
+            let is_new = !server.offered_names().any(|name| names.contains(&name));
+            names.extend(server.offered_names());
+            is_new
+        });
         let servers = sound.take(MAX_MCP_SERVERS).cloned().map(Arc::new);
         let servers = servers.map(|server| ServerTools::unlisted(&server)).collect();
         let (agents, languages) = (settings.switch_to.clone(), settings.languages.clone());
@@ -279,6 +284,29 @@ mod tests {
         assert_eq!(toolbox.specs().len(), 1);
         let Some(TenantTool::Http(tool)) = toolbox.tenant_tool("stock") else { panic!("no tool") };
         assert_eq!(tool.url, "https://example.com/1");
+    }
+
+    #[test]
+    fn of_imported_servers_with_a_tool_of_one_name_the_first_is_asked() {
+        let http = serde_json::json!({
+            "name": "oven_bake", "description": "x", "method": "GET", "url": "https://example.com/",
+            "parameters": { "type": "object" },
+        });
+        let server = |name: &str, url: &str, tool: &str| {
+            let server = serde_json::json!({ "name": name, "url": url, "tools": [{ "name": tool }] });
+            serde_json::from_value(server).expect("a server")
+        };
+        let mcp_servers = vec![
+            server("shop", "https://example.com/1", "stock"),
+            server("shop", "https://example.com/2", "stock"),
+            server("shop", "https://example.com/3", "order"),
+            server("oven", "https://example.com/4", "bake"),
+        ];
+        let http_tools = vec![serde_json::from_value(http).expect("a tool")];
+        let toolbox =
+            Toolbox::new(&ProfileSettings { http_tools, mcp_servers, ..ProfileSettings::default() });
+        let urls: Vec<&str> = toolbox.servers.iter().map(|tools| tools.server.url.as_str()).collect();
+        assert_eq!(urls, ["https://example.com/1", "https://example.com/3"]);
     }
 
     #[test]
