@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::violation::Violation;
+
 const MAX_HEADERS: usize = 20;
 /// Of a header's value.
 const MAX_VALUE: usize = 500;
@@ -21,8 +23,18 @@ const RESERVED: [&str; 11] = [
     "upgrade",
 ];
 
+/// The problems of the headers of requests.
+pub(super) fn header_violations(
+    headers: &BTreeMap<String, String>,
+    secret_headers: &BTreeMap<String, String>,
+) -> Vec<Violation> {
+    let secret = headers_problem(secret_headers).or_else(|| repeated_header(headers, secret_headers));
+    let found = [("headers", headers_problem(headers)), ("secret_headers", secret)];
+    found.into_iter().filter_map(|(field, problem)| Some(Violation::new(field, problem?))).collect()
+}
+
 /// The problem of these headers.
-pub(super) fn headers_problem(headers: &BTreeMap<String, String>) -> Option<String> {
+fn headers_problem(headers: &BTreeMap<String, String>) -> Option<String> {
     if headers.len() > MAX_HEADERS {
         return Some(format!("{MAX_HEADERS} at most"));
     }
@@ -44,7 +56,7 @@ pub(super) fn headers_problem(headers: &BTreeMap<String, String>) -> Option<Stri
 }
 
 /// A header that would be sent twice: servers differ in the value that they use.
-pub(super) fn repeated_header(
+fn repeated_header(
     headers: &BTreeMap<String, String>,
     secret_headers: &BTreeMap<String, String>,
 ) -> Option<String> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Tool;
-use super::headers::{headers_problem, repeated_header};
+use super::headers::header_violations;
 use super::kinds::words;
 use super::tools::schema_problem;
 use super::url_template::{UrlTemplate, is_variable};
@@ -22,7 +22,7 @@ const MAX_VARIABLES: usize = 10;
 const MAX_VALUE: usize = 500;
 /// Of the static values together, as JSON.
 const MAX_STATIC: usize = 4_000;
-pub(super) const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=30_000;
+const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=30_000;
 const DELAY_MS: std::ops::RangeInclusive<u32> = 500..=20_000;
 
 words!(
@@ -127,13 +127,10 @@ impl HttpTool {
         report("description", text_problem(&self.description, 1, MAX_DESCRIPTION));
         report("parameters", schema_problem(&self.parameters));
         report("url", UrlTemplate::parse(&self.url).err());
-        report("headers", headers_problem(&self.headers));
-        let repeated = || repeated_header(&self.headers, &self.secret_headers);
-        report("secret_headers", headers_problem(&self.secret_headers).or_else(repeated));
         report("static_values", self.static_problem());
         report("variables", self.variables_problem());
-        let timeout = self.timeout_ms.filter(|ms| !TIMEOUT_MS.contains(ms));
-        report("timeout_ms", timeout.map(|ms| format!("{ms} is not within 100 to 30000")));
+        report("timeout_ms", timeout_problem(self.timeout_ms));
+        found.extend(header_violations(&self.headers, &self.secret_headers));
         let words = [&self.say_started, &self.say_delayed, &self.say_failed];
         found.extend(words_violations(words, self.say_delayed_after_ms));
         found
@@ -168,6 +165,12 @@ impl HttpTool {
                 .then(|| format!("{name}: a JSON pointer begins with /"))
         })
     }
+}
+
+/// The problem of a time limit.
+pub(super) fn timeout_problem(timeout_ms: Option<u32>) -> Option<String> {
+    let wrong = timeout_ms.filter(|ms| !TIMEOUT_MS.contains(ms));
+    wrong.map(|ms| format!("{ms} is not within 100 to 30000"))
 }
 
 /// The problems of the words for a tool that starts, is late and fails, and of the delay of the second.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::headers::{headers_problem, repeated_header};
-use super::http_tool::{HttpTool, TIMEOUT_MS, words_violations};
+use super::headers::header_violations;
+use super::http_tool::{HttpTool, timeout_problem, words_violations};
 use super::url_template::UrlTemplate;
 use super::{Tool, tools};
 use crate::violation::Violation;
@@ -111,12 +111,10 @@ impl McpServer {
         };
         report("name", self.name_problem());
         report("url", self.url_problem());
-        report("headers", headers_problem(&self.headers).or_else(|| self.protocol_header()));
-        let repeated = || repeated_header(&self.headers, &self.secret_headers);
-        report("secret_headers", headers_problem(&self.secret_headers).or_else(repeated));
-        let timeout = self.timeout_ms.filter(|ms| !TIMEOUT_MS.contains(ms));
-        report("timeout_ms", timeout.map(|ms| format!("{ms} is not within 100 to 30000")));
+        report("headers", self.protocol_header());
+        report("timeout_ms", timeout_problem(self.timeout_ms));
         report("tools", (self.tools.len() > MAX_MCP_TOOLS).then(|| format!("{MAX_MCP_TOOLS} at most")));
+        found.extend(header_violations(&self.headers, &self.secret_headers));
         for (at, tool) in self.tools.iter().enumerate() {
             let place = format!("tools.{at}");
             found.extend(tool.violations().into_iter().map(|violation| violation.below(&place)));
