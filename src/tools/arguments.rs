@@ -1,12 +1,21 @@
-//! The model's arguments for tools that a tenant's servers carry out.
+//! The model's arguments for tools.
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::tenancy::validator;
 
-/// Checks arguments against a tool's schema. `entries` are masked entries of keys, which arguments refer to.
+/// Reads the arguments of a built-in tool.
+///
+/// # Errors
+/// For the model: the problem.
+pub(super) fn parsed<'a, T: Deserialize<'a>>(arguments: &'a str) -> Result<T, String> {
+    serde_json::from_str(arguments).map_err(|error| format!("the arguments cannot be read: {error}"))
+}
+
+/// Checks arguments of a tenant's tool against its schema. `entries` are masked entries of keys, which arguments refer to.
 ///
 /// # Errors
 /// For the model: the problem. It quotes no value, because that may be a masked entry.

@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
+use super::arguments::parsed;
 use super::{switching, transfer};
 use crate::conversation::{DigitRules, ToolAction, ToolWords};
 use crate::dtmf::{Digit, Tone};
@@ -111,10 +112,6 @@ pub(super) fn read(tool: Tool, arguments: &str) -> Result<BuiltIn, String> {
         }
         Tool::Remember => remembered(arguments).map(|_| BuiltIn::Act(ToolAction::Run(ToolWords::default()))),
     }
-}
-
-fn parsed<'a, T: Deserialize<'a>>(arguments: &'a str) -> Result<T, String> {
-    serde_json::from_str(arguments).map_err(|error| format!("the arguments cannot be read: {error}"))
 }
 
 /// The field that `remember` keeps.

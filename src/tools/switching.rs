@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::arguments::parsed;
 use crate::conversation::{AgentChoice, ToolAction};
 use crate::engines::llm::ToolSpec;
 use crate::language::Language;
@@ -89,10 +90,6 @@ pub(super) fn language(arguments: &str, languages: &[String]) -> Result<ToolActi
     let tag = languages.iter().find(|known| **known == language);
     let tag = tag.ok_or("language: it is none of the languages of this agent")?;
     Ok(ToolAction::ChangeAgent(AgentChoice::Language { tag: tag.as_str().into() }))
-}
-
-fn parsed<'a, T: Deserialize<'a>>(arguments: &'a str) -> Result<T, String> {
-    serde_json::from_str(arguments).map_err(|error| format!("the arguments cannot be read: {error}"))
 }
 
 #[cfg(test)]

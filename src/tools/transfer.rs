@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::arguments::parsed;
 use crate::conversation::ToolAction;
 use crate::engines::llm::ToolSpec;
 use crate::tenancy::Tool;
@@ -63,8 +64,7 @@ struct Arguments {
 /// # Errors
 /// For the model: the arguments cannot be read, or name no target of the list.
 pub(super) fn read(arguments: &str, targets: &[TargetChoice]) -> Result<ToolAction, String> {
-    let read: Arguments =
-        serde_json::from_str(arguments).map_err(|error| format!("the arguments cannot be read: {error}"))?;
+    let read: Arguments = parsed(arguments)?;
     let target = targets.iter().find(|target| *target.name == *read.target);
     let target = target.ok_or_else(|| "target: there is no such target".to_owned())?;
     Ok(ToolAction::Transfer { target: target.name.clone(), summary: read.summary.and_then(|it| tidied(&it)) })
