@@ -50,9 +50,14 @@ impl ToolReply {
     }
 }
 
-/// The part of a text that the model reads. It ends with no part of an entry of keys, which would not be recognised.
+/// The part of a result that the model reads.
 pub(super) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(MAX_RESULT) {
+    cut(text, MAX_RESULT)
+}
+
+/// The first characters of a text. They end with no part of an entry of keys, which would not be recognised.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((end, _)) => {
             let whole = text[..end].trim_end_matches(|c| Digit::try_from(c).is_ok());
             format!("{whole} [cut]")

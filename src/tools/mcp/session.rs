@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 use super::transport::McpHttp;
 use crate::tenancy::{McpServer, TenantId};
 use crate::tools::ToolServices;
-use crate::tools::reply::{hidden, without};
+use crate::tools::reply::{cut, hidden, without};
 
 /// The most pages and tools of a server's list.
 const MAX_PAGES: usize = 10;
@@ -108,7 +108,7 @@ impl McpSession {
 fn described(http: &McpHttp, secrets: &[SecretString], message: Option<String>) -> String {
     let failure = http.take_failure().map(|failure| failure.to_string());
     let text = failure.or(message).unwrap_or_else(|| "the server does not follow the protocol".to_owned());
-    without(&hidden(secrets), &text).chars().take(MAX_PROBLEM).collect()
+    cut(&without(&hidden(secrets), &text), MAX_PROBLEM)
 }
 
 /// Where a session is opened, by one task at a time, and kept.

@@ -497,6 +497,16 @@ async fn masked_entries_reach_the_server_and_not_the_model() {
     let (_, result) = bench.run(r#"{"bread":"keypad-3"}"#).await;
     assert_eq!(stub.requests("tools/call")[0].body["params"]["arguments"]["bread"], "4711");
     assert!(!result.contains("4711") && result.contains("***"), "{result}");
+
+    let message = format!("{}4711", "x".repeat(298));
+    let stub = Stub::with(move |body, _| {
+        let error = json!({ "code": 1, "message": message });
+        (body["method"] == "tools/call")
+            .then(|| Reply::Json(json!({ "jsonrpc": "2.0", "id": body["id"], "error": error })))
+    })
+    .await;
+    let (_, result) = Bench::of(stub.server(json!({}))).await.run(RYE).await;
+    assert!(result.contains("xx [cut]"), "an error is not cut within an entry: {result}");
 }
 
 #[tokio::test]
