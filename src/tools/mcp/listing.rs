@@ -31,10 +31,37 @@ const MAX_DESCRIPTION: usize = 1_000;
 pub(in crate::tools) struct ListedTool {
     pub name: String,
     pub description: String,
-    /// JSON schema of the arguments.
-    pub schema: Arc<Value>,
+    /// JSON schema of the arguments, as text, which needs a fraction of a value's memory.
+    schema: String,
     /// Of name, description and schema.
     pub fingerprint: String,
+}
+
+impl ListedTool {
+    /// JSON schema of the arguments.
+    pub fn schema(&self) -> Value {
+        serde_json::from_str(&self.schema).unwrap_or_default()
+    }
+
+    /// In bytes.
+    pub fn length(&self) -> usize {
+        self.name.len() + self.description.len() + self.schema.len()
+    }
+}
+
+impl From<Tool> for ListedTool {
+    fn from(tool: Tool) -> ListedTool {
+        let schema = Value::Object(tool.input_schema.as_ref().clone());
+        let description = tool.description.or(tool.title.map(Into::into)).unwrap_or_default();
+        let identity = json!([tool.name, description, schema]);
+        let fingerprint = Sha256::digest(identity.to_string());
+        ListedTool {
+            name: tool.name.into_owned(),
+            description: description.chars().take(MAX_DESCRIPTION).collect(),
+            schema: schema.to_string(),
+            fingerprint: fingerprint.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
+    }
 }
 
 /// Why there is no list, or the list.
@@ -115,20 +142,7 @@ async fn asked(services: &ToolServices, tenant: TenantId, server: &McpServer) ->
     let limit = server.timeout();
     let tools = timeout(limit, listed).await;
     let tools = tools.map_err(|_| format!("no list of tools within {} ms", limit.as_millis()))??;
-    Ok(tools.into_iter().map(listed_tool).collect())
-}
-
-fn listed_tool(tool: Tool) -> ListedTool {
-    let schema = Value::Object(tool.input_schema.as_ref().clone());
-    let description = tool.description.or(tool.title.map(Into::into)).unwrap_or_default();
-    let identity = json!([tool.name, description, schema]);
-    let fingerprint = Sha256::digest(identity.to_string());
-    ListedTool {
-        name: tool.name.into_owned(),
-        description: description.chars().take(MAX_DESCRIPTION).collect(),
-        schema: Arc::new(schema),
-        fingerprint: fingerprint.iter().map(|byte| format!("{byte:02x}")).collect(),
-    }
+    Ok(tools.into())
 }
 
 #[cfg(test)]

@@ -46,7 +46,8 @@ impl McpOffer {
         if tool.fingerprint.as_ref().is_some_and(|known| *known != found.fingerprint) {
             return Err(OfferProblem::Changed);
         }
-        if let Some(problem) = listed_schema_problem(&found.schema) {
+        let schema = found.schema();
+        if let Some(problem) = listed_schema_problem(&schema) {
             return Err(OfferProblem::Schema(problem));
         }
         Ok(McpOffer {
@@ -54,7 +55,7 @@ impl McpOffer {
             server: server.clone(),
             tool: tool.clone(),
             description: found.description.clone(),
-            schema: found.schema.clone(),
+            schema: Arc::new(schema),
         })
     }
 }
@@ -96,7 +97,7 @@ impl McpToolListing {
             name: listed.name.clone(),
             offered_name: server.offered_name(&listed.name),
             description: listed.description.clone(),
-            parameters: listed.schema.as_ref().clone(),
+            parameters: listed.schema(),
             fingerprint: listed.fingerprint.clone(),
             is_allowed: allowed.is_some(),
             problem: offer.err().map(|problem| problem.to_string()),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, ClientCapabilities, ClientConfig, Implementation,
-    PaginatedRequestParams, Tool,
+    PaginatedRequestParams,
 };
 use rmcp::service::{ClientInitializeError, RunningService, ServiceError};
 use rmcp::transport::StreamableHttpClientTransport;
@@ -14,14 +14,16 @@ use rmcp::{RoleClient, serve_client};
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
+use super::listing::ListedTool;
 use super::transport::McpHttp;
 use crate::tenancy::{McpServer, TenantId};
 use crate::tools::ToolServices;
 use crate::tools::reply::{cut, hidden, without};
 
-/// The most pages and tools of a server's list.
+/// The most pages and tools of a server's list, and its length in bytes.
 const MAX_PAGES: usize = 10;
 const MAX_LISTED: usize = 200;
+const MAX_LENGTH: usize = 512 * 1024;
 
 /// The longest description of an error, in characters.
 const MAX_PROBLEM: usize = 300;
@@ -69,12 +71,15 @@ impl McpSession {
     ///
     /// # Errors
     /// Why there is no list.
-    pub async fn list(&self) -> Result<Vec<Tool>, String> {
-        let (mut tools, mut cursor) = (Vec::new(), None);
+    pub async fn list(&self) -> Result<Vec<ListedTool>, String> {
+        let (mut tools, mut cursor) = (Vec::<ListedTool>::new(), None);
         for _ in 0..MAX_PAGES {
             let page = PaginatedRequestParams::default().with_cursor(cursor);
             let page = self.client.list_tools(Some(page)).await.map_err(|error| self.problem(error))?;
-            tools.extend(page.tools);
+            tools.extend(page.tools.into_iter().map(ListedTool::from));
+            if tools.iter().map(ListedTool::length).sum::<usize>() > MAX_LENGTH {
+                return Err(format!("the list of tools is longer than {MAX_LENGTH} bytes"));
+            }
             cursor = page.next_cursor;
             if cursor.is_none() || tools.len() >= MAX_LISTED {
                 break;

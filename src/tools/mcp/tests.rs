@@ -316,6 +316,21 @@ async fn a_server_that_fails_costs_a_call_its_tools_only() {
 }
 
 #[tokio::test]
+async fn a_list_of_many_long_pages_is_refused() {
+    let stub = Stub::with(|body, _| {
+        let mut long = listed("Looks up bread.");
+        long["inputSchema"]["description"] = json!("x".repeat(200_000));
+        let page = json!({ "tools": [long], "nextCursor": "next" });
+        (body["method"] == "tools/list")
+            .then(|| Reply::Json(json!({ "jsonrpc": "2.0", "id": body["id"], "result": page })))
+    })
+    .await;
+    let bench = Bench::of(stub.server(json!({}))).await;
+    assert_eq!(bench.problems[0].problem, "the list of tools is longer than 524288 bytes");
+    assert_eq!(stub.requests("tools/list").len(), 3);
+}
+
+#[tokio::test]
 async fn private_addresses_are_not_asked() {
     let stub = Stub::sound().await;
     let settings = Settings { allow_private_targets: false, allow_http: true, ..Settings::default() };
