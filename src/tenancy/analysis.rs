@@ -287,7 +287,7 @@ fn is_own(name: &str) -> bool {
     matches!(name, "summary" | "outcome" | "success" | "sentiment" | "fields")
 }
 
-/// Whether a text can be the name of a field.
+/// Whether a text can be the name of a field, or of a variable that a profile declares.
 pub fn is_field_name(name: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     name.len() <= 40 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(is_inner)

@@ -12,20 +12,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::check::LONGEST_PHRASE;
 use super::kinds::{id, words};
 use super::variables::check_declared;
 use super::{
     AiProfile, CallId, Did, Label, NumberId, ProfileSettings, TenantId, check_comment, check_name,
     check_profile_name,
 };
+use crate::names::check_language;
 use crate::violation::Violation;
 
 /// The longest response, in bytes.
 pub const MAX_PRE_CALL_RESPONSE: usize = 16 * 1024;
 /// How long a webhook has, in milliseconds.
 pub const PRE_CALL_TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=5_000;
-/// The longest greeting, in characters, as of a profile.
-const LONGEST_GREETING: usize = 1_000;
 /// The longest name of a voice, in characters, as of a profile.
 const LONGEST_VOICE: usize = 200;
 
@@ -242,11 +242,10 @@ impl AgentChanges {
         let profile = self.profile.as_ref().and_then(|profile| check_profile_name(&profile.name));
         let profile = profile.map(|it| Violation { field: "profile".to_owned(), ..it });
         let greeting =
-            greeting.as_deref().and_then(|it| check_comment("overrides.greeting", it, LONGEST_GREETING));
+            greeting.as_deref().and_then(|it| check_comment("overrides.greeting", it, LONGEST_PHRASE));
         let voice = voice.as_deref().and_then(|it| check_name("overrides.voice", it, LONGEST_VOICE));
-        let is_wrong = language.as_deref().is_some_and(|tag| !is_language_tag(tag));
-        let language =
-            is_wrong.then(|| Violation::new("overrides.language", "write a BCP 47 tag, such as de-DE"));
+        let language = language.as_deref().and_then(|tag| check_language(tag).err());
+        let language = language.map(|error| Violation::new("overrides.language", error.to_string()));
         let found = [profile, greeting, language, voice].into_iter().flatten();
         match found.chain(check_declared(&self.variables)).next() {
             Some(Violation { field, problem, .. }) => Err(format!("{field}: {problem}")),
@@ -277,16 +276,6 @@ impl AgentChanges {
         };
         AiProfile { settings, ..profile }
     }
-}
-
-/// The pattern of a profile's `language`.
-fn is_language_tag(tag: &str) -> bool {
-    let mut parts = tag.split('-');
-    let first = parts.next().unwrap_or_default();
-    let is_primary = (2..=8).contains(&first.len()) && first.bytes().all(|b| b.is_ascii_alphabetic());
-    let is_subtag =
-        |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
-    tag.len() <= 35 && is_primary && parts.all(is_subtag)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ProfileSettings;
+use super::{ProfileSettings, is_field_name};
 use crate::violation::Violation;
 
 /// The variables that every call has.
@@ -116,7 +116,7 @@ pub(super) fn check_declared(variables: &BTreeMap<String, String>) -> Vec<Violat
         if BUILT_IN.contains(&name.as_str()) {
             violations
                 .push(Violation::new(field, "every call has a variable of this name: choose another name"));
-        } else if !is_declarable(name) {
+        } else if !is_field_name(name) {
             let problem = "a name is a lower-case letter and then up to 39 lower-case letters, digits and _";
             violations.push(Violation::new(field, problem));
         } else {
@@ -124,11 +124,6 @@ pub(super) fn check_declared(variables: &BTreeMap<String, String>) -> Vec<Violat
         }
     }
     violations
-}
-
-fn is_declarable(name: &str) -> bool {
-    let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    name.len() <= 40 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(rest)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{switching, transfer};
 use crate::conversation::{DigitRules, ToolAction, ToolWords};
 use crate::dtmf::{Digit, Tone};
 use crate::engines::llm::ToolSpec;
-use crate::tenancy::Tool;
+use crate::tenancy::{Tool, is_field_name};
 
 /// The most keys and pauses in one `send_dtmf`.
 const MAX_TONES: usize = 32;
@@ -120,10 +120,7 @@ pub(super) fn read(tool: Tool, arguments: &str) -> Result<BuiltIn, String> {
 /// For the model: the problem of the arguments.
 pub(super) fn remembered(arguments: &str) -> Result<Remembered, String> {
     let remembered: Remembered = parsed(arguments)?;
-    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let field = &remembered.field;
-    if !field.starts_with(|c: char| c.is_ascii_lowercase()) || field.len() > 40 || !field.chars().all(is_word)
-    {
+    if !is_field_name(&remembered.field) {
         return Err(
             "field: a lower-case letter, then lower-case letters, digits and _, 40 at most".to_owned()
         );
