@@ -35,7 +35,7 @@ pub struct ToolTrial {
 pub struct McpServerListing {
     /// The tools in the server's order.
     pub tools: Vec<McpToolListing>,
-    /// Why there is no list, or an allowed tool that is not in it.
+    /// Why there is no list, or the allowed tools that no agent could have, each with the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub problem: Option<String>,
@@ -104,10 +104,12 @@ pub async fn list_mcp_server(
     let server = Arc::new(server);
     match mcp::list_now(services, tenant, &server).await {
         Ok(listed) => {
-            let missing = mcp::offers(&server, &listed)
-                .find_map(|(name, offer)| Some(format!("{name}: {}", offer.err()?)));
+            let problems = mcp::offers(&server, &listed)
+                .filter_map(|(name, offer)| Some(format!("{name}: {}", offer.err()?)));
+            let problems: Vec<String> = problems.collect();
+            let problem = (!problems.is_empty()).then(|| problems.join("; "));
             let tools = listed.iter().map(|listed| McpToolListing::new(&server, listed)).collect();
-            McpServerListing { tools, problem: missing }
+            McpServerListing { tools, problem }
         }
         Err(problem) => McpServerListing { tools: Vec::new(), problem: Some(problem) },
     }

@@ -371,6 +371,10 @@ async fn a_tool_with_another_fingerprint_or_schema_is_not_offered() {
     let gone = Stub::with(tools(json!([]))).await;
     let bench = Bench::of(gone.server(json!({}))).await;
     assert_eq!(bench.problems[0].problem, "the server does not list it");
+    let server = gone.server(json!({ "tools": [{ "name": "sell" }, { "name": "bake" }] }));
+    let listing = list_mcp_server(&bench.services, server, bench.tenant).await;
+    let problems = "sell: the server does not list it; bake: the server does not list it";
+    assert_eq!(listing.problem.as_deref(), Some(problems));
 }
 
 #[tokio::test]
