@@ -1,4 +1,4 @@
-//! TenantLimits of a tenant's stored data, so that no tenant fills the disk.
+//! Limits of a tenant's stored data, so that no tenant fills the disk.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub struct TenantLimits {
     pub numbers: u32,
     /// Webhooks. Default 20.
     pub webhooks: u32,
-    /// Secrets of HTTP tools. Default 50.
+    /// Secrets of HTTP tools and MCP servers. Default 50.
     pub tool_secrets: u32,
     /// Engine credentials. Default 20.
     pub engine_credentials: u32,

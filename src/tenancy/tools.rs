@@ -12,7 +12,7 @@ use super::TenantId;
 use super::kinds::{id, words};
 
 id!(
-    /// A secret for the headers of HTTP tools.
+    /// A secret for the headers of HTTP tools and MCP servers.
     ToolSecretId
 );
 
@@ -61,7 +61,7 @@ impl fmt::Display for ToolRun {
     }
 }
 
-/// A secret for the headers of a tenant's HTTP tools. Its value is never shown.
+/// A secret for the headers of a tenant's HTTP tools and MCP servers. Its value is never shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ToolSecret {
     pub id: ToolSecretId,
