@@ -11,9 +11,6 @@ use super::{At, Command, Conversation, Ending, Output, Phrase};
 use crate::dtmf::Digit;
 use crate::language::{Language, words};
 
-/// More words than these are no rating: a number among them may count something else.
-const MOST_WORDS: usize = 6;
-
 /// How far the question is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Survey {
@@ -87,20 +84,40 @@ impl Conversation {
     }
 }
 
-/// The first rating in a short reply, as a digit or as a word of the language.
+/// The rating in a reply: a number from 1 to 5 with no other words than those that go with one. In "one moment, please" the number
+/// counts something else.
 fn rating_in(text: &str, language: &Language) -> Option<u8> {
     let words = words(text);
-    if words.len() > MOST_WORDS {
-        return None;
+    let mut numbers = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        let is_accepted = goes_with_a_rating(word, language);
+        match number(word, language) {
+            // An article: "un quatre".
+            Some(_)
+                if is_accepted && words.get(at + 1).is_some_and(|next| number(next, language).is_some()) => {}
+            Some(number) => numbers.push(number),
+            None if is_accepted => {}
+            None => return None,
+        }
     }
-    words.iter().find_map(|word| match word.as_str() {
-        "1" => Some(1),
-        "2" => Some(2),
-        "3" => Some(3),
-        "4" => Some(4),
-        "5" => Some(5),
-        word => language.ratings.iter().find(|(name, _)| *name == word).map(|(_, rating)| *rating),
-    })
+    match numbers[..] {
+        // "4 out of 5", and in Hindi "5 में से 4".
+        [rating] | [rating, 5] | [5, rating] => Some(rating),
+        _ => None,
+    }
+}
+
+/// The number from 1 to 5 that a word is.
+fn number(word: &str, language: &Language) -> Option<u8> {
+    let digit = word.parse().ok().filter(|digit| (1..=5).contains(digit));
+    digit.or_else(|| language.ratings.iter().find(|(name, _)| *name == word).map(|(_, rating)| *rating))
+}
+
+/// An article, a hesitation, "please", or a word such as "stars".
+fn goes_with_a_rating(word: &str, language: &Language) -> bool {
+    [language.rating_words, language.trailing, language.often_trailing, language.answers]
+        .iter()
+        .any(|list| list.contains(&word))
 }
 
 #[cfg(test)]
@@ -115,17 +132,46 @@ mod tests {
             ("en", "fourteen", None),
             ("en", "0", None),
             ("en", "It was good.", None),
-            ("en", "well I have been there for one year", None),
+            ("en", "Um, I would give it a five, please.", Some(5)),
+            ("en", "3 stars", Some(3)),
+            ("en", "1 out of 5", Some(1)),
             ("de", "Eine Fünf!", Some(5)),
             ("de", "zwo", Some(2)),
+            ("de", "Ich gebe eine Vier.", Some(4)),
             ("es", "un cuatro", Some(4)),
+            ("es", "Le doy un cinco.", Some(5)),
+            ("fr", "un", Some(1)),
+            ("fr", "un cinq", Some(5)),
             ("fr", "cinq sur cinq", Some(5)),
             ("pt", "três", Some(3)),
+            ("pt", "Dou um quatro.", Some(4)),
             ("hi", "पाँच", Some(5)),
             ("hi", "teen", Some(3)),
+            ("hi", "5 में से 4", Some(4)),
+            ("hi", "four", Some(4)),
             ("it", "5", Some(5)),
         ] {
             assert_eq!(rating_in(text, Language::of(Some(tag))), rating, "{tag}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_counts_something_else_is_no_rating() {
+        for (tag, text) in [
+            ("en", "one moment please"),
+            ("en", "I want one more."),
+            ("en", "well I have been there for one year"),
+            ("en", "one two three four five"),
+            ("en", "25"),
+            ("de", "Zwei Minuten, bitte."),
+            ("es", "tres cosas más"),
+            ("fr", "Un instant, s'il vous plaît."),
+            ("pt", "um momento"),
+            ("hi", "एक मिनट"),
+            ("hi", "ek minute"),
+            ("it", "2 minuti"),
+        ] {
+            assert_eq!(rating_in(text, Language::of(Some(tag))), None, "{tag}: {text}");
         }
     }
 }

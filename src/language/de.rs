@@ -25,6 +25,10 @@ pub(super) static GERMAN: Language = Language {
         "pin",
     ],
     ratings: &[("eins", 1), ("zwei", 2), ("zwo", 2), ("drei", 3), ("vier", 4), ("fünf", 5)],
+    rating_words: &[
+        "ich", "würde", "sage", "sagen", "gebe", "geben", "von", "note", "nummer", "stern", "sterne",
+        "punkt", "punkte", "also", "mal",
+    ],
     spelling_links: &["wie"],
     spelling_marks: &["punkt", "unterstrich", "bindestrich", "minus"],
     answers: &[

@@ -15,6 +15,23 @@ pub(super) static FRENCH: Language = Language {
     // "D'accord" counts as two words, because only letters make a word.
     number_words: &["numéro", "téléphone", "portable", "carte", "compte", "code", "pin"],
     ratings: &[("un", 1), ("deux", 2), ("trois", 3), ("quatre", 4), ("cinq", 5)],
+    rating_words: &[
+        "je",
+        "j",
+        "dis",
+        "dirais",
+        "donne",
+        "donnerais",
+        "mets",
+        "mettrais",
+        "disons",
+        "sur",
+        "note",
+        "étoile",
+        "étoiles",
+        "point",
+        "points",
+    ],
     spelling_links: &["comme"],
     spelling_marks: &["point", "arobase", "tiret"],
     answers: &[

@@ -41,6 +41,8 @@ pub struct Language {
     pub digits: &'static [&'static str],
     /// The words for 1 to 5, and those numbers.
     pub ratings: &'static [(&'static str, u8)],
+    /// Words beside the number of a rating, in addition to the answers: "I'd give it 4 stars".
+    pub rating_words: &'static [&'static str],
     /// Words between a letter and the word that it stands for: "B as in Berlin".
     pub spelling_links: &'static [&'static str],
     /// Names of the marks within e-mail addresses, which more follows.
@@ -198,6 +200,7 @@ mod tests {
                 language.often_trailing,
                 language.answers,
                 language.number_words,
+                language.rating_words,
                 language.digits,
                 language.spelling_links,
                 language.spelling_marks,

@@ -1,4 +1,4 @@
-//! Words after which a Hindi speaker goes on.
+//! Words after which a Hindi speaker goes on, and those of a rating.
 
 pub const TRAILING: &[&str] = &[
     "और",
@@ -71,4 +71,55 @@ pub const OFTEN_TRAILING: &[&str] = &[
     "phir",
     "fir",
     "so",
+];
+
+pub const RATINGS: &[(&str, u8)] = &[
+    ("एक", 1),
+    ("ek", 1),
+    ("दो", 2),
+    ("do", 2),
+    ("तीन", 3),
+    ("teen", 3),
+    ("चार", 4),
+    ("char", 4),
+    ("chaar", 4),
+    ("पाँच", 5),
+    ("पांच", 5),
+    ("paanch", 5),
+    ("panch", 5),
+    ("one", 1),
+    ("two", 2),
+    ("three", 3),
+    ("four", 4),
+    ("five", 5),
+    ("वन", 1),
+    ("टू", 2),
+    ("थ्री", 3),
+    ("फोर", 4),
+    ("फाइव", 5),
+];
+
+pub const RATING_WORDS: &[&str] = &[
+    "मैं",
+    "दूँगा",
+    "दूंगा",
+    "दूँगी",
+    "दूंगी",
+    "देता",
+    "देती",
+    "हूँ",
+    "हूं",
+    "नंबर",
+    "स्टार",
+    "रेटिंग",
+    "main",
+    "doonga",
+    "dunga",
+    "dungi",
+    "number",
+    "star",
+    "stars",
+    "rating",
+    "out",
+    "of",
 ];
