@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::floor::Floor;
 use super::response::{Question, Response};
 use super::utterance::Utterance;
+use super::words::Words;
 use super::{At, Attempt, Command, Conversation, Ending, Keys, Latency, Output, Phrase, Say};
 use crate::language::{Language, words};
 
@@ -38,7 +39,12 @@ impl Conversation {
         self.emergency == Emergency::Unsaid && is_emergency(text, self.language)
     }
 
-    /// Gives the floor to the agent, whose first words are not the model's.
+    /// The words of the caller's utterance are known, and speak of one.
+    pub(super) fn is_emergency_known(&self) -> bool {
+        matches!(&self.floor, Floor::Caller(Utterance { words: Words::Known(text), .. }) if self.is_new_emergency(text))
+    }
+
+    /// Gives the floor to the agent, whose first words are not the model's. A rating is no longer asked for.
     pub(super) fn respond_to_emergency(
         &mut self,
         now: At,
@@ -67,6 +73,7 @@ impl Conversation {
     /// model is not asked.
     fn answer_emergency(&mut self, now: At, response: &mut Response) -> bool {
         self.emergency = Emergency::Said;
+        self.survey.end();
         self.out.push(Output::EmergencyNoticed);
         response.say(Say::Phrase(Phrase::Emergency), &mut self.out);
         let routes = self.settings.emergency == EmergencyAction::Route

@@ -1,7 +1,8 @@
 //! The question for the caller's satisfaction, from 1 to 5, when the agent ends a proper conversation.
 //!
 //! It is asked once more after a reply without a rating, then the call ends as it would have without it. A key counts at once,
-//! over the question as well; words count when the turn is committed, and no response is asked for.
+//! over the question as well; words count when the turn is committed, and no response is asked for, unless they speak of an emergency:
+//! then the conversation goes on.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,13 @@ impl Survey {
     /// The caller's next words or key are the rating.
     pub fn is_open(self) -> bool {
         matches!(self, Survey::Asked | Survey::AskedAgain)
+    }
+
+    /// An open question is over: the caller has said something else that is answered.
+    pub fn end(&mut self) {
+        if self.is_open() {
+            *self = Survey::Over;
+        }
     }
 }
 

@@ -107,3 +107,41 @@ fn an_emergency_without_a_route_is_answered() {
         "#,
     );
 }
+
+/// The caller interrupts the response to their last turn.
+#[test]
+fn an_emergency_is_answered_although_no_turn_is_left() {
+    plays_out(
+        |settings| settings.max_turns = 1,
+        r#"
+        (asks)
+        +80 words "What are your hours?"
+            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+            4180 release turn 1
+        +300 reply "We are open from nine to five."
+        +0 done
+            4380 say #1 turn 1 "We are open from nine to five."
+        +50 starts #1
+        +500 speech
+            5070 pause playback
+        +800 pause
+            5730 transcribe #1 turn 2 4870..5610
+        +80 words "I need an ambulance!"
+            5810 flush
+            5810 cancel turn 1
+            5810 finished turn 1 C: What are your hours? (interrupted) words=200 reply=500 commit=300 audio=550
+            5910 emergency
+            5910 say #2 turn 2 Emergency
+            5910 ask turn 2 A: Hello, how can I help? C: What are your hours? C: I need an ambulance!
+        +300 starts #2
+        +50 reply "Hang up now."
+        +0 done
+            6160 say #3 turn 2 "Hang up now."
+        +900 ends #2
+        +10 starts #3
+        +600 ends #3
+            7670 finished turn 2 C: I need an ambulance! A: Hang up now. words=200 reply=550 commit=300 audio=500
+            7670 say #4 turn 3 TurnLimitGoodbye
+        "#,
+    );
+}

@@ -140,3 +140,28 @@ fn a_caller_who_speaks_over_the_last_words_goes_on_with_the_conversation() {
     "#;
     plays_out(asks, script);
 }
+
+/// The conversation goes on, and is not followed by another question.
+#[test]
+fn an_emergency_is_answered_in_place_of_a_rating() {
+    let rest = r#"
+        +1000 speech
+        +500 pause
+        11550 transcribe #1 turn 3 10990..11430
+        +100 words "My husband can't breathe."
+        11730 emergency
+        11730 say #3 turn 3 Emergency
+        11730 ask turn 3 A: Hello, how can I help? C: No, thank you. A: Goodbye! C: My husband can't breathe.
+        +800 starts #3
+        +1000 reply "Please hang up."
+        +0 hangup
+        +0 done
+        13450 say #4 turn 3 "Please hang up."
+        +1000 ends #3
+        +10 starts #4
+        +900 ends #4
+        15360 finished turn 3 C: My husband can't breathe. A: Please hang up. words=220 reply=2020 commit=300 audio=1020
+        15360 hang up: AgentHungUp
+    "#;
+    plays_out(asks, &format!("{ENDS}{ASKED}{rest}"));
+}

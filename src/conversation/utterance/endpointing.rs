@@ -217,6 +217,7 @@ impl Conversation {
         if self.awaits_keys(now) {
             return;
         }
+        let is_emergency = self.is_emergency_known();
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let Some(to) = utterance.to() else { return };
         match &utterance.words {
@@ -236,7 +237,7 @@ impl Conversation {
             Words::Known(text) if text.is_empty() && self.keypad.is_complete() => self.settle(now, None),
             Words::Failed if self.keypad.is_complete() => self.settle(now, None),
             Words::Known(text) if text.is_empty() => self.answer_noise(now),
-            Words::Known(_) | Words::Failed if self.limits.no_turn_left(&self.settings) => {
+            Words::Known(_) | Words::Failed if self.limits.no_turn_left(&self.settings) && !is_emergency => {
                 self.say_goodbye(now, Phrase::TurnLimitGoodbye, Ending::TurnLimit);
             }
             Words::Known(_) | Words::Failed => self.hand_over(now, to),
@@ -288,9 +289,10 @@ impl Conversation {
 
     /// Gives the floor to the agent.
     fn hand_over(&mut self, now: At, to: At) {
+        let asks_for_rating = self.survey.is_open() && !self.is_emergency_known();
         let Floor::Caller(utterance) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
         self.timers.stop(Timer::Commit);
-        if self.survey.is_open() {
+        if asks_for_rating {
             let text = match &utterance.words {
                 Words::Known(text) => Some(text.clone()),
                 _ => None,
