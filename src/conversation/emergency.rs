@@ -123,6 +123,8 @@ mod tests {
                     "My husband can't breathe.",
                     "Please call an ambulance",
                     "It's a medical emergency.",
+                    "I think my father is dying!",
+                    "There's a fire in the kitchen.",
                 ],
             ),
             (
@@ -159,17 +161,49 @@ mod tests {
                     "Is there an emergency exit?",
                     "It is no emergency",
                     "What do you do in an emergency?",
+                    "Hurry up, my phone is dying.",
+                    "Sorry, my battery is dying",
+                    "My sister is dying to see it.",
+                    "I don't need an ambulance.",
+                    "Is there a fire extinguisher?",
                     "",
                 ],
             ),
             (
                 "de",
-                vec!["Es ist kein Notfall.", "Haben Sie einen Notfallklempner?", "Was kostet der Notdienst?"],
+                vec![
+                    "Es ist kein Notfall.",
+                    "Haben Sie einen Notfallklempner?",
+                    "Was kostet der Notdienst?",
+                    "Mein Akku stirbt gerade.",
+                    "Der Reifen hat keine Luft.",
+                ],
             ),
-            ("es", vec!["No es una emergencia.", "Busco un fontanero de emergencia."]),
-            ("fr", vec!["Ce n'est pas une urgence.", "Je cherche un plombier d'urgence."]),
-            ("pt", vec!["Não é uma emergência.", "Preciso de um canalizador de emergência."]),
-            ("hi", vec!["यह इमरजेंसी नहीं है", "emergency nahi hai"]),
+            (
+                "es",
+                vec![
+                    "No es una emergencia.",
+                    "Busco un fontanero de emergencia.",
+                    "Mi teléfono se está muriendo.",
+                ],
+            ),
+            (
+                "fr",
+                vec![
+                    "Ce n'est pas une urgence.",
+                    "Je cherche un plombier d'urgence.",
+                    "Ma batterie est en train de mourir.",
+                ],
+            ),
+            (
+                "pt",
+                vec![
+                    "Não é uma emergência.",
+                    "Preciso de um canalizador de emergência.",
+                    "O meu celular está morrendo.",
+                ],
+            ),
+            ("hi", vec!["यह इमरजेंसी नहीं है", "emergency nahi hai", "एम्बुलेंस नहीं चाहिए"]),
         ];
         for (tag, texts) in said {
             for text in texts {

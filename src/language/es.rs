@@ -69,7 +69,16 @@ pub(super) static SPANISH: Language = Language {
         "hay un incendio",
         "se está muriendo",
     ],
-    emergency_exceptions: &["no es una emergencia", "no hay una emergencia"],
+    emergency_exceptions: &[
+        "no es una emergencia",
+        "no hay una emergencia",
+        "no necesito una ambulancia",
+        "no llame a la policía",
+        "teléfono se está muriendo",
+        "móvil se está muriendo",
+        "celular se está muriendo",
+        "batería se está muriendo",
+    ],
     abbreviations: &["dr", "dra", "sr", "sra", "srta", "ud", "uds", "av", "núm", "tel", "aprox", "etc"],
     common: &[
         "el", "la", "los", "las", "un", "una", "yo", "tú", "usted", "él", "ella", "nosotros", "es", "son",

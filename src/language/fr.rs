@@ -98,7 +98,13 @@ pub(super) static FRENCH: Language = Language {
         "il y a le feu",
         "est en train de mourir",
     ],
-    emergency_exceptions: &["pas une urgence"],
+    emergency_exceptions: &[
+        "pas une urgence",
+        "n appelez pas la police",
+        "téléphone est en train de mourir",
+        "portable est en train de mourir",
+        "batterie est en train de mourir",
+    ],
     abbreviations: &["dr", "m", "mme", "mlle", "mgr", "pr", "st", "av", "env", "tél", "etc"],
     common: &[
         "le", "la", "les", "un", "une", "des", "du", "de", "je", "tu", "il", "elle", "nous", "vous", "ils",

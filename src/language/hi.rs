@@ -247,7 +247,15 @@ pub(super) static HINDI: Language = Language {
         "aag lag gayi",
         "dil ka daura",
     ],
-    emergency_exceptions: &["इमरजेंसी नहीं", "emergency nahi"],
+    emergency_exceptions: &[
+        "इमरजेंसी नहीं",
+        "emergency nahi",
+        "emergency nahin",
+        "एम्बुलेंस नहीं",
+        "एंबुलेंस नहीं",
+        "ambulance nahi",
+        "ambulance nahin",
+    ],
     abbreviations: &[
         "डॉ",
         "प्रो",

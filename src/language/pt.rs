@@ -63,7 +63,16 @@ pub(super) static PORTUGUESE: Language = Language {
         "há um incêndio",
         "está morrendo",
     ],
-    emergency_exceptions: &["não é uma emergência", "não há uma emergência"],
+    emergency_exceptions: &[
+        "não é uma emergência",
+        "não há uma emergência",
+        "não preciso de uma ambulância",
+        "não chame a polícia",
+        "telefone está morrendo",
+        "telemóvel está morrendo",
+        "celular está morrendo",
+        "bateria está morrendo",
+    ],
     abbreviations: &[
         "dr", "dra", "sr", "sra", "srta", "prof", "profa", "eng", "av", "tel", "aprox", "ltda", "etc", "pág",
         "núm",
