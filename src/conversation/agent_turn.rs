@@ -238,7 +238,7 @@ impl Conversation {
         if response.tools.is_collecting() {
             self.timers.stop(Timer::Keys);
         }
-        response.tools.close(now);
+        response.tools.close(now, interrupted);
         if response.was_heard() {
             self.limits.turn_succeeded();
         } else if response.question.is_some() && response.is_broken() && !response.failed {

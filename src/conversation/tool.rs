@@ -101,7 +101,7 @@ pub enum ToolOutcome {
     TimedOut,
     /// It was not carried out: an unknown tool, unusable arguments, too many calls.
     Refused,
-    /// The call ended, or the caller interrupted, before there was a result.
+    /// The call or the turn ended, or the caller interrupted, before there was a result.
     Abandoned,
 }
 

@@ -31,6 +31,10 @@ const STILL_RUNNING: &str = r#"{"status":"still running"}"#;
 /// The result, until there is one, of a tool that the conversation does not wait for.
 const RESULT_FOLLOWS: &str = r#"{"status":"started: the result follows later"}"#;
 
+/// The results of a tool that the turn ended before.
+const INTERRUPTED: &str = r#"{"status":"not carried out: the caller interrupted"}"#;
+const TURN_OVER: &str = r#"{"status":"not carried out: the turn was over"}"#;
+
 /// A call of a tool and how far it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RequestedTool {
@@ -182,10 +186,10 @@ impl ToolWork {
     }
 
     /// The turn ends: calls that the driver does not run are over.
-    pub fn close(&mut self, now: At) {
+    pub fn close(&mut self, now: At, interrupted: bool) {
+        let result = if interrupted { INTERRUPTED } else { TURN_OVER };
         for tool in self.all_mut() {
             if matches!(tool.state, ToolState::Waiting | ToolState::Collecting { .. }) {
-                let result = r#"{"status":"not carried out: the caller interrupted"}"#;
                 tool.finish(now, ToolOutcome::Abandoned, result.into());
             }
         }

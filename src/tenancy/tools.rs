@@ -17,7 +17,7 @@ id!(
 );
 
 words!(
-    /// Outcome of a tool's call. `refused`: it was not carried out. `abandoned`: the caller interrupted, or the call ended.
+    /// Outcome of a tool's call. `refused`: it was not carried out. `abandoned`: the caller interrupted, or the turn or the call ended.
     ToolRunOutcome {
         Succeeded = "succeeded",
         Failed = "failed",

@@ -60,6 +60,27 @@ fn an_agent_that_greets_is_not_asked_for_an_answer() {
     );
 }
 
+/// The caller has interrupted neither agent.
+#[test]
+fn calls_behind_a_change_to_an_agent_that_greets_are_over() {
+    continues(
+        r#"
+        +20 tool switch agent=sales "a purchase"
+        +0 tool keys dtmf=12
+        +0 done
+            4180 release turn 1
+            4180 change #0 to sales because a purchase
+        +100 changed #0 greets "you are sales now"
+            4200 say #1 turn 1 Greeting
+        +100 starts #1
+        +900 ends #1
+            5200 finished turn 1 C: I want to buy something. A: Hello, how can I help? T: switch succeeded 20 T: keys abandoned 0 words=200 commit=300 audio=420
+        +100 history
+            5300 history A: Hello, how can I help? C: I want to buy something. T: switch T: keys R: switch you are sales now R: keys {"status":"not carried out: the turn was over"} A: Hello, how can I help?
+        "#,
+    );
+}
+
 #[test]
 fn an_agent_that_is_not_there_leaves_the_first_one_in_charge() {
     continues(
