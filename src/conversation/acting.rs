@@ -182,12 +182,16 @@ impl Conversation {
         self.late_tools.finished.extend(tool.result().cloned());
     }
 
-    /// Has the model act on results that it has not read, where neither side speaks.
+    /// Has the model act on results that it has not read, where neither side speaks. A model that starts a tool each time reads the
+    /// later results with the caller's next words.
     pub(super) fn answer_results(&mut self, now: At) {
         let is_free = matches!(self.floor, Floor::Free) && self.voice.is_none() && !self.is_deaf();
         let has_keys = self.keypad.is_entering() || self.keypad.is_complete();
         // The caller's next words or key are a rating, after which the call ends.
         if !is_free || has_keys || self.survey.is_open() || self.late_tools.unread.is_empty() {
+            return;
+        }
+        if !self.limits.may_act_unasked() {
             return;
         }
         for tool in std::mem::take(&mut self.late_tools.unread) {

@@ -11,6 +11,9 @@ const MAX_AGENT_CHANGES: u32 = 5;
 /// Changes of the language in one call.
 const MAX_LANGUAGE_CHANGES: u32 = 10;
 
+/// Responses to results of tools, in a row and without a turn of the caller.
+const MAX_UNASKED: u32 = 5;
+
 /// A turn with fewer words, such as "yes", "Smith" or "seven", does not count towards the limit.
 const COUNTED_WORDS: usize = 3;
 
@@ -53,6 +56,8 @@ pub(super) struct Limits {
     languages: u32,
     /// Sounds without words in a row, of those that the caller was asked about.
     noises: u32,
+    /// Responses in a row to results that were not waited for.
+    unasked: u32,
 }
 
 impl Limits {
@@ -91,6 +96,7 @@ impl Limits {
         self.turns += u32::from(turn == Turn::Counted);
         self.prompts = 0;
         self.noises = 0;
+        self.unasked = 0;
     }
 
     /// The caller was prompted, and only noise followed: how often in a row.
@@ -113,6 +119,13 @@ impl Limits {
     pub fn may_prompt(&mut self, settings: &Settings) -> bool {
         let may = self.prompts < settings.silence_prompts;
         self.prompts += u32::from(may);
+        may
+    }
+
+    /// Results of tools are there, and the caller is silent: counts a response to them, unless there were all of them.
+    pub fn may_act_unasked(&mut self) -> bool {
+        let may = self.unasked < MAX_UNASKED;
+        self.unasked += u32::from(may);
         may
     }
 

@@ -1,7 +1,10 @@
 //! The agent calls tools.
 
+use std::collections::VecDeque;
+
 use super::script::plays_out;
-use crate::conversation::{DtmfMode, Settings};
+use crate::conversation::*;
+use crate::dtmf::Digit;
 
 /// Plays `script` after a greeting that was heard and a question that is being answered. The turn is committed at 4180.
 #[track_caller]
@@ -357,6 +360,58 @@ fn a_fifth_tool_in_the_background_is_refused() {
             4200 hang up: CallerLeft
         "#,
     );
+}
+
+/// A model that starts a tool with each response to a result, and a caller who is silent, and then presses a key.
+#[test]
+fn a_model_that_starts_tools_for_ever_waits_for_the_caller() {
+    let mut call = Conversation::new(Settings::default());
+    call.handle(At::default(), Input::Connected);
+    call.handle(At::default(), Input::Playback { speech: SpeechId(0), event: PlaybackEvent::Ended });
+    let note = OperatorCommand::Note { text: "Look again and again.".into(), answer: NoteAnswer::Soon };
+    call.handle(At::default(), Input::Operator(note));
+    assert_eq!(turns_of_a_starter(&mut call), 1 + 5);
+    call.handle(At::default(), Input::Dtmf { key: Digit::parse("#").unwrap() });
+    assert_eq!(turns_of_a_starter(&mut call), 1 + 5);
+}
+
+/// Plays the model and the driver, at one moment, until nothing happens. Returns for how many turns the model was asked.
+fn turns_of_a_starter(call: &mut Conversation) -> usize {
+    let mut turns = Vec::new();
+    let mut running = VecDeque::new();
+    for _ in 0..1_000 {
+        let input = match call.poll() {
+            Some(Output::Pipeline(Command::Respond { turn, .. })) => {
+                let starts = !turns.contains(&turn);
+                let event =
+                    if starts { starter(turns.len()) } else { ResponseEvent::Text("Wait.".to_owned()) };
+                turns.push(turn);
+                call.handle(At::default(), Input::Response { turn, event });
+                Input::Response { turn, event: ResponseEvent::Finished }
+            }
+            Some(Output::Pipeline(Command::Speak { speech, .. })) => {
+                Input::Playback { speech, event: PlaybackEvent::Ended }
+            }
+            Some(Output::RunTool { tool, .. }) => {
+                running.push_back(tool);
+                continue;
+            }
+            Some(_) => continue,
+            None => match running.pop_front() {
+                Some(tool) => Input::Tool { tool, outcome: ToolOutcome::Succeeded, result: "more".into() },
+                None => break,
+            },
+        };
+        call.handle(At::default(), input);
+    }
+    turns.dedup();
+    turns.len()
+}
+
+fn starter(id: usize) -> ResponseEvent {
+    let action = ToolAction::Start(ToolWords::default());
+    let (id, arguments) = (id.to_string().into(), "{}".into());
+    ResponseEvent::ToolCall(ToolRequest { id, name: "look".into(), arguments, action })
 }
 
 /// A model that calls a tool in each round, until the last one.
