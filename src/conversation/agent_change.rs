@@ -10,7 +10,7 @@ use super::{At, Conversation, Phrase, Settings, TakeOver, ToolId, ToolOutcome};
 use crate::language::Language;
 
 impl Conversation {
-    /// Replaces settings, texts and language. The limits of the call stay those with which it began.
+    /// Replaces settings, texts and language. Prompts that are being said stay those of the agent before, and the limits of the call stay those with which it began.
     pub fn change_agent(
         &mut self,
         settings: Settings,
@@ -19,14 +19,16 @@ impl Conversation {
     ) {
         let Settings { max_turns, max_duration_ms, warn_before_ms, .. } = self.settings;
         self.settings = Settings { max_turns, max_duration_ms, warn_before_ms, ..settings };
+        match &mut self.floor {
+            Floor::Agent(response, _) => response.keep_texts(&self.texts),
+            // A response that was prepared by the first words is of the agent before.
+            Floor::Caller(utterance) if utterance.early.is_some() => {
+                utterance.discard_response(&mut self.out);
+            }
+            Floor::Caller(_) | Floor::NotConnected | Floor::Free | Floor::Ended => {}
+        }
         self.texts = texts.into_iter().collect();
         self.language = language;
-        // A response that was prepared by the first words is of the agent before.
-        if let Floor::Caller(utterance) = &mut self.floor
-            && utterance.early.is_some()
-        {
-            utterance.discard_response(&mut self.out);
-        }
     }
 
     /// The agent was changed: the next one answers, or greets the caller.

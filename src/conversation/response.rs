@@ -339,6 +339,13 @@ impl Response {
         })
     }
 
+    /// The agent is changed: the prompts so far are in the words of the one before, `texts`.
+    pub fn keep_texts(&mut self, texts: &HashMap<Phrase, String>) {
+        for speech in &mut self.speeches {
+            speech.keep_text(texts);
+        }
+    }
+
     /// The turn's record. `texts` are those of the prompts.
     pub fn record(&self, texts: &HashMap<Phrase, String>, interrupted: bool) -> Record {
         let heard = self.said(|speech| speech.heard(speech.text(texts)));

@@ -13,6 +13,8 @@ use crate::conversation::{Attempt, Phrase, Say, SpeechId};
 pub(super) struct ResponseSpeech {
     pub id: SpeechId,
     pub what: Say,
+    /// The text of a prompt of an agent that another one has followed.
+    pub kept: Option<String>,
     /// The round of tools in which it was said.
     pub round: usize,
     pub progress: Progress,
@@ -35,6 +37,7 @@ impl ResponseSpeech {
         ResponseSpeech {
             id,
             what,
+            kept: None,
             round,
             progress: Progress::Waiting,
             position: Duration::ZERO,
@@ -63,9 +66,16 @@ impl ResponseSpeech {
 
     /// Its text; empty for a prompt without a known text.
     pub fn text<'a>(&'a self, texts: &'a HashMap<Phrase, String>) -> &'a str {
-        match &self.what {
-            Say::Text(text) => text,
-            Say::Phrase(phrase) => texts.get(phrase).map_or("", String::as_str),
+        match (&self.what, &self.kept) {
+            (Say::Text(text), _) | (Say::Phrase(_), Some(text)) => text,
+            (Say::Phrase(phrase), None) => texts.get(phrase).map_or("", String::as_str),
+        }
+    }
+
+    /// The agent is changed: a prompt keeps its text, which is one of `texts`.
+    pub fn keep_text(&mut self, texts: &HashMap<Phrase, String>) {
+        if matches!(self.what, Say::Phrase(_)) {
+            self.kept = Some(self.text(texts).to_owned());
         }
     }
 

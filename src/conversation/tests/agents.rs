@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::script::{play, plays_out};
-use crate::conversation::{At, Conversation, Input, Phrase, Settings};
+use crate::conversation::{
+    At, Conversation, Input, Output, Phrase, PlaybackEvent, Settings, Snapshot, SpeechId,
+};
 use crate::language::Language;
 
 const ASKS_FOR_SALES: &str = r#"
@@ -183,6 +185,27 @@ fn the_limits_of_the_call_stay_those_of_the_first_agent() {
     assert_eq!(conversation.settings.max_duration_ms, first.max_duration_ms);
     assert_eq!(conversation.settings.commit_ms, Duration::from_millis(450));
     assert_eq!(conversation.language.tag, "de");
+}
+
+/// The caller speaks another language over the greeting.
+#[test]
+fn a_prompt_stays_on_record_in_the_words_that_were_said() {
+    let texts = |text: &str| [(Phrase::Greeting, text.to_owned())];
+    let mut conversation = Conversation::new(Settings::default()).with_texts(texts("Hello."));
+    let played = |event| Input::Playback { speech: SpeechId(0), event };
+    conversation.handle(At::default(), Input::Connected);
+    conversation.handle(At::default(), played(PlaybackEvent::Started));
+    conversation.change_agent(Settings::default(), texts("Hallo."), Language::of(Some("de")));
+    let stored = serde_json::to_value(conversation.snapshot()).unwrap();
+    let stored = Snapshot::parse(stored).unwrap();
+    let mut conversation =
+        Conversation::resume(stored, Settings::default(), texts("Hallo."), Language::of(Some("de")));
+    conversation.handle(At::default(), played(PlaybackEvent::Ended));
+    let records = std::iter::from_fn(|| conversation.poll()).filter_map(|output| match output {
+        Output::TurnFinished(record) => Some(record.agent),
+        _ => None,
+    });
+    assert_eq!(records.collect::<Vec<_>>(), ["Hello."]);
 }
 
 #[test]
