@@ -5,9 +5,7 @@ fn meaningful_words_interrupt() {
     plays_out(
         |_| {},
         r#"
-        (asks)
-        +80 words "What are your hours?"
-            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+        (asks for hours)
         +50 reply "We are open from nine to five every day. And on Sundays too."
             4130 say #1 turn 1 held "We are open from nine to five every day."
         +10 done
@@ -270,9 +268,7 @@ fn words_after_a_filler_are_joined_to_the_question() {
     plays_out(
         |_| {},
         r#"
-        (asks)
-        +80 words "What are your hours?"
-            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+        (asks for hours)
             4180 release turn 1
             5680 say #1 turn 1 Filler
         +1800 starts #1

@@ -114,9 +114,7 @@ fn an_emergency_is_answered_although_no_turn_is_left() {
     plays_out(
         |settings| settings.max_turns = 1,
         r#"
-        (asks)
-        +80 words "What are your hours?"
-            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+        (asks for hours)
             4180 release turn 1
         +300 reply "We are open from nine to five."
         +0 done

@@ -163,9 +163,7 @@ fn a_caller_who_continues_before_the_response_is_heard_had_not_finished() {
     plays_out(
         |_| {},
         r#"
-        (asks)
-        +80 words "What are your hours?"
-            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+        (asks for hours)
         +50 reply "Nine to five. Bye."
             4130 say #1 turn 1 held "Nine to five."
         +0 history
@@ -196,9 +194,7 @@ fn speech_that_began_before_the_response_was_heard_continues_the_utterance() {
     plays_out(
         |_| {},
         r#"
-        (asks)
-        +80 words "What are your hours?"
-            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+        (asks for hours)
         +50 reply "Nine to five. Bye."
             4130 say #1 turn 1 held "Nine to five."
             4180 release turn 1

@@ -144,9 +144,7 @@ fn no_filler_plays_until_the_caller_is_back() {
     plays_out(
         |_| {},
         r#"
-        (asks)
-        +80 words "What are your hours?"
-            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+        (asks for hours)
             4180 release turn 1
         +500 hold
             4580 pause playback
@@ -380,9 +378,7 @@ fn words_during_a_doubtful_hold_release_a_response_that_waits() {
     plays_out(
         |_| {},
         r#"
-        (asks)
-        +80 words "What are your hours?"
-            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+        (asks for hours)
         +10 hold_key
             4090 pause playback
             4180 release turn 1

@@ -144,10 +144,7 @@ fn keys_after_words_are_answered_together_with_them() {
     plays_out(
         |_| {},
         r#"
-        (greeted)
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +100 words "My number is"
             4100 ask turn 1 A: Hello, how can I help? C: My number is
         +100 key 1
@@ -315,9 +312,7 @@ fn keys_that_follow_a_masked_entry_are_masked() {
     plays_out(
         |_| {},
         r#"
-        (asks)
-        +80 words "Do you have rye bread?"
-            4080 ask turn 1 A: Hello, how can I help? C: Do you have rye bread?
+        (asks for bread)
         +20 tool digits collect=2 masked
         +0 done
             4180 release turn 1

@@ -430,9 +430,7 @@ fn the_limit_of_an_utterance_is_not_that_of_the_next() {
     plays_out(
         |_| {},
         r#"
-        (asks)
-        +80 words "What are your hours?"
-            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+        (asks for hours)
         +50 reply "We are open all day,"
         +0 done
             4130 say #1 turn 1 held "We are open all day,"

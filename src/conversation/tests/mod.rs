@@ -4,12 +4,15 @@
 
 mod agents;
 mod background;
+mod background_tools;
 mod barge_in;
+mod collection;
 mod courtesies;
 mod emergency;
 mod endings;
 mod endpointing;
 mod failures;
+mod fillers;
 mod greeting;
 mod hold;
 mod invariants;
@@ -19,6 +22,7 @@ mod leaving;
 mod limits;
 mod noise;
 mod operator;
+mod operator_notes;
 mod partials;
 mod script;
 mod segments;
@@ -26,6 +30,7 @@ mod sound;
 mod stages;
 mod story;
 mod survey;
+mod synthesis;
 mod tools;
 mod waiting;
 

@@ -7,9 +7,7 @@ fn noise_after_a_statement_is_no_turn_and_no_sign_of_life() {
     plays_out(
         |settings| settings.silence_prompts = 0,
         r#"
-        (asks)
-        +80 words "What are your hours?"
-            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+        (asks for hours)
         +20 reply "Nine to five."
         +0 done
             4100 say #1 turn 1 held "Nine to five."

@@ -173,10 +173,7 @@ fn partial_words_before_the_response_is_heard_are_joined_to_the_question() {
     plays_out(
         |settings| settings.filler_ms = std::time::Duration::ZERO,
         r#"
-        (greeted)
-        +1000 speech
-        +1000 pause
-            4000 transcribe #0 turn 1 2940..3880
+        (asks)
         +80 words "A table for two."
             4080 ask turn 1 A: Hello, how can I help? C: A table for two.
             4180 release turn 1

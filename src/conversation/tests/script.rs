@@ -32,13 +32,19 @@ use crate::dtmf::{Digit, Tone};
 use crate::language::Language;
 
 /// Beginnings that many scripts have, by the lines that stand for them.
-const BEGINNINGS: [(&str, &str); 3] = [
+const BEGINNINGS: [(&str, &str); 6] = [
     // The greeting plays.
     ("(greeting)", GREETING),
     // The greeting was heard.
     ("(greeted)", GREETED),
     // The greeting was heard, and the caller has asked a question.
     ("(asks)", ASKS),
+    // The model is asked about the opening hours; the turn is committed at 4180.
+    ("(asks for hours)", ASKS_FOR_HOURS),
+    // The same about bread.
+    ("(asks for bread)", ASKS_FOR_BREAD),
+    // The caller has said hello, and the turn was committed at 4180.
+    ("(says hello)", SAYS_HELLO),
 ];
 
 const GREETING: &str = "\
@@ -59,6 +65,25 @@ const ASKS: &str = "\
 +1000 speech
 +1000 pause
 4000 transcribe #0 turn 1 2940..3880
+";
+
+const ASKS_FOR_HOURS: &str = "\
+(asks)
++80 words \"What are your hours?\"
+4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+";
+
+const ASKS_FOR_BREAD: &str = "\
+(asks)
++80 words \"Do you have rye bread?\"
+4080 ask turn 1 A: Hello, how can I help? C: Do you have rye bread?
+";
+
+const SAYS_HELLO: &str = "\
+(asks)
++80 words \"Hello?\"
+4080 ask turn 1 A: Hello, how can I help? C: Hello?
+4180 release turn 1
 ";
 
 /// Checks that with `change`d default settings the conversation goes as written.

@@ -13,10 +13,7 @@ fn an_utterance_that_sounds_unfinished_is_waited_for() {
     plays_out(
         listens,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +1500 pause
             4500 judge turn 1 2940..4380
@@ -42,10 +39,7 @@ fn words_do_not_shorten_the_wait_for_an_utterance_that_sounds_unfinished() {
     plays_out(
         listens,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +1500 pause
             4500 judge turn 1 2940..4380
@@ -65,10 +59,7 @@ fn short_utterances_are_not_judged() {
     plays_out(
         listens,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +600 pause
             3600 transcribe #0 turn 1 2940..3480
@@ -86,10 +77,7 @@ fn a_verdict_on_an_earlier_pause_does_not_count() {
     plays_out(
         listens,
         r#"
-        +0 answer
-            0 say #0 turn 0 Greeting
-        +2000 ends #0
-            2000 finished turn 0 A: Hello, how can I help?
+        (greeted)
         +1000 speech
         +1500 pause
             4500 judge turn 1 2940..4380

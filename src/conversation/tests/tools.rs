@@ -1,27 +1,13 @@
 //! The agent calls tools.
 
-use std::collections::VecDeque;
-
 use super::script::plays_out;
-use crate::conversation::*;
-use crate::dtmf::Digit;
-
-/// Plays `script` after a greeting that was heard and a question that is being answered. The turn is committed at 4180.
-#[track_caller]
-fn continues(change: impl FnOnce(&mut Settings), script: &str) {
-    let asked = r#"
-        (asks)
-        +80 words "Do you have rye bread?"
-            4080 ask turn 1 A: Hello, how can I help? C: Do you have rye bread?
-    "#;
-    plays_out(change, &(asked.to_owned() + script));
-}
 
 #[test]
 fn a_tool_runs_when_its_response_is_committed_and_its_result_is_answered() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (asks for bread)
         +50 tool stock
         +0 done
             4180 release turn 1
@@ -43,9 +29,10 @@ fn a_tool_runs_when_its_response_is_committed_and_its_result_is_answered() {
 
 #[test]
 fn a_tool_of_a_response_that_is_retracted_never_runs() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (asks for bread)
         +20 tool stock
         +0 done
         +30 speech
@@ -64,9 +51,10 @@ fn a_tool_of_a_response_that_is_retracted_never_runs() {
 
 #[test]
 fn a_response_whose_tool_runs_is_not_retracted() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (asks for bread)
         +20 tool book
         +0 done
             4180 release turn 1
@@ -96,9 +84,10 @@ fn a_response_whose_tool_runs_is_not_retracted() {
 
 #[test]
 fn a_caller_who_only_says_hello_does_not_interrupt_a_tool() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (asks for bread)
         +20 tool stock
         +0 done
             4180 release turn 1
@@ -117,9 +106,10 @@ fn a_caller_who_only_says_hello_does_not_interrupt_a_tool() {
 
 #[test]
 fn a_slow_tool_has_words_of_its_own_before_the_filler() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (asks for bread)
         +20 tool stock "One moment."
         +0 done
             4180 release turn 1
@@ -136,9 +126,10 @@ fn a_slow_tool_has_words_of_its_own_before_the_filler() {
             15300 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: One moment. T: stock R: stock 3 left
         "#,
     );
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (asks for bread)
         +20 reply "Let me look."
         +0 tool stock delayed "Still looking."
         +0 done
@@ -159,9 +150,10 @@ fn a_slow_tool_has_words_of_its_own_before_the_filler() {
 
 #[test]
 fn a_failure_is_read_by_the_model() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (asks for bread)
         +20 tool stock
         +0 done
             4180 release turn 1
@@ -179,9 +171,10 @@ fn a_failure_is_read_by_the_model() {
 
 #[test]
 fn a_slow_tool_has_a_delay_of_its_own() {
-    continues(
+    plays_out(
         |settings| settings.filler_ms = std::time::Duration::ZERO,
         r#"
+        (asks for bread)
         +20 tool stock delayed after=800 "Still looking."
         +0 done
             4180 release turn 1
@@ -198,9 +191,10 @@ fn a_slow_tool_has_a_delay_of_its_own() {
 
 #[test]
 fn a_tool_that_fails_has_words_of_its_own() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (asks for bread)
         +20 tool stock failed "The oven is out of order."
         +0 done
             4180 release turn 1
@@ -217,9 +211,10 @@ fn a_tool_that_fails_has_words_of_its_own() {
             6100 finished turn 1 C: Do you have rye bread? A: The oven is out of order. Call again tomorrow. T: stock failed 220 words=200 reply=820 commit=300 audio=620
         "#,
     );
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (asks for bread)
         +20 tool stock failed "The oven is out of order."
         +0 done
             4180 release turn 1
@@ -230,192 +225,9 @@ fn a_tool_that_fails_has_words_of_its_own() {
     );
 }
 
-#[test]
-fn a_result_that_is_not_waited_for_is_answered_when_the_caller_is_silent() {
-    continues(
-        |_| {},
-        r#"
-        +20 tool book background
-        +0 done
-            4180 release turn 1
-            4180 run #0 turn 1 book({})
-            4180 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: book R: book {"status":"started: the result follows later"}
-        +300 reply "I am asking the baker."
-        +0 done
-            4400 say #1 turn 1 "I am asking the baker."
-        +100 starts #1
-        +900 ends #1
-            5400 finished turn 1 C: Do you have rye bread? A: I am asking the baker. words=200 reply=520 commit=300 audio=620
-        +2000 result #0 "3 left"
-            7400 ask turn 2 A: Hello, how can I help? C: Do you have rye bread? T: book R: book {"status":"finished: the result is repeated later"} A: I am asking the baker. T: book R: book-later 3 left
-        +200 reply "There are three."
-        +0 done
-            7600 say #2 turn 2 "There are three."
-        +900 ends #2
-            8500 finished turn 2 A: There are three. T: book succeeded 3220 reply=200
-        +100 history
-            8600 history A: Hello, how can I help? C: Do you have rye bread? T: book R: book {"status":"finished: the result is repeated later"} A: I am asking the baker. T: book R: book-later 3 left A: There are three.
-        "#,
-    );
-}
-
-#[test]
-fn a_result_that_is_not_waited_for_is_read_with_the_callers_next_words() {
-    continues(
-        |_| {},
-        r#"
-        +20 tool book background
-        +0 done
-            4180 release turn 1
-            4180 run #0 turn 1 book({})
-            4180 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: book R: book {"status":"started: the result follows later"}
-        +300 reply "I am asking the baker."
-        +0 done
-            4400 say #1 turn 1 "I am asking the baker."
-        +100 starts #1
-        +900 ends #1
-            5400 finished turn 1 C: Do you have rye bread? A: I am asking the baker. words=200 reply=520 commit=300 audio=620
-        +1000 speech
-        +100 result #0 "3 left"
-        +600 pause
-            7100 transcribe #1 turn 2 6340..6980
-        +80 words "And spelt?"
-            7180 ask turn 2 A: Hello, how can I help? C: Do you have rye bread? T: book R: book 3 left A: I am asking the baker. C: And spelt?
-            7280 release turn 2
-        +400 tick
-        +100 reply "Three of each."
-        +0 done
-            7680 say #2 turn 2 "Three of each."
-        +900 ends #2
-            8580 finished turn 2 C: And spelt? A: Three of each. T: book succeeded 2320 words=200 reply=700 commit=300
-        +100 history
-            8680 history A: Hello, how can I help? C: Do you have rye bread? T: book R: book 3 left A: I am asking the baker. C: And spelt? A: Three of each.
-        "#,
-    );
-}
-
-#[test]
-fn a_result_that_arrives_while_the_agent_speaks_is_answered_after_the_words() {
-    continues(
-        |_| {},
-        r#"
-        +20 tool book background
-        +0 done
-            4180 release turn 1
-            4180 run #0 turn 1 book({})
-            4180 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: book R: book {"status":"started: the result follows later"}
-        +300 reply "I am asking the baker."
-        +0 done
-            4400 say #1 turn 1 "I am asking the baker."
-        +100 starts #1
-        +300 result #0 "3 left"
-        +600 ends #1
-            5400 finished turn 1 C: Do you have rye bread? A: I am asking the baker. T: book succeeded 620 words=200 reply=520 commit=300 audio=620
-            5400 ask turn 2 A: Hello, how can I help? C: Do you have rye bread? T: book R: book {"status":"finished: the result is repeated later"} A: I am asking the baker. T: book R: book-later 3 left
-        "#,
-    );
-}
-
-#[test]
-fn a_call_that_ends_ends_tools_that_are_not_waited_for() {
-    continues(
-        |_| {},
-        r#"
-        +20 tool book background "I am asking the baker."
-        +0 done
-            4180 release turn 1
-            4180 say #1 turn 1 "I am asking the baker."
-            4180 run #0 turn 1 book({})
-            4180 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: I am asking the baker. T: book R: book {"status":"started: the result follows later"}
-        +300 reply "Goodbye."
-        +0 done
-            4400 say #2 turn 1 "Goodbye."
-        +500 left
-            4900 finished turn 1 C: Do you have rye bread? words=200 reply=520 commit=300
-            4900 finished turn 2 T: book abandoned 720
-            4900 hang up: CallerLeft
-        +500 result #0 "3 left"
-        "#,
-    );
-}
-
-#[test]
-fn a_fifth_tool_in_the_background_is_refused() {
-    continues(
-        |_| {},
-        r#"
-        +20 tool a background
-        +0 tool b background
-        +0 tool c background
-        +0 tool d background
-        +0 tool e background
-            4180 release turn 1
-            4180 run #0 turn 1 a({})
-            4180 run #1 turn 1 b({})
-            4180 run #2 turn 1 c({})
-            4180 run #3 turn 1 d({})
-        +100 left
-            4200 finished turn 1 C: Do you have rye bread? T: e refused 0 words=200 commit=300
-            4200 finished turn 2 T: a abandoned 20 T: b abandoned 20 T: c abandoned 20 T: d abandoned 20
-            4200 hang up: CallerLeft
-        "#,
-    );
-}
-
-/// A model that starts a tool with each response to a result, and a caller who is silent, and then presses a key.
-#[test]
-fn a_model_that_starts_tools_for_ever_waits_for_the_caller() {
-    let mut call = Conversation::new(Settings::default());
-    call.handle(At::default(), Input::Connected);
-    call.handle(At::default(), Input::Playback { speech: SpeechId(0), event: PlaybackEvent::Ended });
-    let note = OperatorCommand::Note { text: "Look again and again.".into(), answer: NoteAnswer::Soon };
-    call.handle(At::default(), Input::Operator(note));
-    assert_eq!(turns_of_a_starter(&mut call), 1 + 5);
-    call.handle(At::default(), Input::Dtmf { key: Digit::parse("#").unwrap() });
-    assert_eq!(turns_of_a_starter(&mut call), 1 + 5);
-}
-
-/// Plays the model and the driver, at one moment, until nothing happens. Returns for how many turns the model was asked.
-fn turns_of_a_starter(call: &mut Conversation) -> usize {
-    let mut turns = Vec::new();
-    let mut running = VecDeque::new();
-    for _ in 0..1_000 {
-        let input = match call.poll() {
-            Some(Output::Pipeline(Command::Respond { turn, .. })) => {
-                let starts = !turns.contains(&turn);
-                let event =
-                    if starts { starter(turns.len()) } else { ResponseEvent::Text("Wait.".to_owned()) };
-                turns.push(turn);
-                call.handle(At::default(), Input::Response { turn, event });
-                Input::Response { turn, event: ResponseEvent::Finished }
-            }
-            Some(Output::Pipeline(Command::Speak { speech, .. })) => {
-                Input::Playback { speech, event: PlaybackEvent::Ended }
-            }
-            Some(Output::RunTool { tool, .. }) => {
-                running.push_back(tool);
-                continue;
-            }
-            Some(_) => continue,
-            None => match running.pop_front() {
-                Some(tool) => Input::Tool { tool, outcome: ToolOutcome::Succeeded, result: "more".into() },
-                None => break,
-            },
-        };
-        call.handle(At::default(), input);
-    }
-    turns.dedup();
-    turns.len()
-}
-
-fn starter(id: usize) -> ResponseEvent {
-    let action = ToolAction::Start(ToolWords::default());
-    let (id, arguments) = (id.to_string().into(), "{}".into());
-    ResponseEvent::ToolCall(ToolRequest { id, name: "look".into(), arguments, action })
-}
-
 /// A model that calls a tool in each round, until the last one.
 const ROUNDS: &str = r#"
+        (asks for bread)
         +20 tool stock
         +0 done
             4180 release turn 1
@@ -450,7 +262,7 @@ fn a_model_that_calls_tools_for_ever_is_stopped() {
         +500 ends #1
             6180 finished turn 1 C: Do you have rye bread? T: stock succeeded 220 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 words=200 commit=300
         "#;
-    continues(|_| {}, &(ROUNDS.to_owned() + end));
+    plays_out(|_| {}, &(ROUNDS.to_owned() + end));
 }
 
 #[test]
@@ -462,14 +274,15 @@ fn a_turn_fails_once() {
         +500 ends #1
             6200 finished turn 1 C: Do you have rye bread? T: stock succeeded 220 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 T: stock succeeded 300 words=200 commit=300
         "#;
-    continues(|_| {}, &(ROUNDS.to_owned() + end));
+    plays_out(|_| {}, &(ROUNDS.to_owned() + end));
 }
 
 #[test]
 fn a_call_counts_once_by_its_id() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (asks for bread)
         +20 tool stock
         +0 tool stock
         +0 tool stock call=other
@@ -487,9 +300,10 @@ fn a_call_counts_once_by_its_id() {
 
 #[test]
 fn a_refused_call_is_answered_without_being_run() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (asks for bread)
         +20 tool fly refused
         +0 done
             4180 release turn 1
@@ -501,9 +315,10 @@ fn a_refused_call_is_answered_without_being_run() {
 
 #[test]
 fn a_response_that_breaks_off_goes_on_with_the_results_of_its_tools() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+            (asks for bread)
             4180 release turn 1
         +200 tool stock
             4280 run #0 turn 1 stock({})
@@ -519,9 +334,10 @@ fn a_response_that_breaks_off_goes_on_with_the_results_of_its_tools() {
 
 #[test]
 fn a_tool_without_words_after_it_is_no_failure() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (asks for bread)
         +20 tool remember
         +0 done
             4180 release turn 1
@@ -537,9 +353,10 @@ fn a_tool_without_words_after_it_is_no_failure() {
 
 #[test]
 fn an_agent_that_hangs_up_waits_for_its_tools() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (asks for bread)
         +20 reply "Goodbye."
         +0 tool remember
         +0 hangup
@@ -558,9 +375,10 @@ fn an_agent_that_hangs_up_waits_for_its_tools() {
 
 #[test]
 fn tools_that_still_run_at_the_end_are_recorded() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+            (asks for bread)
             4180 release turn 1
         +200 tool stock
             4280 run #0 turn 1 stock({})
@@ -575,9 +393,10 @@ fn tools_that_still_run_at_the_end_are_recorded() {
 
 #[test]
 fn a_result_after_the_goodbye_is_recorded_with_it() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+            (asks for bread)
             4180 release turn 1
         +200 tool stock
             4280 run #0 turn 1 stock({})
@@ -595,141 +414,11 @@ fn a_result_after_the_goodbye_is_recorded_with_it() {
 }
 
 #[test]
-fn keys_are_sent_after_the_words() {
-    continues(
-        |_| {},
-        r#"
-        +20 reply "I'll press one."
-        +0 tool keys dtmf=1w#
-        +0 done
-            4100 say #1 turn 1 held "I'll press one."
-            4180 release turn 1
-        +300 starts #1
-        +700 ends #1
-            5100 dtmf #0 1w#
-        +1000 result #0 "sent"
-            6100 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: I'll press one. T: keys R: keys sent
-        "#,
-    );
-}
-
-#[test]
-fn an_entry_is_collected_to_its_length() {
-    continues(
-        |_| {},
-        r#"
-        +20 reply "Your number, please."
-        +0 tool digits collect=3
-        +0 done
-            4100 say #1 turn 1 held "Your number, please."
-            4180 release turn 1
-        +300 starts #1
-        +100 key 4
-        +700 ends #1
-        +1000 key 5
-        +1000 key 6
-            7200 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: Your number, please. T: digits R: digits {"count":3,"digits":"456","ended_by":"length","masked":false}
-        "#,
-    );
-}
-
-#[test]
-fn a_masked_entry_is_kept_for_tools_alone() {
-    continues(
-        |_| {},
-        r#"
-        +20 tool digits collect=8 masked
-        +0 done
-            4180 release turn 1
-        +1000 key 4
-        +500 key 5
-        +500 key #
-            6100 keep keypad-0 45
-            6100 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"count":2,"digits":"keypad-0","ended_by":"terminator","masked":true}
-        +200 tool verify
-            6300 run #1 turn 1 verify({})
-        +0 done
-        "#,
-    );
-    continues(
-        |settings| settings.dtmf = DtmfMode::Masked,
-        r#"
-        +20 tool digits collect=1
-        +0 done
-            4180 release turn 1
-        +1000 key 4
-            5100 keep keypad-0 4
-            5100 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"count":1,"digits":"keypad-0","ended_by":"length","masked":true}
-        "#,
-    );
-}
-
-#[test]
-fn an_entry_ends_by_a_pause_or_without_keys() {
-    continues(
-        |_| {},
-        r#"
-        +20 reply "Your number, please."
-        +0 tool digits collect=9
-        +0 done
-            4100 say #1 turn 1 held "Your number, please."
-            4180 release turn 1
-        +300 starts #1
-        +700 ends #1
-        +4000 key 5
-            11100 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: Your number, please. T: digits R: digits {"count":1,"digits":"5","ended_by":"timeout","masked":false}
-        +2100 tick
-        +100 tool digits collect=9
-        +0 done
-            16300 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: Your number, please. T: digits R: digits {"count":1,"digits":"5","ended_by":"timeout","masked":false} T: digits R: digits {"count":0,"digits":"","ended_by":"timeout","masked":false}
-        +5100 tick
-        "#,
-    );
-}
-
-#[test]
-fn a_caller_who_speaks_ends_the_collection() {
-    continues(
-        |settings| settings.barge_in = false,
-        r#"
-        +20 tool digits collect=9
-        +0 done
-            4180 release turn 1
-        +2000 key 4
-        +1000 speech
-            7240 pause playback
-        +900 pause
-            8000 transcribe #1 turn 2 7040..7880
-        +80 words "I have forgotten it."
-            8080 flush
-            8080 cancel turn 1
-            8080 finished turn 1 C: Do you have rye bread? T: digits abandoned 3900 (interrupted) words=200 commit=300
-            8080 ask turn 2 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"status":"not carried out: the caller interrupted"} C: I have forgotten it.
-            8180 release turn 2
-        +300 tick
-        "#,
-    );
-}
-
-#[test]
-fn keys_that_are_switched_off_cannot_be_collected() {
-    continues(
-        |settings| settings.dtmf = DtmfMode::Ignored,
-        r#"
-        +20 tool digits collect=9
-        +0 done
-            4180 release turn 1
-            4180 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"error":"keys are switched off for this agent"}
-        +300 tick
-        "#,
-    );
-}
-
-#[test]
 fn a_transfer_begins_after_the_words_and_its_failure_is_a_result() {
-    continues(
+    plays_out(
         |_| {},
         r#"
+        (asks for bread)
         +20 reply "One moment."
         +0 tool person transfer=shop
         +0 done

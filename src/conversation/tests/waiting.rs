@@ -7,9 +7,7 @@ use crate::conversation::{Conversation, Settings};
 fn hello_does_not_restart_a_slow_response() {
     for word in [r#"words "Hello? Are you there?""#, r#"words "Okay.""#, r#"words """#, "stt_fails"] {
         let script = r#"
-        (asks)
-        +80 words "What are your hours?"
-            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+        (asks for hours)
             4180 release turn 1
             5680 say #1 turn 1 Filler
         +1610 starts #1
@@ -186,9 +184,7 @@ fn no_filler_is_played_over_the_caller() {
     plays_out(
         |_| {},
         r#"
-        (asks)
-        +80 words "What are your hours?"
-            4080 ask turn 1 A: Hello, how can I help? C: What are your hours?
+        (asks for hours)
             4180 release turn 1
             5680 say #1 turn 1 Filler
         +1610 starts #1
