@@ -10,8 +10,8 @@ use super::response::Response;
 use super::timer::Timer;
 use super::tool_work::{RequestedTool, ToolState};
 use super::{
-    At, Attempt, Command, Conversation, DtmfMode, Output, Phrase, Say, ToolAction, ToolId, ToolOutcome,
-    ToolRequest, ToolUse, TurnId,
+    At, Attempt, Command, ContextItem, Conversation, DtmfMode, Output, Phrase, Say, ToolAction, ToolId,
+    ToolOutcome, ToolRequest, ToolUse, TurnId,
 };
 
 /// Tools that run in the background at the same time.
@@ -35,12 +35,7 @@ impl LateTools {
         self.running.iter().chain(response.tools.running()).filter(|tool| tool.is_in_background()).count()
     }
 
-    /// The model reads all results with the request that is sent now.
-    pub fn all_read(&mut self) {
-        self.unread.clear();
-    }
-
-    /// The same, for a response that may be discarded.
+    /// The model reads all results with the request that is sent now, for a response that may be discarded.
     pub fn read_for_prepared(&mut self) {
         self.prepared.clone_from(&self.unread);
     }
@@ -139,12 +134,17 @@ impl Conversation {
         if response.begin_round(&mut self.out) {
             let turn = response.turn;
             let context = self.transcript.continued_by(response.items_so_far(&self.texts));
-            self.out.command(Command::Respond { turn, context, attempt: Attempt::First });
-            self.late_tools.all_read();
+            self.ask_model(turn, context, Attempt::First);
             self.await_response(now);
         } else if is_wordless {
             self.fail(now, Phrase::AskAgain);
         }
+    }
+
+    /// Asks the model for the response of a turn, or the next part of it. It reads all results of tools that are in the context.
+    pub(super) fn ask_model(&mut self, turn: TurnId, context: Arc<[ContextItem]>, attempt: Attempt) {
+        self.out.command(Command::Respond { turn, context, attempt });
+        self.late_tools.unread.clear();
     }
 
     /// The driver reports the result of a tool.
@@ -200,7 +200,7 @@ impl Conversation {
         self.timers.stop(Timer::Silence);
         let turn = self.out.new_turn();
         let context = self.transcript.context();
-        self.out.command(Command::Respond { turn, context, attempt: Attempt::First });
+        self.ask_model(turn, context, Attempt::First);
         self.floor = Floor::Agent(Response::unasked(turn, now), None);
     }
 

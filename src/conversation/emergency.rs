@@ -7,7 +7,7 @@ use super::floor::Floor;
 use super::response::{Question, Response};
 use super::utterance::Utterance;
 use super::words::Words;
-use super::{At, Attempt, Command, Conversation, Ending, Keys, Latency, Output, Phrase, Say};
+use super::{At, Attempt, Conversation, Ending, Keys, Latency, Output, Phrase, Say};
 use crate::language::{Language, words};
 
 /// The action after the caller has heard which number to dial.
@@ -63,8 +63,7 @@ impl Conversation {
         response.commit(now);
         if !self.answer_emergency(now, &mut response) {
             let context = self.transcript.context();
-            self.out.command(Command::Respond { turn, context, attempt: Attempt::First });
-            self.late_tools.all_read();
+            self.ask_model(turn, context, Attempt::First);
         }
         self.floor = Floor::Agent(response, None);
     }

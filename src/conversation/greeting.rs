@@ -6,7 +6,7 @@
 use super::floor::Floor;
 use super::lifecycle::Opening;
 use super::response::Response;
-use super::{At, Attempt, Command, Conversation, GreetingMode, Phrase, Say};
+use super::{At, Attempt, Conversation, GreetingMode, Phrase, Say};
 
 impl Conversation {
     /// Begins with the notice, if there is one, and the greeting.
@@ -30,11 +30,7 @@ impl Conversation {
         if has_notice {
             self.say(Say::Phrase(Phrase::Notice));
         }
-        self.out.command(Command::Respond {
-            turn,
-            context: self.transcript.context(),
-            attempt: Attempt::First,
-        });
+        self.ask_model(turn, self.transcript.context(), Attempt::First);
         self.await_response(now);
     }
 

@@ -247,8 +247,7 @@ impl Conversation {
         self.transcript.add_keys(&keys);
         let turn = self.out.new_turn();
         let context = self.transcript.context();
-        self.out.command(Command::Respond { turn, context, attempt: Attempt::First });
-        self.late_tools.all_read();
+        self.ask_model(turn, context, Attempt::First);
         let mut response = Response::to_keys(turn, keys, last);
         response.commit(now);
         self.floor = Floor::Agent(response, None);
@@ -258,12 +257,8 @@ impl Conversation {
     /// The caller's words will be answered together with the entry, which waits for their commit. A response that was prepared
     /// without it is of no use.
     fn join_entry(&mut self, now: At) {
-        let Floor::Caller(utterance) = &mut self.floor else { return };
-        if utterance.early.is_some() {
-            utterance.discard_response(&mut self.out);
-            utterance.recognise_again(&mut self.out);
-        }
-        if utterance.is_judged() {
+        self.discard_early_response();
+        if matches!(&self.floor, Floor::Caller(utterance) if utterance.is_judged()) {
             self.timers.start(Timer::Commit, now, self.settings.commit_finished_ms);
         }
     }

@@ -20,7 +20,7 @@ use super::floor::Floor;
 use super::lifecycle::GOODBYE_LIMIT;
 use super::response::Response;
 use super::timer::Timer;
-use super::{At, Attempt, Command, ContextItem, Conversation, Ending, Output, Phrase, ToolId, ToolOutcome};
+use super::{At, Attempt, ContextItem, Conversation, Ending, Output, Phrase, ToolId, ToolOutcome};
 
 /// Words and transfers that wait for the floor.
 const MOST_WAITING: usize = 5;
@@ -269,8 +269,7 @@ impl Conversation {
         self.transcript.add(ContextItem::ActOnNotes);
         let turn = self.out.new_turn();
         let context = self.transcript.context();
-        self.out.command(Command::Respond { turn, context, attempt: Attempt::First });
-        self.late_tools.all_read();
+        self.ask_model(turn, context, Attempt::First);
         self.floor = Floor::Agent(Response::unasked(turn, now), None);
     }
 
@@ -284,8 +283,8 @@ impl Conversation {
         }
     }
 
-    /// A response that was prepared without the note is of no use.
-    fn discard_early_response(&mut self) {
+    /// A response that was prepared without a note or an entry of keys is of no use.
+    pub(super) fn discard_early_response(&mut self) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         if utterance.early.is_some() {
             utterance.discard_response(&mut self.out);

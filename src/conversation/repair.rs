@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::floor::Floor;
 use super::timer::Timer;
-use super::{At, Attempt, Command, Conversation, GreetingMode, Phrase, Say};
+use super::{At, Attempt, Conversation, GreetingMode, Phrase, Say};
 
 /// A response from which nothing arrives for this long, while the caller hears nothing, has stalled.
 const STALLED: Duration = Duration::from_secs(2);
@@ -56,7 +56,7 @@ impl Conversation {
         if response.begin_again() {
             let turn = response.turn;
             let context = self.transcript.continued_by(response.items_so_far(&self.texts));
-            self.out.command(Command::Respond { turn, context, attempt: Attempt::AfterFailure });
+            self.ask_model(turn, context, Attempt::AfterFailure);
             self.explain_the_wait(now, is_wordless);
         } else if is_wordless {
             self.fail(now, Phrase::AskAgain);

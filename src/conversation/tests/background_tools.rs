@@ -96,6 +96,43 @@ fn a_result_that_arrives_while_the_agent_speaks_is_answered_after_the_words() {
 }
 
 #[test]
+fn a_result_that_a_repeated_request_has_is_not_answered_again() {
+    plays_out(
+        |_| {},
+        r#"
+        (asks for bread)
+        +20 tool book background
+        +0 done
+            4180 release turn 1
+            4180 run #0 turn 1 book({})
+            4180 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: book R: book {"status":"started: the result follows later"}
+        +300 reply "I am asking."
+        +0 done
+            4400 say #1 turn 1 "I am asking."
+        +900 ends #1
+            5300 finished turn 1 C: Do you have rye bread? A: I am asking. words=200 reply=520 commit=300
+        +1000 speech
+        +1000 pause
+            7300 transcribe #1 turn 2 6240..7180
+        +80 words "And spelt?"
+            7380 ask turn 2 A: Hello, how can I help? C: Do you have rye bread? T: book R: book {"status":"started: the result follows later"} A: I am asking. C: And spelt?
+            7480 release turn 2
+        +200 result #0 "3 left"
+        +100 llm_fails
+            7680 ask turn 2 again A: Hello, how can I help? C: Do you have rye bread? T: book R: book 3 left A: I am asking. C: And spelt?
+            7680 say #2 turn 2 Difficulty
+        +600 ends #2
+        +100 reply "Three of them."
+        +0 done
+            8380 say #3 turn 2 "Three of them."
+        +900 ends #3
+            9280 finished turn 2 C: And spelt? A: Trying again. Three of them. T: book succeeded 3400 words=200 reply=1200 commit=300
+        +1000 tick
+        "#,
+    );
+}
+
+#[test]
 fn a_call_that_ends_ends_tools_that_are_not_waited_for() {
     plays_out(
         |_| {},

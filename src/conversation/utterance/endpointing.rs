@@ -331,8 +331,7 @@ impl Conversation {
             }
             None => {
                 let context = self.transcript.followed_by(None, text);
-                self.out.command(Command::Respond { turn: utterance.turn, context, attempt: Attempt::First });
-                self.late_tools.all_read();
+                self.ask_model(utterance.turn, context, Attempt::First);
                 Response::to(utterance.turn, question, utterance.latency)
             }
         };
