@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::LEVEL;
 use crate::conversation::*;
 use crate::dtmf::{Digit, Tone};
+use crate::language::Language;
 
 /// An input, and how many milliseconds after the one before it; time may run slightly backwards.
 #[derive(Debug, Clone)]
@@ -363,8 +364,18 @@ fn tool_call(event: &Event) -> ToolRequest {
     ToolRequest { id: id.into(), name: "stock".into(), arguments: "{}".into(), action }
 }
 
+/// By a tool, or because the words are in another language.
+fn changes_agent(input: &Input, event: &Event) -> bool {
+    match input {
+        Input::AgentChanged { .. } => true,
+        Input::Recognition { event: Recognition::Final { .. }, .. } => event.wait % 5 == 0,
+        _ => false,
+    }
+}
+
 fn check(settings: Settings, events: &[Event]) -> Watch {
-    let mut turn = Conversation::new(settings).with_texts([(Phrase::Greeting, "Hello there.".to_owned())]);
+    let texts = [(Phrase::Greeting, "Hello there.".to_owned())];
+    let mut turn = Conversation::new(settings.clone()).with_texts(texts.clone());
     let mut watch = Watch::default();
     let mut now = At(Duration::from_secs(3_600));
     for event in events {
@@ -386,6 +397,9 @@ fn check(settings: Settings, events: &[Event]) -> Watch {
             // Words may end the hold from then on.
             Input::Hold(HoldChange::Resumed | HoldChange::Uncertain) => watch.on_hold = false,
             _ => {}
+        }
+        if changes_agent(&input, event) {
+            turn.change_agent(settings.clone(), texts.clone(), Language::of(Some("de")));
         }
         turn.handle(now, input);
         assert!(turn.deadline().is_none_or(|(next, _)| next > now), "a deadline in the past");
