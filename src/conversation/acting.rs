@@ -100,8 +100,7 @@ impl Conversation {
                 }
                 ToolAction::CollectDigits(_) => {
                     tool.state = ToolState::Collecting { since: now, keys: Vec::new() };
-                    self.end_entry();
-                    self.await_first_key(now);
+                    self.begin_collection(now);
                 }
                 ToolAction::Refuse { reason } => {
                     tool.finish(now, ToolOutcome::Refused, reason.clone());

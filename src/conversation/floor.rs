@@ -148,19 +148,28 @@ impl Conversation {
     fn words(&mut self, now: At, utterance: UtteranceId, text: &str) {
         match &self.floor {
             Floor::Caller(_) => self.utterance_words(now, utterance, text),
-            Floor::Agent(response, _) => match self.pending(utterance) {
-                Some(pending) if pending.over.is_meant(text, self.language) && self.gives_way(response) => {
-                    self.give_way(now);
-                    self.utterance_words(now, utterance, text);
+            Floor::Agent(..) => {
+                if let Some(pending) = self.pending(utterance) {
+                    self.words_over(now, pending, text);
                 }
-                Some(pending) => {
-                    self.recognition_times.add(now.since(pending.to));
-                    self.withdraw(now);
-                }
-                None => {}
-            },
+            }
             Floor::NotConnected | Floor::Free | Floor::Ended => {}
         }
+    }
+
+    /// The words of speech over the agent, or in place of keys that it waits for.
+    fn words_over(&mut self, now: At, pending: PendingWords, text: &str) {
+        let digits = self.digits_said(text);
+        let Floor::Agent(response, _) = &self.floor else { return };
+        if digits.is_none() && pending.over.is_meant(text, self.language) && self.gives_way(response) {
+            self.give_way(now);
+            return self.utterance_words(now, pending.utterance, text);
+        }
+        self.recognition_times.add(now.since(pending.to));
+        // A caller who says more is recognised from the beginning again.
+        let digits = digits.filter(|_| self.voice.is_none());
+        self.withdraw(now);
+        self.collect_said(now, digits.unwrap_or_default());
     }
 
     /// The words so far: those with a meaning interrupt the agent while the caller speaks on.
@@ -170,7 +179,7 @@ impl Conversation {
         };
         let over = response.spoken_over(interruption.from(), &self.texts);
         let heard = interruption.hear(utterance, text);
-        if heard && over.is_meant(settled_words(text), self.language) {
+        if heard && over.is_meant(settled_words(text), self.language) && self.digits_said(text).is_none() {
             let Floor::Agent(response, _) = &self.floor else { return };
             if self.gives_way(response) {
                 self.give_way(now);
@@ -220,7 +229,7 @@ impl Conversation {
     /// words interrupt, the words decide, unless the speech does not end.
     fn certainty(&self, response: &Response) -> Duration {
         let by_words = response.is_greeting() && self.settings.greeting_barge_in == GreetingBargeIn::Words;
-        if response.keeps_waiting() || by_words {
+        if response.keeps_waiting() || by_words || response.tools.is_collecting() {
             self.settings.max_speech_ms
         } else {
             self.settings.barge_in_certain_ms

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::collection::EndedBy;
 use super::floor::Floor;
 use super::limits::Turn;
 use super::response::Response;
@@ -126,8 +125,18 @@ pub(super) enum Keypad {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Entry {
     keys: Keys,
+    /// The keys themselves, for a tool that collects them; none where the model has read the entry before.
+    pressed: Vec<Digit>,
     /// When the last key was pressed.
     last: At,
+}
+
+/// Keys that a caller pressed before they were asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TypedAhead {
+    pub keys: Vec<Digit>,
+    /// The model may have their number only.
+    pub masked: bool,
 }
 
 impl Keypad {
@@ -141,12 +150,14 @@ impl Keypad {
 
     /// Adds a key. Returns whether it completes the entry.
     fn press(&mut self, now: At, key: Digit, mode: DtmfMode) -> bool {
-        let mut keys = self.take().map_or_else(|| Keys::none(mode), |entry| entry.keys);
+        let begun = self.take().map(|entry| (entry.keys, entry.pressed));
+        let (mut keys, mut pressed) = begun.unwrap_or_else(|| (Keys::none(mode), Vec::new()));
         if keys.count() < LONGEST {
             keys.add(key);
+            pressed.push(key);
         }
         let ends = key.as_char() == ENTER || keys.count() >= LONGEST;
-        *self = Keypad::Entering(Entry { keys, last: now });
+        *self = Keypad::Entering(Entry { keys, pressed, last: now });
         ends
     }
 
@@ -171,7 +182,17 @@ impl Keypad {
             Some(later) => (keys.followed_by(later.keys), later.last),
             None => (keys, last),
         };
-        *self = Keypad::Complete(Entry { keys, last });
+        *self = Keypad::Complete(Entry { keys, pressed: Vec::new(), last });
+    }
+
+    /// Takes the keys that were pressed before a tool began to collect.
+    pub fn take_ahead(&mut self) -> Option<TypedAhead> {
+        let (Keypad::Entering(entry) | Keypad::Complete(entry)) = &*self else { return None };
+        if entry.pressed.len() < entry.keys.count() {
+            return None;
+        }
+        let masked = matches!(entry.keys, Keys::Masked { .. });
+        Some(TypedAhead { keys: self.take()?.pressed, masked })
     }
 
     fn take(&mut self) -> Option<Entry> {
@@ -197,7 +218,12 @@ impl Conversation {
         if self.is_collecting() {
             return self.collect_key(now, key);
         }
-        let mode = if self.follows_a_secret(now) { DtmfMode::Masked } else { mode };
+        self.enter_key(now, key);
+    }
+
+    /// Adds a key to the entry that is being made.
+    pub(super) fn enter_key(&mut self, now: At, key: Digit) {
+        let mode = if self.follows_a_secret(now) { DtmfMode::Masked } else { self.settings.dtmf };
         if self.keypad.press(now, key, mode) {
             self.complete_entry(now);
         } else {
@@ -213,7 +239,7 @@ impl Conversation {
 
     pub(super) fn complete_entry(&mut self, now: At) {
         if self.is_collecting() {
-            return self.collected(now, EndedBy::Timeout);
+            return self.collection_timed_out(now);
         }
         self.end_entry();
         match &self.floor {
@@ -241,7 +267,7 @@ impl Conversation {
 
     /// Asks for a response to the entry.
     pub(super) fn answer_entry(&mut self, now: At) {
-        let Some(Entry { keys, last }) = self.keypad.take() else { return };
+        let Some(Entry { keys, last, .. }) = self.keypad.take() else { return };
         self.timers.stop(Timer::Silence);
         self.limits.turn_taken(Turn::Counted);
         self.transcript.add_keys(&keys);

@@ -273,13 +273,20 @@ impl Response {
         }
     }
 
+    /// The rest of the words so far is not played.
+    pub fn drop_words(&mut self) {
+        for speech in self.speeches.iter_mut().filter(|speech| !speech.is_over()) {
+            speech.progress = Progress::Dropped;
+        }
+    }
+
     pub fn is_broken(&self) -> bool {
         self.speeches.iter().any(|speech| speech.broken)
     }
 
     /// A speech has not been played to its end.
     pub fn is_pending(&self) -> bool {
-        self.speeches.iter().any(|speech| speech.progress != Progress::Ended)
+        self.speeches.iter().any(|speech| !speech.is_over())
     }
 
     /// Everything has been played.
@@ -310,8 +317,7 @@ impl Response {
 
     /// A part of it is still to be played that the caller may not interrupt.
     pub fn is_protected(&self) -> bool {
-        let is_ahead = |speech: &ResponseSpeech| speech.progress != Progress::Ended;
-        self.speeches.iter().any(|speech| speech.is_protected() && is_ahead(speech))
+        self.speeches.iter().any(|speech| speech.is_protected() && !speech.is_over())
     }
 
     /// Whether `speech` is the notice, with sound.
@@ -362,6 +368,7 @@ impl Response {
     }
 
     fn find(&mut self, speech: SpeechId) -> Option<&mut ResponseSpeech> {
-        self.speeches.iter_mut().find(|said| said.id == speech)
+        let mut speeches = self.speeches.iter_mut();
+        speeches.find(|said| said.id == speech && said.progress != Progress::Dropped)
     }
 }

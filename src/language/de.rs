@@ -25,6 +25,7 @@ pub(super) static GERMAN: Language = Language {
         "pin",
     ],
     ratings: &[("eins", 1), ("zwei", 2), ("zwo", 2), ("drei", 3), ("vier", 4), ("fünf", 5)],
+    other_digits: &[("null", 0), ("sechs", 6), ("sieben", 7), ("acht", 8), ("neun", 9)],
     rating_words: &[
         "ich", "würde", "sage", "sagen", "gebe", "geben", "von", "note", "nummer", "stern", "sterne",
         "punkt", "punkte", "also", "mal",

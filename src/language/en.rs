@@ -17,6 +17,7 @@ pub(super) static ENGLISH: Language = Language {
     ],
     number_words: &["number", "phone", "mobile", "card", "account", "code", "pin", "zip", "postcode"],
     ratings: &[("one", 1), ("two", 2), ("three", 3), ("four", 4), ("five", 5)],
+    other_digits: &[("zero", 0), ("oh", 0), ("six", 6), ("seven", 7), ("eight", 8), ("nine", 9)],
     rating_words: &[
         "i",
         "d",

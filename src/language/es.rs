@@ -14,6 +14,7 @@ pub(super) static SPANISH: Language = Language {
     digits: &["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"],
     number_words: &["número", "teléfono", "móvil", "celular", "tarjeta", "cuenta", "código", "pin"],
     ratings: &[("uno", 1), ("dos", 2), ("tres", 3), ("cuatro", 4), ("cinco", 5)],
+    other_digits: &[("cero", 0), ("seis", 6), ("siete", 7), ("ocho", 8), ("nueve", 9)],
     rating_words: &[
         "yo",
         "le",

@@ -15,6 +15,7 @@ pub(super) static FRENCH: Language = Language {
     // "D'accord" counts as two words, because only letters make a word.
     number_words: &["numéro", "téléphone", "portable", "carte", "compte", "code", "pin"],
     ratings: &[("un", 1), ("deux", 2), ("trois", 3), ("quatre", 4), ("cinq", 5)],
+    other_digits: &[("zéro", 0), ("six", 6), ("sept", 7), ("huit", 8), ("neuf", 9)],
     rating_words: &[
         "je",
         "j",

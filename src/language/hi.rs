@@ -82,6 +82,7 @@ pub(super) static HINDI: Language = Language {
         "pin",
     ],
     ratings: words::RATINGS,
+    other_digits: words::OTHER_DIGITS,
     rating_words: words::RATING_WORDS,
     spelling_links: &["as", "in", "for", "se", "से"],
     spelling_marks: &["dot", "डॉट", "underscore"],

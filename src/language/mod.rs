@@ -6,6 +6,7 @@
 mod calendar;
 mod de;
 mod detection;
+mod dictation;
 mod en;
 mod es;
 mod fr;
@@ -17,6 +18,7 @@ mod spoken;
 mod words;
 
 pub use detection::detect;
+pub use dictation::dictated_digits;
 pub use pronunciation::Pronunciations;
 pub use spoken::{Forms, spoken};
 pub use words::{fold, words};
@@ -41,6 +43,8 @@ pub struct Language {
     pub digits: &'static [&'static str],
     /// The words for 1 to 5, and those numbers.
     pub ratings: &'static [(&'static str, u8)],
+    /// The words for 0 and 6 to 9, and those numbers.
+    pub other_digits: &'static [(&'static str, u8)],
     /// Words beside the number of a rating, in addition to the answers: "I'd give it 4 stars".
     pub rating_words: &'static [&'static str],
     /// Words between a letter and the word that it stands for: "B as in Berlin".

@@ -10,6 +10,7 @@ pub(super) static OTHER: Language = Language {
     digits: &[],
     number_words: &[],
     ratings: &[],
+    other_digits: &[],
     rating_words: &[],
     spelling_links: &[],
     spelling_marks: &[],

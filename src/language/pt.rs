@@ -17,6 +17,7 @@ pub(super) static PORTUGUESE: Language = Language {
     ],
     number_words: &["número", "telefone", "celular", "cartão", "conta", "código", "pin", "cep"],
     ratings: &[("um", 1), ("dois", 2), ("duas", 2), ("três", 3), ("tres", 3), ("quatro", 4), ("cinco", 5)],
+    other_digits: &[("zero", 0), ("seis", 6), ("meia", 6), ("sete", 7), ("oito", 8), ("nove", 9)],
     rating_words: &[
         "eu", "dou", "daria", "digo", "diria", "acho", "nota", "número", "estrela", "estrelas", "ponto",
         "pontos",

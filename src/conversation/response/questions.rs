@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::{Progress, Response};
+use super::Response;
 use crate::conversation::interruption::SpokenOver;
 use crate::conversation::{At, Phrase, Say, TurnId};
 
 impl Response {
     /// The response ends with a question, most of which was heard: "yes" answers it. `texts` are those of the prompts.
     fn has_asked(&self, texts: &HashMap<Phrase, String>) -> bool {
-        let pending = self.speeches.iter().filter(|speech| speech.progress != Progress::Ended).count();
+        let pending = self.speeches.iter().filter(|speech| !speech.is_over()).count();
         self.is_complete()
             && pending <= 1
             && self.speeches.last().is_some_and(|last| {

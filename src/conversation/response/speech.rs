@@ -30,6 +30,8 @@ pub(super) enum Progress {
     Waiting,
     Playing,
     Ended,
+    /// It was dropped before its end.
+    Dropped,
 }
 
 impl ResponseSpeech {
@@ -45,6 +47,11 @@ impl ResponseSpeech {
             broken: false,
             attempt: Attempt::First,
         }
+    }
+
+    /// No more of it is played.
+    pub fn is_over(&self) -> bool {
+        matches!(self.progress, Progress::Ended | Progress::Dropped)
     }
 
     pub fn is_waiting(&self) -> bool {
@@ -88,6 +95,7 @@ impl ResponseSpeech {
 
     /// The part of `text` that will have been heard once everything is played.
     pub fn expected<'a>(&self, text: &'a str) -> &'a str {
-        if self.broken { self.heard(text) } else { text }
+        let is_cut = self.broken || self.progress == Progress::Dropped;
+        if is_cut { self.heard(text) } else { text }
     }
 }

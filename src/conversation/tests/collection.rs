@@ -35,11 +35,154 @@ fn an_entry_is_collected_to_its_length() {
             4100 say #1 turn 1 held "Your number, please."
             4180 release turn 1
         +300 starts #1
-        +100 key 4
-        +700 ends #1
+        +800 ends #1
+        +1000 key 4
         +1000 key 5
         +1000 key 6
-            7200 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: Your number, please. T: digits R: digits {"count":3,"digits":"456","ended_by":"length","masked":false}
+            8200 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: Your number, please. T: digits R: digits {"count":3,"digits":"456","ended_by":"length","masked":false}
+        "#,
+    );
+}
+
+#[test]
+fn the_first_key_ends_the_words_that_ask_for_it() {
+    plays_out(
+        |_| {},
+        r#"
+        (asks for bread)
+        +20 reply "Please enter your number."
+        +0 tool digits collect=2
+        +0 done
+            4100 say #1 turn 1 held "Please enter your number."
+            4180 release turn 1
+        +300 starts #1
+        +500 played #1 500 1000
+        +100 key 4
+            5000 flush
+        +0 ends #1
+        +1000 key 6
+            6000 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: Please enter T: digits R: digits {"count":2,"digits":"46","ended_by":"length","masked":false}
+        "#,
+    );
+    plays_out(
+        |settings| settings.barge_in = false,
+        r#"
+        (asks for bread)
+        +20 reply "Please enter your number."
+        +0 tool digits collect=2
+        +0 done
+            4100 say #1 turn 1 held "Please enter your number."
+            4180 release turn 1
+        +300 starts #1
+        +600 key 4
+        +100 tick
+        "#,
+    );
+}
+
+#[test]
+fn keys_before_the_question_are_kept_for_it() {
+    plays_out(
+        |_| {},
+        r#"
+        (asks for bread)
+            4180 release turn 1
+        +500 key #
+        +100 key 4
+        +200 key 7
+        +200 reply "Your number, please."
+        +0 tool digits collect=3
+        +0 done
+            5080 say #1 turn 1 "Your number, please."
+            5080 flush
+        +300 key 1
+            5380 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"count":3,"digits":"471","ended_by":"length","masked":false}
+        "#,
+    );
+}
+
+#[test]
+fn keys_beyond_an_entry_are_kept_for_the_next_one() {
+    plays_out(
+        |_| {},
+        r#"
+        (asks for bread)
+            4180 release turn 1
+        +500 key 4
+        +200 key 7
+        +200 key 1
+        +100 tool digits collect=2
+        +0 done
+            5080 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"count":2,"digits":"47","ended_by":"length","masked":false}
+        +100 tool pin collect=2 masked
+        +0 done
+        +300 key 2
+            5480 keep keypad-1 12
+            5480 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"count":2,"digits":"47","ended_by":"length","masked":false} T: pin R: pin {"count":2,"digits":"keypad-1","ended_by":"length","masked":true}
+        "#,
+    );
+}
+
+#[test]
+fn masked_keys_before_the_question_stay_masked() {
+    plays_out(
+        |settings| settings.dtmf = DtmfMode::Masked,
+        r#"
+        (asks for bread)
+            4180 release turn 1
+        +500 key 4
+        +200 key 7
+        +100 tool digits collect=2
+        +0 done
+            4880 keep keypad-0 47
+            4880 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"count":2,"digits":"keypad-0","ended_by":"length","masked":true}
+        "#,
+    );
+}
+
+#[test]
+fn digits_that_are_said_count_as_keys() {
+    plays_out(
+        |_| {},
+        r#"
+        (asks for bread)
+        +20 reply "Your number, please."
+        +0 tool digits collect=3 masked
+        +0 done
+            4100 say #1 turn 1 held "Your number, please."
+            4180 release turn 1
+        +300 starts #1
+        +700 ends #1
+        +1000 speech
+            6240 pause playback
+        +600 partial "Four, seven,"
+        +400 pause
+            7100 transcribe #1 turn 2 6040..6980
+        +80 words "Four, seven."
+            7180 resume playback
+        +900 key 1
+            8080 keep keypad-0 471
+            8080 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? A: Your number, please. T: digits R: digits {"count":3,"digits":"keypad-0","ended_by":"length","masked":true}
+        "#,
+    );
+}
+
+#[test]
+fn a_caller_who_is_saying_digits_is_waited_for() {
+    plays_out(
+        |_| {},
+        r#"
+        (asks for bread)
+        +20 tool digits collect=2
+        +0 done
+            4180 release turn 1
+        +4900 speech
+            9140 pause playback
+        +1500 pause
+            10500 transcribe #1 turn 2 8940..10380
+        +80 words "one two"
+            10580 resume playback
+            10580 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"count":2,"digits":"12","ended_by":"length","masked":false}
         "#,
     );
 }
