@@ -19,6 +19,7 @@ impl Conversation {
             ResponseEvent::Text(text) => self.response_text(now, turn, &text),
             ResponseEvent::ToolCall(call) => self.tool_called(now, turn, call),
             ResponseEvent::Writing => self.response_goes_on(now, turn),
+            ResponseEvent::Paused => self.response_pauses(now, turn),
             ResponseEvent::HangUp => self.response_hangs_up(turn),
             ResponseEvent::Finished => self.response_ended(now, turn),
             ResponseEvent::Failed => self.response_failed(now, turn),
@@ -45,7 +46,14 @@ impl Conversation {
 
     fn response_goes_on(&mut self, now: At, turn: TurnId) {
         if self.floor.response_mut().is_some_and(|response| response.turn == turn) {
+            self.response_pauses(now, turn);
             self.watch_for_stall(now);
+        }
+    }
+
+    fn response_pauses(&mut self, now: At, turn: TurnId) {
+        if let Some(response) = self.floor.response_mut().filter(|response| response.turn == turn) {
+            response.pause(now, self.language, &mut self.out);
         }
     }
 

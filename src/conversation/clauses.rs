@@ -41,6 +41,15 @@ impl Clauses {
         clauses
     }
 
+    /// The text pauses, and white space may follow: returns the rest of it if that is a whole sentence.
+    pub fn pause(&mut self, language: &Language) -> Vec<String> {
+        let mut clauses = Vec::new();
+        if is_sentence(&self.pending, language) {
+            self.cut(self.pending.len(), &mut clauses);
+        }
+        clauses
+    }
+
     /// The text breaks off: returns the rest of it if that is a whole sentence.
     pub fn break_off(&mut self, language: &Language) -> Vec<String> {
         let is_whole = self.pending.trim_end().trim_end_matches(CLOSERS).ends_with(TERMINALS);
@@ -88,12 +97,25 @@ fn full_stop(head: &str, tail: &str, language: &Language) -> Option<usize> {
     if !followed_by_space(rest) || !(next.is_some() || rest.contains('\n')) {
         return None;
     }
-    let word = head
-        .rsplit(|c: char| c.is_whitespace() || matches!(c, '(' | '"' | '“' | '«' | '¿' | '¡'))
-        .next()
-        .unwrap_or("");
-    let ends = !next.is_some_and(char::is_lowercase) && (next.is_none() || !is_abbreviation(word, language));
+    let is_abbreviation = is_abbreviation(last_word(head), language);
+    let ends = !next.is_some_and(char::is_lowercase) && (next.is_none() || !is_abbreviation);
     ends.then_some(tail.len() - rest.len())
+}
+
+/// Whether the text is a whole sentence, as far as that can be known without the text that follows. A full stop after a digit
+/// may be a decimal point.
+fn is_sentence(text: &str, language: &Language) -> bool {
+    let text = text.trim_end().trim_end_matches(CLOSERS);
+    let Some(head) = text.strip_suffix('.') else {
+        return text.ends_with(TERMINALS) || text.ends_with('…');
+    };
+    let word = last_word(head);
+    word.ends_with(char::is_alphabetic) && !is_abbreviation(word, language)
+}
+
+fn last_word(text: &str) -> &str {
+    let is_before = |c: char| c.is_whitespace() || matches!(c, '(' | '"' | '“' | '«' | '¿' | '¡');
+    text.rsplit(is_before).next().unwrap_or("")
 }
 
 /// "Dr", "e.g", "J" and "3" (an ordinal, or the number of a list item) before a full stop.
@@ -168,6 +190,36 @@ mod tests {
         assert_eq!(cut("es", "¿Sr. Pérez? ¡Un momento! ¿Sigue ahí?"), "¿Sr. Pérez?|¡Un momento!|¿Sigue ahí?");
         assert_eq!(cut("hi", "नमस्ते, डॉ. शर्मा आज हैं।कल नहीं। ठीक है?"), "नमस्ते, डॉ. शर्मा आज हैं।|कल नहीं।|ठीक है?");
         assert_eq!(cut("hi", "कीमत रु. 500 है॥ और?"), "कीमत रु. 500 है॥|और?");
+    }
+
+    #[test]
+    fn a_pause_ends_a_whole_sentence() {
+        let paused = |text: &str| {
+            let mut clauses = Clauses::default();
+            assert_eq!(clauses.push(text, Language::of(None)), [""; 0], "{text}");
+            clauses.pause(Language::of(None)).join("|")
+        };
+        for whole in ["We are open.", "Really?!", "\"Yes.\"", "Until 5 p.m.", "Well…", "So do I."] {
+            assert_eq!(paused(whole), whole);
+        }
+        for unfinished in
+            ["We are open", "It costs 3.", "In 2026.", "Ask Dr.", "Take fruit, e.g.", "J.", "Sure,", "..."]
+        {
+            assert_eq!(paused(unfinished), "", "{unfinished}");
+        }
+    }
+
+    #[test]
+    fn the_text_goes_on_after_a_pause() {
+        let (mut clauses, language) = (Clauses::default(), Language::of(None));
+        clauses.push("It costs 3.", language);
+        assert_eq!(clauses.pause(language), [""; 0]);
+        assert_eq!(clauses.push("50 now. And", language), ["It costs 3.50 now."]);
+        clauses.push(" later.", language);
+        assert_eq!(clauses.pause(language), ["And later."]);
+        assert_eq!(clauses.pause(language), [""; 0]);
+        assert_eq!(clauses.push("\"", language), [""; 0]);
+        assert_eq!(clauses.end(language), [""; 0]);
     }
 
     #[test]

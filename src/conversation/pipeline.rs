@@ -71,8 +71,11 @@ pub enum ResponseEvent {
     Text(String),
     /// The model calls a tool.
     ToolCall(ToolRequest),
-    /// The model writes on, and nothing more is complete yet: a tool call or a sentence.
+    /// The model writes on, and nothing more is complete yet: a tool call or a sentence. The text so far is a whole sentence
+    /// where it can be one.
     Writing,
+    /// No more text has arrived for a moment. The same is true of the text so far.
+    Paused,
     /// The agent ends the call after its response, unless the caller has more to say.
     HangUp,
     /// The response is complete. The last event.

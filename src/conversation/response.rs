@@ -196,7 +196,20 @@ impl Response {
         }
         let ResponseText::Streaming(clauses) = &mut self.text else { return };
         self.latency.reply.get_or_insert(now.since(self.since));
-        for clause in clauses.push(text, language) {
+        let clauses = clauses.push(text, language);
+        self.say_clauses(now, clauses, out);
+    }
+
+    /// The text pauses: speaks the rest of it where that is a whole sentence.
+    pub fn pause(&mut self, now: At, language: &Language, out: &mut Outbox) {
+        if let ResponseText::Streaming(clauses) = &mut self.text {
+            let rest = clauses.pause(language);
+            self.say_clauses(now, rest.into_iter().collect(), out);
+        }
+    }
+
+    fn say_clauses(&mut self, now: At, clauses: Vec<String>, out: &mut Outbox) {
+        for clause in clauses {
             self.latency.clause.get_or_insert(now.since(self.since));
             self.say(Say::Text(clause), out);
         }

@@ -5,7 +5,6 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::warn;
@@ -16,7 +15,7 @@ use super::recent_audio::RecentAudio;
 use super::recogniser::Recogniser;
 use super::speech_queue::{NewSpeech, SpeechQueue};
 use super::tasks::{EngineResult, EngineTasks, RequestId};
-use super::{Announcer, AudioPiece, EngineFault, PipelineEvent, PlaybackEffect};
+use super::{Announcer, AudioPiece, EngineFault, PipelineEvent, PlaybackEffect, reply};
 use crate::call::agent::Engines;
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{
@@ -25,7 +24,7 @@ use crate::conversation::{
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::engines::end_of_turn::{EndOfTurn, Verdict};
-use crate::engines::llm::{Delta, Deltas, Prompt};
+use crate::engines::llm::{Delta, Prompt};
 use crate::engines::stt::{SessionConfig, SttEvent, Utterance};
 use crate::tenancy::EngineKind;
 use crate::tools::Reading;
@@ -264,7 +263,7 @@ impl Cascade {
         let request = self.request.next();
         let handle = self.tasks.start(turn, |reports| async move {
             let deltas = llm.reply(prompt, meter).await;
-            report_reply(deltas, request, reports).await;
+            reply::report(deltas, request, &reports).await;
         });
         self.asked = Some(Asked { turn, request, handle });
     }
@@ -312,6 +311,7 @@ impl Cascade {
     fn take(&mut self, result: EngineResult) {
         match result {
             EngineResult::Reply { request, delta } => self.replied(request, delta),
+            EngineResult::ReplyPaused { request } => self.reply_paused(request),
             EngineResult::SoundsUnfinished { to } => {
                 self.events.push_back(PipelineEvent::SoundsUnfinished { to });
             }
@@ -358,6 +358,12 @@ impl Cascade {
         self.events.push_back(PipelineEvent::Response { turn, event });
     }
 
+    fn reply_paused(&mut self, request: RequestId) {
+        if let Some(asked) = self.asked.as_ref().filter(|asked| asked.request == request) {
+            self.events.push_back(PipelineEvent::Response { turn: asked.turn, event: ResponseEvent::Paused });
+        }
+    }
+
     fn engine_failed(&mut self, kind: EngineKind, engine: Arc<str>, error: EngineError) {
         self.events.push_back(PipelineEvent::EngineFailed(EngineFault { kind, engine, error }));
     }
@@ -366,32 +372,4 @@ impl Cascade {
 /// The terms on which the caller's speech is recognised.
 fn session(agent: &Agent, meter: &Meter, rate: u32) -> SessionConfig {
     SessionConfig { rate, hints: agent.hints.clone(), meter: meter.clone() }
-}
-
-/// Reports a response piece by piece.
-async fn report_reply(
-    deltas: Result<Deltas, EngineError>,
-    request: RequestId,
-    reports: mpsc::Sender<EngineResult>,
-) {
-    let report = async |delta| reports.send(EngineResult::Reply { request, delta }).await.is_ok();
-    let mut deltas = match deltas {
-        Ok(deltas) => deltas,
-        Err(error) => {
-            report(Some(Err(error))).await;
-            return;
-        }
-    };
-    while let Some(delta) = deltas.next().await {
-        let is_last = matches!(delta, Err(_) | Ok(Delta::End));
-        if !report(Some(delta)).await {
-            return;
-        }
-        if is_last {
-            // The tokens are counted while the rest of the stream is read.
-            while deltas.next().await.is_some() {}
-            return;
-        }
-    }
-    report(None).await;
 }

@@ -10,6 +10,7 @@ mod context;
 mod positions;
 mod recent_audio;
 mod recogniser;
+mod reply;
 mod speech_queue;
 mod tasks;
 #[cfg(test)]

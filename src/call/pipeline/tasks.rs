@@ -19,6 +19,10 @@ pub enum EngineResult {
         request: RequestId,
         delta: Option<Result<Delta, EngineError>>,
     },
+    /// The text of a reply pauses.
+    ReplyPaused {
+        request: RequestId,
+    },
     /// The utterance that paused at `to` sounds unfinished.
     SoundsUnfinished {
         to: At,

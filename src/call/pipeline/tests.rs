@@ -27,7 +27,7 @@ const RATE: u32 = 8_000;
 const ONE: TurnId = TurnId(1);
 const TWO: TurnId = TurnId(2);
 
-/// Replies with its scripts in order: one word in 100 ms.
+/// Replies with its scripts in order: one word in 50 ms, and a pause of 100 ms before "later".
 struct Words {
     name: Arc<str>,
     scripts: Mutex<VecDeque<Vec<Result<Delta, EngineError>>>>,
@@ -41,7 +41,8 @@ impl Llm for Words {
     fn reply(&self, _: Prompt, _: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
         let script = self.scripts.lock().unwrap().pop_front().expect("a script");
         let deltas = stream::iter(script).then(|delta| async {
-            sleep(Duration::from_millis(100)).await;
+            let pause = if delta == text("later") { 100 } else { 50 };
+            sleep(Duration::from_millis(pause)).await;
             delta
         });
         async move { Ok(deltas.boxed()) }.boxed()
@@ -204,9 +205,19 @@ async fn a_second_request_for_a_turn_takes_the_place_of_the_first() {
     let mut cascade = cascade(agent([], scripts));
     cascade.go(respond(ONE));
     assert_eq!(cascade.next().await, response(ONE, ResponseEvent::Text("We ".into())));
-    sleep(Duration::from_millis(150)).await;
+    sleep(Duration::from_millis(75)).await;
     cascade.go(respond(ONE));
     let expected = [ResponseEvent::Text("Yes.".into()), ResponseEvent::Finished];
+    assert_eq!(cascade.settle().await, expected.map(|event| response(ONE, event)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_the_text_is_reported() {
+    let mut cascade = cascade(agent([], [vec![text("We are"), text(" open."), text("later")]]));
+    cascade.go(respond(ONE));
+    let text = |text: &str| ResponseEvent::Text(text.into());
+    let expected =
+        [text("We are"), text(" open."), ResponseEvent::Paused, text("later"), ResponseEvent::Finished];
     assert_eq!(cascade.settle().await, expected.map(|event| response(ONE, event)));
 }
 

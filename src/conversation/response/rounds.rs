@@ -16,10 +16,7 @@ impl Response {
             ResponseText::Streaming(clauses) => clauses.end(language),
             ResponseText::Tools | ResponseText::Complete | ResponseText::BrokenOff => return,
         };
-        for clause in rest {
-            self.latency.clause.get_or_insert(now.since(self.since));
-            self.say(Say::Text(clause), out);
-        }
+        self.say_clauses(now, rest, out);
         self.end_round(out);
     }
 

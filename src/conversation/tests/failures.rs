@@ -345,6 +345,35 @@ fn a_reply_of_which_nothing_more_is_complete_has_not_stalled() {
     );
 }
 
+/// The text so far is a whole sentence: the next one is kept back until it is complete, the tool until its arguments are.
+#[test]
+fn a_sentence_is_spoken_when_the_next_one_begins_or_the_text_pauses() {
+    plays_out(
+        |_| {},
+        r#"
+        (asks)
+        +80 words "Hello?"
+            4080 ask turn 1 A: Hello, how can I help? C: Hello?
+            4180 release turn 1
+        +300 reply "Good"
+        +20 reply " morning."
+        +20 writes
+            4420 say #1 turn 1 "Good morning."
+        +300 reply " It costs 3."
+        +20 pauses
+        +20 reply "50 now."
+        +80 pauses
+            4840 say #2 turn 1 "It costs 3.50 now."
+        +10 done
+        +50 starts #1
+        +500 ends #1
+        +0 starts #2
+        +500 ends #2
+            5900 finished turn 1 C: Hello? A: Good morning. It costs 3.50 now. words=200 reply=500 commit=300 audio=1020
+        "#,
+    );
+}
+
 #[test]
 fn an_early_reply_that_is_taken_back_fails_nothing() {
     plays_out(

@@ -296,6 +296,7 @@ impl Watch {
             },
             14 => response(ResponseEvent::Failed),
             15 => playback(PlaybackEvent::SynthesisFailed),
+            29 if event.back > 1 => response(ResponseEvent::Paused),
             29 => response(ResponseEvent::Writing),
             17 => response(ResponseEvent::HangUp),
             18 if event.back == 1 => Input::Hold(HoldChange::HeldByCaller),

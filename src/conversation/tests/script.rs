@@ -10,7 +10,7 @@
 //! `speech` and `pause` are reported 60 and 120 ms late, as a detector does, unless a number says otherwise.
 //! `partial` are words of the latest recognition that has begun, or of the id after `#`.
 //! `level=-40` after them is the level of the speech in dBov.
-//! `words`, `stt_fails`, `reply`, `writes`, `hangup`, `done` and `llm_fails` concern the latest request, or the id after `#`.
+//! `words`, `stt_fails`, `reply`, `writes`, `pauses`, `hangup`, `done` and `llm_fails` concern the latest request, or the id after `#`.
 //! `tool NAME` is a call of a tool with an id of its name (`call=ID` sets another), which the driver runs; `refused`,
 //! `dtmf=KEYS`, `collect=N` and words in quotes make it another: for its start, after `delayed` (`after=MS`) for a delay, after
 //! `failed` for a failure; `background` is one that is not waited for. `result #0 "text"` is the result of a tool that ran, `fails #0`
@@ -263,6 +263,7 @@ impl Stage {
             }
             "fails" => finished_tool(id, ToolOutcome::Failed, &text),
             "writes" => response(ResponseEvent::Writing),
+            "pauses" => response(ResponseEvent::Paused),
             "hangup" => response(ResponseEvent::HangUp),
             "done" => response(ResponseEvent::Finished),
             "llm_fails" => response(ResponseEvent::Failed),

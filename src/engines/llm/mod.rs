@@ -112,7 +112,8 @@ pub enum Delta {
     Text(String),
     /// A whole call of an offered tool. The calls of a reply follow its text.
     ToolCall(ToolCall),
-    /// The model writes a tool call or a sentence that is not complete yet: a reply that has begun goes on.
+    /// The model writes a tool call or a sentence that is not complete yet: a reply that has begun goes on, and the text so far
+    /// is a whole sentence where it can be one.
     Writing,
     /// The server withheld its reply: the caller hears a fixed text instead.
     Declined,

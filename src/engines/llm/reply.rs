@@ -120,7 +120,9 @@ impl ReplyBuilder {
     pub fn say(&mut self, arrived: &str, visible: &str) -> Vec<DeltaResult> {
         self.usage.add(arrived);
         let text = self.sentences.push(visible);
-        if text.is_empty() { self.writing(arrived) } else { said(text).collect() }
+        let goes_on = text.is_empty() || self.sentences.keeps_back();
+        let writing = goes_on.then(|| self.writing(arrived)).into_iter().flatten();
+        said(text).chain(writing).collect()
     }
 
     /// Text arrived that completes no piece. Before its first piece a reply has not begun, and is asked for again if it fails.

@@ -6,6 +6,9 @@
 /// How far back the end of a sentence is looked for, in bytes.
 const CONTEXT: usize = 48;
 
+/// A text that ends the sentence before it, where that is complete.
+const NEXT_SENTENCE: &str = " A";
+
 /// The sentences of a reply.
 #[derive(Debug, Default)]
 pub struct Sentences {
@@ -33,6 +36,11 @@ impl Sentences {
         self.pass(until)
     }
 
+    /// Whether text is kept back; then the text that has passed ends with a sentence.
+    pub fn keeps_back(&self) -> bool {
+        self.passed < self.text.len()
+    }
+
     /// The reply is complete: all that was kept back passes.
     pub fn end(&mut self) -> String {
         self.pass(self.text.len())
@@ -40,7 +48,7 @@ impl Sentences {
 
     /// The reply was cut off: an unfinished sentence is dropped where a finished one exists.
     pub fn cut(&mut self) -> String {
-        self.push(" ").trim_end().to_owned()
+        self.push(NEXT_SENTENCE).trim_end().to_owned()
     }
 
     /// The text so far was not for the caller: drops what was kept back. The next sentence is a first one again.
@@ -70,7 +78,8 @@ impl Sentences {
     }
 }
 
-/// Where the last complete sentence ends, in bytes: after a mark that white space follows, or a mark of Chinese or Japanese.
+/// Where the last complete sentence ends, in bytes: after a mark that white space follows, or a mark of Chinese or Japanese. A
+/// full stop ends no sentence that goes on in lower case.
 fn last_end(text: &str) -> Option<usize> {
     let ends = text.char_indices().rev().find(|(at, mark)| is_end(text, *at, *mark));
     ends.map(|(at, mark)| at + mark.len_utf8())
@@ -83,10 +92,15 @@ fn is_end(text: &str, at: usize, mark: char) -> bool {
     match mark {
         '。' | '！' | '？' => true,
         '!' | '?' | '…' | '।' => is_followed,
-        '.' => is_followed && !is_abbreviation(before),
+        '.' => is_followed && begins_sentence(after) && !is_abbreviation(before),
         '\n' => !before.trim().is_empty(),
         _ => false,
     }
+}
+
+/// Undecided until the next word has begun.
+fn begins_sentence(after: &str) -> bool {
+    after.trim_start().chars().next().is_some_and(|first| !first.is_lowercase())
 }
 
 /// A number or a single letter, as in "the 3. of May" or "z. B.", or a short title, as in "Dr."
@@ -132,6 +146,27 @@ mod tests {
         assert_eq!(sentences.push(" On Sun"), "");
         assert_eq!(sentences.push("days, too. B"), " On Sundays, too.");
         assert_eq!(sentences.end(), " B");
+    }
+
+    #[test]
+    fn the_next_sentence_begins_with_a_word_that_is_not_in_lower_case() {
+        for (text, passed) in [
+            ("We are open.", "We are open."),
+            ("We are open. ", "We are open. "),
+            ("We are open. O", "We are open."),
+            ("It takes approx. five days. A", "It takes approx. five days."),
+            ("From 9 a.m. to five. A", "From 9 a.m. to five."),
+            ("It costs 3. 50 or so", "It costs 3. 50 or so"),
+        ] {
+            for size in [1, 5, 100] {
+                let letters: Vec<char> = text.chars().collect();
+                let mut sentences = Sentences::default();
+                let pieces = letters.chunks(size).map(|piece| piece.iter().collect::<String>());
+                let so_far: String = pieces.map(|piece| sentences.push(&piece)).collect();
+                assert_eq!(so_far.trim_end(), passed.trim_end(), "{text:?} in pieces of {size}");
+                assert_eq!(sentences.keeps_back(), text.trim_end().ends_with(['O', 'A']), "{text:?}");
+            }
+        }
     }
 
     #[test]

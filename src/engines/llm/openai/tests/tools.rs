@@ -112,7 +112,19 @@ async fn a_reply_that_has_begun_goes_on_between_its_pieces() {
     let (reply, _) = asked(vec![chunked(&[body.as_bytes()])], prompt()).await;
     let text = |text: &str| -> Item { Ok(Delta::Text(text.into())) };
     let writing = || -> Item { Ok(Delta::Writing) };
-    let expected =
-        [text("We are open today."), writing(), writing(), text(" On Sundays, too."), Ok(Delta::End)];
-    assert_eq!(reply, expected);
+    let first = [text("We are open today."), writing(), writing(), writing()];
+    assert_eq!(reply, [&first[..], &[text(" On Sundays, too."), Ok(Delta::End)]].concat());
+}
+
+/// The conversation speaks the first sentence then, and does not wait until the second one is complete.
+#[tokio::test]
+async fn the_next_token_shows_that_the_first_sentence_is_complete() {
+    let text = "It costs 3.50 at Dr. Lee's. On Sundays, too.";
+    let tokens: Vec<String> = text.chars().map(String::from).collect();
+    let pieces: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    let (reply, _) = asked(vec![chunked(&[body_with(&pieces, "stop").as_bytes()])], prompt()).await;
+    let so_far = reply.iter().take_while(|item| **item != Ok(Delta::Writing));
+    let words: String = so_far.map(|item| if let Ok(Delta::Text(text)) = item { text } else { "" }).collect();
+    assert_eq!(words, "It costs 3.50 at Dr. Lee's. ");
+    assert_eq!(reply.iter().filter(|item| **item == Ok(Delta::Writing)).count(), "On Sundays, too.".len());
 }
