@@ -1,5 +1,6 @@
 //! Finds what was received within what was sent.
 
+use std::f32::consts::FRAC_PI_2;
 use std::sync::Arc;
 
 use realfft::num_complex::Complex;
@@ -27,8 +28,8 @@ pub struct Peak {
     pub lag: usize,
     /// The correlation relative to the root mean square of that at all lags. Two unrelated voices reach 4.7.
     pub score: f32,
-    /// The correlation coefficient of the two signals, 0 to 1, by that of their signs.
-    pub coefficient: f32,
+    /// The share of the received power that its counterpart explains, 0 to 1.
+    pub share: f32,
 }
 
 /// Working memory for correlations, which the calls of a thread share: nothing is allocated for one.
@@ -82,16 +83,23 @@ impl Correlator {
         let (lag, score) = self.best_lag(&has_sound(sent))?;
         // The transforms use their input as working memory.
         self.load(sent, received);
-        Some(Peak { lag, score, coefficient: self.coefficient(lag) })
+        Some(Peak { lag, score, share: self.share(lag, received) })
     }
 
-    /// By the arcsine law: the correlation of the signs of two Gaussian signals is 2/π times the arcsine of theirs.
-    fn coefficient(&self, lag: usize) -> f32 {
-        let received = &self.received[LAGS..];
-        let products = self.sent[LAGS - lag..LENGTH - lag].iter().zip(received).map(|(a, b)| a * b);
-        let heard = received.iter().filter(|sign| **sign != 0.0).count();
-        let signs = products.sum::<f32>() / heard.max(1) as f32;
-        (signs.abs().min(1.0) * std::f32::consts::FRAC_PI_2).sin()
+    /// The shares of the single frames, by their power: signs of a faint frame count as much as those of a loud one, and the
+    /// caller's first syllable over an echo is loud.
+    fn share(&self, lag: usize, received: &Received) -> f32 {
+        let frames = self.received[LAGS..].chunks_exact(SIGNS);
+        let counterparts = self.sent[LAGS - lag..LENGTH - lag].chunks_exact(SIGNS);
+        let agreements: [f32; COMPARED] = collect(frames.zip(counterparts).map(|(a, b)| agreement(a, b)));
+        let is_inverted = agreements.iter().sum::<f32>() < 0.0;
+        let shares = agreements.map(|sum| explained(if is_inverted { -sum } else { sum }));
+        let (mut explained, mut total) = (0.0, 0.0);
+        for (share, age) in shares.iter().rev().zip(0..) {
+            let power = received.power(age);
+            (explained, total) = (explained + share * power, total + power);
+        }
+        explained / total.max(1.0)
     }
 
     fn load(&mut self, sent: &Sent, received: &Received) {
@@ -138,6 +146,26 @@ impl Correlator {
         }
         (square > 0.0).then(|| (best.0, best.1 / (square / count as f32).sqrt()))
     }
+}
+
+fn collect(values: impl Iterator<Item = f32>) -> [f32; COMPARED] {
+    let mut all = [0.0; COMPARED];
+    all.iter_mut().zip(values).for_each(|(place, value)| *place = value);
+    all
+}
+
+/// The signs that agree less those that differ.
+fn agreement(received: &[f32], sent: &[f32]) -> f32 {
+    received.iter().zip(sent).map(|(a, b)| a * b).sum()
+}
+
+/// The share of a frame's power that its counterpart explains: the square of the correlation coefficient, less the mean of
+/// that of unrelated signals. By the arcsine law, the correlation of the signs of two Gaussian signals is 2/π times the
+/// arcsine of theirs.
+fn explained(agreement: f32) -> f32 {
+    const UNRELATED: f32 = FRAC_PI_2 * FRAC_PI_2 / SIGNS as f32;
+    let coefficient = (agreement.max(0.0) / SIGNS as f32 * FRAC_PI_2).sin();
+    ((coefficient * coefficient - UNRELATED) / (1.0 - UNRELATED)).max(0.0)
 }
 
 /// By lags in frames, whether enough of the compared frames had sound.

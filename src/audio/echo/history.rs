@@ -127,6 +127,11 @@ impl Received {
         self.signs[(self.count as usize + 2 * COMPARED - 1 - age) % COMPARED]
     }
 
+    /// The power of the frame `age` frames before the newest.
+    pub fn power(&self, age: usize) -> f32 {
+        self.powers[(self.count as usize + 2 * COMPARED - 1 - age) % COMPARED]
+    }
+
     pub fn mean(&self) -> f32 {
         self.powers.iter().sum::<f32>() / COMPARED as f32
     }

@@ -289,12 +289,14 @@ impl EchoDetector {
         self.received.mean() / self.sent.mean(age.min(OLDEST)).max(AUDIBLE)
     }
 
-    /// A correlation of r explains r² of the received power. At its beginning an echo does not fill the time that is
-    /// compared, and in a room it is spread: when it is found first, it is taken to be 40 % of the power at least.
+    /// In a room an echo is spread, and its direct sound explains a part of it: when it is found first, it is taken to be
+    /// twice that part, and 40 % of the received power at least, as far as the bound permits.
     fn found(&mut self, peak: &Peak, shift: i64) {
-        let (share, ratio) = (peak.coefficient.powi(2), self.ratio(peak));
+        let (share, ratio) = (peak.share, self.ratio(peak));
         let coupling = match self.path {
-            Path::Bounded { .. } => (2.0 * share).clamp(LEAST_SHARE, 1.0) * ratio,
+            Path::Bounded { coupling } => {
+                ((2.0 * share).min(1.0) * ratio).max(coupling.min(LEAST_SHARE * ratio))
+            }
             Path::Found { coupling, .. } => coupling.max(share * ratio),
         };
         self.path = Path::Found { coupling: coupling.clamp(LEAST, 1.0), shift };

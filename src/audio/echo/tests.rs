@@ -168,3 +168,18 @@ fn a_comparison_that_is_not_permitted_is_made_as_soon_as_it_is() {
     assert!(line.detector.path().is_some());
     assert_eq!(line.accepted(500), 0);
 }
+
+#[test]
+fn the_callers_first_syllables_over_an_echo_are_no_louder_echo() {
+    let mut line = Line::new(250, -20.0);
+    line.accepted(500);
+    for seed in 1..20 {
+        let mut caller = Syllables::new(seed, -30.0);
+        for _ in 0..20 {
+            line.step(Some(&mut caller));
+        }
+        let path = line.detector.path().expect("an echo");
+        assert!(path.attenuation_db > 17.0, "after {seed}: {path:?}");
+        line.accepted(30);
+    }
+}
