@@ -10,6 +10,7 @@ mod reload;
 pub mod servers;
 mod trouble;
 mod vendors;
+mod voice;
 mod webhooks;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};

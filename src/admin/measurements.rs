@@ -45,6 +45,11 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("vca_asterisk_leaks_total", Counter, "Channels and bridges that Asterisk did not delete."),
     ("vca_calls_live", Gauge, "Live calls, those that are being refused included."),
     ("vca_calls_total", Counter, "Ended calls, by disposition."),
+    (
+        "vca_realtime_failovers_total",
+        Counter,
+        "Calls in which a speech-to-speech engine failed and the other engines took over, by engine.",
+    ),
     ("vca_calls_with_echo_total", Counter, "Calls with an echo of the agent in the caller's audio."),
     ("vca_transfers_total", Counter, "Transfers that began, by method."),
     ("vca_agent_changes_total", Counter, "Changes of profile or language in mid-call, by cause."),

@@ -71,6 +71,10 @@ fn usage(meter: &Meter) -> Vec<EngineUse> {
         Unit::Characters => UsageUnit::Characters,
         Unit::InputTokens => UsageUnit::InputTokens,
         Unit::OutputTokens => UsageUnit::OutputTokens,
+        Unit::CachedInputTokens => UsageUnit::CachedInputTokens,
+        Unit::AudioInputTokens => UsageUnit::AudioInputTokens,
+        Unit::AudioOutputTokens => UsageUnit::AudioOutputTokens,
+        Unit::CachedAudioTokens => UsageUnit::CachedAudioTokens,
     };
     let taken = meter.total().into_iter().map(|(item, quantity)| EngineUse {
         kind: EngineKind::Llm,

@@ -43,7 +43,7 @@ pub struct Price {
 const LOCAL: &str = "local";
 
 fn is_tokens(unit: UsageUnit) -> bool {
-    matches!(unit, UsageUnit::InputTokens | UsageUnit::OutputTokens)
+    !matches!(unit, UsageUnit::Requests | UsageUnit::AudioMs | UsageUnit::Characters)
 }
 
 fn any() -> String {
@@ -69,7 +69,7 @@ impl Prices {
     }
 
     /// Whether `taken` is billed: its unit has a price, or its model is billed by another unit (speech by the
-    /// minute instead of by the request). Input and output tokens do not substitute for each other. The operator does not
+    /// minute instead of by the request). Units of tokens do not substitute for each other. The operator does not
     /// charge for a tenant's own account. Local programs cost nothing unless the list has a price for them, and an empty list
     /// bills no engines at all. A price of 0 means that the usage is free.
     pub fn covers(&self, taken: &EngineUse) -> bool {
@@ -87,6 +87,14 @@ impl Prices {
             EngineKind::Stt => &[UsageUnit::AudioMs],
             EngineKind::Llm => &[UsageUnit::InputTokens, UsageUnit::OutputTokens],
             EngineKind::Tts => &[UsageUnit::Characters],
+            EngineKind::Realtime => &[
+                UsageUnit::InputTokens,
+                UsageUnit::CachedInputTokens,
+                UsageUnit::OutputTokens,
+                UsageUnit::AudioInputTokens,
+                UsageUnit::CachedAudioTokens,
+                UsageUnit::AudioOutputTokens,
+            ],
         };
         let taken = |unit: &&UsageUnit| EngineUse {
             kind,

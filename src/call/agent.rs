@@ -9,8 +9,10 @@ use super::phrases::phrases;
 use super::prompt_cache::{PromptCache, RATES};
 use super::situation::harmless;
 use crate::conversation::{self, GreetingMode, Phrase, TakeOver};
+use crate::engines::core::usage::Meter;
 use crate::engines::end_of_turn::EndOfTurn;
 use crate::engines::llm::Llm;
+use crate::engines::realtime::{VoiceEngine, VoiceTerms};
 use crate::engines::stt::{Hints, Stt};
 use crate::engines::tts::{Tts, Voice};
 use crate::language::{Language, Pronunciations};
@@ -29,6 +31,8 @@ pub struct Engines {
     pub stt: Arc<dyn Stt>,
     pub llm: Arc<dyn Llm>,
     pub tts: Arc<dyn Tts>,
+    /// It serves calls in place of the three, which go on when it fails.
+    pub realtime: Option<Arc<VoiceEngine>>,
 }
 
 impl Engines {
@@ -71,6 +75,9 @@ pub struct Agent {
     /// Whether it goes on in the language that the caller speaks.
     pub detects_language: bool,
     pub turn_settings: conversation::Settings,
+    /// The model and the voice of the speech-to-speech engine, where the profile names them.
+    pub realtime_model: Option<Arc<str>>,
+    pub realtime_voice: Option<Arc<str>>,
     /// Judges the ends of utterances by their sound, where the daemon has the model and the settings want it.
     pub end_of_turn: Option<EndOfTurn>,
     pub phrases: HashMap<Phrase, Arc<str>>,
@@ -138,6 +145,8 @@ impl Agent {
             language: Language::of(settings.language.as_deref()),
             detects_language,
             turn_settings: permitted.turn_settings.clone().with(&settings.turn),
+            realtime_model: given(&settings.realtime_model),
+            realtime_voice: given(&settings.realtime_voice),
             end_of_turn: None,
             phrases,
             other_languages: Vec::new(),
@@ -157,7 +166,24 @@ impl Agent {
 
     /// Whether one of its engines, or of the agents that it can change to, needs the caller's audio as it arrives.
     pub fn needs_live_audio(&self) -> bool {
-        self.engines.stt.is_live() || !self.switch_to.is_empty()
+        self.engines.stt.is_live() || self.engines.realtime.is_some() || !self.switch_to.is_empty()
+    }
+
+    /// The terms of a session of its speech-to-speech engine in a call at `rate` samples a second.
+    pub fn voice_terms(&self, meter: &Meter, rate: u32) -> VoiceTerms {
+        VoiceTerms {
+            rate,
+            hints: self.hints.clone(),
+            model: self.realtime_model.clone(),
+            voice: self.realtime_voice.clone(),
+            meter: meter.clone(),
+        }
+    }
+
+    /// Whether a session of another agent with the same speech-to-speech engine serves this one as well.
+    pub fn speaks_like(&self, other: &Agent) -> bool {
+        let terms = |agent: &Agent| (agent.realtime_model.clone(), agent.realtime_voice.clone());
+        self.hints == other.hints && terms(self) == terms(other)
     }
 
     /// The note for the agent that takes over the call.
@@ -304,6 +330,7 @@ pub(super) mod tests {
             stt: Arc::new(Buffered::new(Scripted::new([]))),
             llm: Arc::new(llm.expect("the built-in script")),
             tts: Arc::new(Flite::new("flite".into(), flite::Settings::default())),
+            realtime: None,
         };
         let mut permitted = Permitted::default();
         permitted.ceilings.sip_headers = vec!["X-Customer-Id".to_owned()];

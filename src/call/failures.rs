@@ -53,6 +53,7 @@ pub fn engine_kind(kind: Kind) -> EngineKind {
         Kind::Stt => EngineKind::Stt,
         Kind::Llm => EngineKind::Llm,
         Kind::Tts => EngineKind::Tts,
+        Kind::Realtime => EngineKind::Realtime,
     }
 }
 

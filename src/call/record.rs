@@ -367,6 +367,10 @@ fn engine_use(meter: &Meter) -> Vec<EngineUse> {
             Unit::Characters => UsageUnit::Characters,
             Unit::InputTokens => UsageUnit::InputTokens,
             Unit::OutputTokens => UsageUnit::OutputTokens,
+            Unit::CachedInputTokens => UsageUnit::CachedInputTokens,
+            Unit::AudioInputTokens => UsageUnit::AudioInputTokens,
+            Unit::AudioOutputTokens => UsageUnit::AudioOutputTokens,
+            Unit::CachedAudioTokens => UsageUnit::CachedAudioTokens,
         },
         quantity,
     });

@@ -13,7 +13,7 @@ use super::pipeline::EngineFault;
 use super::record::{RecordWriter, Times, state_of};
 use super::tenant_metrics::TenantMetrics;
 use crate::ari::topology::End;
-use crate::call::agent::{Agent, Engines};
+use crate::call::agent::Agent;
 use crate::conversation::{ContextItem, Latency, MuteChange, Record, TurnId};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
@@ -220,11 +220,11 @@ impl Records {
     }
 
     /// Counts the time that each engine of the agent took in a turn.
-    pub fn engine_stages(&self, latency: &Latency, engines: &Engines) {
+    pub fn engine_stages(&self, latency: &Latency, [stt, llm, tts]: &[Arc<str>; 3]) {
         for (stage, engine, time) in [
-            ("transcript", engines.stt.name(), between(latency.pause, latency.transcript)),
-            ("reply", engines.llm.name(), between(latency.transcript, latency.reply)),
-            ("speech", engines.tts.name(), between(latency.clause, latency.speech)),
+            ("transcript", stt, between(latency.pause, latency.transcript)),
+            ("reply", llm, between(latency.transcript, latency.reply)),
+            ("speech", tts, between(latency.clause, latency.speech)),
         ] {
             if let Some(time) = time {
                 let labels = [("stage", stage.to_owned()), ("engine", engine.to_string())];

@@ -15,7 +15,7 @@ use super::failover::Failover;
 use super::language_detector::LanguageDetector;
 use super::media_watch::MediaAddresses;
 use super::phase::Phase;
-use super::pipeline::Cascade;
+use super::pipeline::Pipeline;
 use super::prompt_cache::PromptUse;
 use super::record::RecordWriter;
 use super::records::{Records, save_progress};
@@ -361,7 +361,7 @@ impl SettingUp {
             if opening.contains(&Phrase::Notice) { conversation.with_notice() } else { conversation };
         let tools = Runner::new(of, agent.toolbox.clone(), services.tools.clone());
         let roster = Roster::new(agent.clone(), others);
-        let pipeline = Cascade::new(agent, services.prompts.clone(), meter, format.rate());
+        let pipeline = Pipeline::new(agent, services.prompts.clone(), meter, format.rate());
         let addresses = MediaAddresses { ours: external_host, asterisk: peer };
         let agents = AgentTools { tools, roster, language_detector: LanguageDetector::default() };
         Ok(Talking::new(conversation, pipeline, port, agents, addresses, &services.media_settings))

@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::live_request::LiveRequest;
 use super::media_watch::{MediaAddresses, MediaWatch};
 use super::phase::Closing;
-use super::pipeline::{Cascade, PipelineEvent, PlaybackEffect};
+use super::pipeline::{Pipeline, PipelineEvent, PlaybackEffect};
 use super::record::Times;
 use super::records::Records;
 use super::task::Waking;
@@ -36,7 +36,7 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 pub struct Talking {
     conversation: Conversation,
     clock: Clock,
-    pipeline: Cascade,
+    pipeline: Pipeline,
     port: Port,
     media_watch: MediaWatch,
     caller_voice: CallerVoice,
@@ -84,7 +84,7 @@ impl Talking {
     /// Starts the conversation of a call that was answered now.
     pub fn new(
         conversation: Conversation,
-        pipeline: Cascade,
+        pipeline: Pipeline,
         port: Port,
         agents: AgentTools,
         addresses: MediaAddresses,
@@ -351,6 +351,7 @@ impl Talking {
             }
             MediaEvent::PlaybackStarted { speech } => self.playback_started(now, SpeechId(speech.0), records),
             MediaEvent::Played { speech, position } => {
+                self.pipeline.heard(SpeechId(speech.0), position);
                 let total = self.pipeline.length(SpeechId(speech.0));
                 self.playback(now, SpeechId(speech.0), PlaybackEvent::Progress { position, total });
             }
@@ -386,7 +387,7 @@ impl Talking {
         self.pipeline.turn_finished(record.turn);
         let context = self.conversation.context();
         records.turn(record, context.len(), self.times());
-        records.engine_stages(&record.latency, self.pipeline.engines());
+        records.engine_stages(&record.latency, &self.pipeline.stage_engines());
         records.save(record.turn, context);
     }
 }

@@ -316,6 +316,9 @@ fn with_settings(sheet: Sheet, settings: &ProfileSettings) -> Sheet {
         ("stt model", &settings.stt_model),
         ("llm model", &settings.llm_model),
         ("tts model", &settings.tts_model),
+        ("realtime", &settings.realtime),
+        ("realtime model", &settings.realtime_model),
+        ("realtime voice", &settings.realtime_voice),
     ] {
         sheet = model.iter().fold(sheet, |sheet, model| sheet.line(name, model));
     }

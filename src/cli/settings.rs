@@ -36,6 +36,15 @@ pub struct SettingArgs {
     /// The same for speech.
     #[arg(long, value_name = "MODEL")]
     tts_model: Option<String>,
+    /// Speech to speech, in place of the three. They go on when it fails.
+    #[arg(long, value_name = "ENGINE")]
+    realtime: Option<String>,
+    /// The model that the speech-to-speech engine is asked for.
+    #[arg(long, value_name = "MODEL")]
+    realtime_model: Option<String>,
+    /// Its own name for a voice.
+    #[arg(long, value_name = "VOICE")]
+    realtime_voice: Option<String>,
     /// The longest reply, in tokens; 0 goes back to the daemon's default.
     #[arg(long, value_name = "TOKENS")]
     max_reply_tokens: Option<u32>,
@@ -105,7 +114,7 @@ impl SettingArgs {
         serde_json::from_value(all).map_err(|error| unacceptable("the settings", &error))
     }
 
-    fn named(&self) -> [(&'static str, Option<&str>); 9] {
+    fn named(&self) -> [(&'static str, Option<&str>); 12] {
         [
             ("greeting", self.greeting.as_deref()),
             ("language", self.language.as_deref()),
@@ -116,6 +125,9 @@ impl SettingArgs {
             ("llm_model", self.llm_model.as_deref()),
             ("tts_model", self.tts_model.as_deref()),
             ("voice", self.voice.as_deref()),
+            ("realtime", self.realtime.as_deref()),
+            ("realtime_model", self.realtime_model.as_deref()),
+            ("realtime_voice", self.realtime_voice.as_deref()),
         ]
     }
 }

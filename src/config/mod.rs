@@ -114,6 +114,7 @@ impl Config {
             stt: engines.stt,
             llm: engines.llm,
             tts: engines.tts,
+            realtime: engines.realtime,
             turn_settings: self.turn_settings(),
             reply_tokens: self.reply_tokens(),
             ceilings: self.profiles.clone(),
@@ -128,7 +129,8 @@ impl Config {
         let stt = engines.stt_entries().into_iter().filter(|it| it.server().is_some()).map(|it| it.name);
         let llm = engines.llm_entries().into_iter().filter(|it| it.server().is_some()).map(|it| it.name);
         let tts = engines.tts_entries().into_iter().filter(|it| it.server().is_some()).map(|it| it.name);
-        stt.chain(llm).chain(tts).map(|name| name.to_string()).collect()
+        let realtime = engines.realtime_entries().into_iter().map(|it| it.name);
+        stt.chain(llm).chain(tts).chain(realtime).map(|name| name.to_string()).collect()
     }
 
     /// The longest response of profiles that set none, in tokens, over all language models.

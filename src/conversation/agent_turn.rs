@@ -17,6 +17,7 @@ impl Conversation {
     pub(super) fn response(&mut self, now: At, turn: TurnId, event: ResponseEvent) {
         match event {
             ResponseEvent::Text(text) => self.response_text(now, turn, &text),
+            ResponseEvent::Spoken(words) => self.response_spoken(now, turn, &words),
             ResponseEvent::ToolCall(call) => self.tool_called(now, turn, call),
             ResponseEvent::Writing => self.response_goes_on(now, turn),
             ResponseEvent::Paused => self.response_pauses(now, turn),
@@ -42,6 +43,13 @@ impl Conversation {
         };
         response.add(now, text, self.language, &mut self.out);
         self.watch_for_stall(now);
+    }
+
+    fn response_spoken(&mut self, now: At, turn: TurnId, words: &str) {
+        if let Some(response) = self.floor.response_mut().filter(|response| response.turn == turn) {
+            response.add_spoken(now, words, &mut self.out);
+            self.watch_for_stall(now);
+        }
     }
 
     fn response_goes_on(&mut self, now: At, turn: TurnId) {

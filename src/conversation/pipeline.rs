@@ -69,6 +69,8 @@ pub enum Recognition {
 pub enum ResponseEvent {
     /// The next piece of text.
     Text(String),
+    /// The next words of a response that the model speaks itself. The pipeline has their audio, see [`Say::Spoken`].
+    Spoken(String),
     /// The model calls a tool.
     ToolCall(ToolRequest),
     /// The model writes on, and nothing more is complete yet: a tool call or a sentence. The text so far is a whole sentence
@@ -100,11 +102,13 @@ pub enum PlaybackEvent {
     SynthesisFailed,
 }
 
-/// The model's text, or a prompt.
+/// The model's text, or a prompt, or the model's own speech.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Say {
     Text(String),
     Phrase(Phrase),
+    /// The audio of the response to the latest request for the turn, which the pipeline receives with its words.
+    Spoken,
 }
 
 /// A fixed prompt, synthesised before it is needed, so that it can be played while engines fail.

@@ -353,7 +353,7 @@ impl Response {
     /// Some of the response's own words were heard.
     pub fn was_heard(&self) -> bool {
         self.speeches.iter().any(|speech| match &speech.what {
-            Say::Text(text) => !speech.heard(text).is_empty(),
+            Say::Text(_) | Say::Spoken => !speech.heard(speech.text(&HashMap::new())).is_empty(),
             Say::Phrase(_) => false,
         })
     }

@@ -197,7 +197,9 @@ impl AgentFactory {
             Some(account) => reported(self.engines.own().tts(&account)),
             None => self.engines.tts(wanted.tts.as_deref()),
         };
+        let realtime = wanted.realtime.as_deref().map(|name| self.engines.realtime(name));
         let built = [
+            ("realtime", &wanted.realtime, realtime.as_ref().is_none_or(Option::is_some)),
             ("stt", &wanted.stt, stt.is_some()),
             ("llm", &wanted.llm, llm.is_some()),
             ("tts", &wanted.tts, tts.is_some()),
@@ -205,7 +207,8 @@ impl AgentFactory {
         for (kind, name, _) in built.into_iter().filter(|(.., is_built)| !is_built) {
             warn!(profile = %profile.id, kind, engine = name.as_deref(), "the profile names an engine that is not configured");
         }
-        Some(Engines { stt: stt?, llm: llm?, tts: tts? })
+        // Without it, the other engines serve the call.
+        Some(Engines { stt: stt?, llm: llm?, tts: tts?, realtime: realtime.flatten() })
     }
 
     /// The language model of a name, or the default one.
@@ -246,6 +249,7 @@ fn engine_kind(kind: EngineKind) -> Kind {
         EngineKind::Stt => Kind::Stt,
         EngineKind::Llm => Kind::Llm,
         EngineKind::Tts => Kind::Tts,
+        EngineKind::Realtime => Kind::Realtime,
     }
 }
 

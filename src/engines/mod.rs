@@ -6,6 +6,7 @@
 pub mod core;
 pub mod end_of_turn;
 pub mod llm;
+pub mod realtime;
 pub mod registry;
 pub mod stt;
 pub mod tts;

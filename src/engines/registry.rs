@@ -12,6 +12,7 @@ use crate::egress::{DestinationPolicy, Guard};
 use crate::engines::core::retry::{EngineState, Policy};
 use crate::engines::core::{retry, server};
 use crate::engines::llm::{self, Llm};
+use crate::engines::realtime::VoiceEngine;
 use crate::engines::stt::{self, Stt};
 use crate::engines::tts::{self, Tts};
 use crate::names::EngineNames;
@@ -22,11 +23,12 @@ mod entries;
 mod fallbacks;
 mod named;
 mod own;
+mod realtime_entries;
 mod stt_engine;
 
 pub use entries::Entry;
 pub use fallbacks::Fallbacks;
-pub use named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
+pub use named::{LlmSpec, Named, RealtimeSpec, Remote, Spec, SttSpec, TtsSpec};
 use own::OperatorChains;
 pub use own::{OwnAccount, OwnEngines, OwnLimits};
 use stt_engine::SttEngine;
@@ -111,6 +113,7 @@ pub struct Catalogue {
     pub stt: Vec<EngineNames>,
     pub llm: Vec<EngineNames>,
     pub tts: Vec<EngineNames>,
+    pub realtime: Vec<EngineNames>,
 }
 
 impl Settings {
@@ -124,6 +127,7 @@ impl Settings {
             stt: default_first(stt, self.stt.default.as_deref()),
             llm: default_first(llm, self.llm.default.as_deref()),
             tts: default_first(tts, self.tts.default.as_deref()),
+            realtime: self.realtime_entries().iter().map(Entry::<RealtimeSpec>::names).collect(),
         }
     }
 
@@ -165,6 +169,7 @@ pub struct Engines {
     stt: EngineSet<dyn Stt>,
     llm: EngineSet<dyn Llm>,
     tts: EngineSet<dyn Tts>,
+    realtime: Arc<BTreeMap<Arc<str>, Arc<VoiceEngine>>>,
     all: Arc<Catalogue>,
     policies: Arc<[Policy]>,
     own: Arc<OwnEngines>,
@@ -191,11 +196,13 @@ impl Engines {
         let stt = stt_engines(settings, &defaults, &mut violations);
         let llm = llm_engines(settings, &mut violations);
         let tts = tts_engines(settings, &mut violations);
+        let realtime = realtime_engines(settings, &mut violations);
         let policies = stt
             .iter()
             .map(|(_, engine)| engine.policy())
             .chain(llm.iter().map(|(_, engine)| engine.policy()))
-            .chain(tts.iter().map(|(_, engine)| engine.policy()));
+            .chain(tts.iter().map(|(_, engine)| engine.policy()))
+            .chain(realtime.values().map(|engine| engine.policy()));
         let policies = policies.cloned().collect();
         let chains = OperatorChains::new(settings, &defaults, &own.withheld, (&stt, &llm, &tts));
         let engines = Engines {
@@ -222,6 +229,7 @@ impl Engines {
                 tts::Resilient::with_fallbacks,
                 |it| Arc::new(it) as Arc<dyn Tts>,
             ),
+            realtime: Arc::new(realtime),
             all: Arc::new(settings.catalogue()),
         };
         violations.extend(engines.stt.violations("stt", &settings.stt.fallback));
@@ -244,6 +252,11 @@ impl Engines {
 
     pub fn tts(&self, name: Option<&str>) -> Option<Arc<dyn Tts>> {
         self.tts.take(name)
+    }
+
+    /// The speech-to-speech engine of that name.
+    pub fn realtime(&self, name: &str) -> Option<Arc<VoiceEngine>> {
+        self.realtime.get(name).cloned()
     }
 
     /// The engines of tenants' own accounts.
@@ -275,6 +288,7 @@ impl Engines {
             stt: built(&self.stt.names(), &self.all.stt),
             llm: built(&self.llm.names(), &self.all.llm),
             tts: built(&self.tts.names(), &self.all.tts),
+            realtime: self.all.realtime.clone(),
         }
     }
 }
@@ -336,6 +350,17 @@ fn tts_engines(settings: &Settings, violations: &mut Vec<Violation>) -> Vec<(Arc
         engine.map(|it| (entry.name.clone(), tts::Resilient::new(it, entry.retry.clone(), None)))
     };
     settings.tts_entries().iter().filter_map(engine).collect()
+}
+
+fn realtime_engines(
+    settings: &Settings,
+    violations: &mut Vec<Violation>,
+) -> BTreeMap<Arc<str>, Arc<VoiceEngine>> {
+    let engine = |entry: &Entry<RealtimeSpec>| {
+        let engine = keep(entry.build(), violations);
+        engine.map(|it| (entry.name.clone(), it))
+    };
+    settings.realtime_entries().iter().filter_map(engine).collect()
 }
 
 /// The engines of one kind.

@@ -174,6 +174,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/sqlite/0042_engine_credentials.sql"),
         include_str!("../../migrations/postgres/0042_engine_credentials.sql"),
     ),
+    (
+        "0043_realtime_usage",
+        include_str!("../../migrations/sqlite/0043_realtime_usage.sql"),
+        include_str!("../../migrations/postgres/0043_realtime_usage.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

@@ -93,12 +93,17 @@ fn engines(settings: &ProfileSettings, permitted: &Permitted) -> Vec<Violation> 
         ("stt", &settings.stt, &permitted.stt),
         ("llm", &settings.llm, &permitted.llm),
         ("tts", &settings.tts, &permitted.tts),
+        ("realtime", &settings.realtime, &permitted.realtime),
         ("analysis.llm", settings.analysis.as_ref().map_or(&None, |it| &it.llm), &permitted.llm),
     ];
     let unknown = chosen.into_iter().filter_map(|(kind, named, engines)| {
         let name = named.as_ref().filter(|name| engines.iter().all(|it| it.engine != **name))?;
         let known: Vec<&str> = engines.iter().map(|it| it.engine.as_str()).collect();
-        Some(Violation::new(kind, format!("there is no engine {name:?}: choose one of {}", known.join(", "))))
+        let remedy = match known.is_empty() {
+            true => "the daemon has none of this kind".to_owned(),
+            false => format!("choose one of {}", known.join(", ")),
+        };
+        Some(Violation::new(kind, format!("there is no engine {name:?}: {remedy}")))
     });
     unknown.collect()
 }

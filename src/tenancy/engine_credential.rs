@@ -59,10 +59,10 @@ impl EngineApi {
     /// Whether the API has engines of a kind.
     pub fn has(self, kind: EngineKind) -> bool {
         match self {
-            EngineApi::OpenAi => true,
+            EngineApi::OpenAi => kind != EngineKind::Realtime,
             EngineApi::Responses | EngineApi::Anthropic => kind == EngineKind::Llm,
             EngineApi::Realtime => kind == EngineKind::Stt,
-            EngineApi::ElevenLabs | EngineApi::Deepgram => kind != EngineKind::Llm,
+            EngineApi::ElevenLabs | EngineApi::Deepgram => matches!(kind, EngineKind::Stt | EngineKind::Tts),
             EngineApi::Cartesia => kind == EngineKind::Tts,
         }
     }

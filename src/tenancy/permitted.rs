@@ -44,6 +44,8 @@ pub struct Permitted {
     pub stt: Vec<EngineNames>,
     pub llm: Vec<EngineNames>,
     pub tts: Vec<EngineNames>,
+    /// Speech to speech, without a default one.
+    pub realtime: Vec<EngineNames>,
     /// The daemon's settings of the conversation. A profile's settings override them.
     pub turn_settings: conversation::Settings,
     /// The daemon's longest response, in tokens, for profiles that set none.
@@ -65,6 +67,7 @@ impl Permitted {
                 EngineKind::Stt => &mut permitted.stt,
                 EngineKind::Llm => &mut permitted.llm,
                 EngineKind::Tts => &mut permitted.tts,
+                EngineKind::Realtime => &mut permitted.realtime,
             };
             engines.push(credential.names());
         }
@@ -78,11 +81,12 @@ impl Permitted {
             ("llm", &settings.llm, &self.llm),
             ("tts", &settings.tts, &self.tts),
         ];
+        let realtime = settings.realtime.as_deref().and_then(|name| self.account_violation("realtime", name));
         let refused = chosen.into_iter().filter_map(|(kind, named, engines)| {
             let default = engines.first().map(|it| it.engine.as_str());
             self.account_violation(kind, named.as_deref().or(default)?)
         });
-        refused.collect()
+        refused.chain(realtime).collect()
     }
 
     /// The same for the language model that analyses calls: that of the analysis, or else of the conversation.
@@ -114,6 +118,8 @@ impl Permitted {
                 "stt_model" => effective.stt_model = None,
                 "llm_model" => effective.llm_model = None,
                 "tts_model" => effective.tts_model = None,
+                "realtime_model" => effective.realtime_model = None,
+                "realtime_voice" => effective.realtime_voice = None,
                 "voice" => effective.voice = None,
                 "analysis.llm_model" => {
                     effective.analysis =
@@ -164,6 +170,8 @@ impl Permitted {
             ("llm_model", &settings.llm_model, &self.llm, &settings.llm, models),
             ("tts_model", &settings.tts_model, &self.tts, &settings.tts, models),
             ("voice", &settings.voice, &self.tts, &settings.tts, voices),
+            ("realtime_model", &settings.realtime_model, &self.realtime, &settings.realtime, models),
+            ("realtime_voice", &settings.realtime_voice, &self.realtime, &settings.realtime, voices),
             ("analysis.llm_model", analysis_model, &self.llm, analysis_llm, models),
         ];
         for (field, name, engines, engine, rule) in chosen {

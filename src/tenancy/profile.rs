@@ -116,6 +116,18 @@ pub struct ProfileSettings {
     /// Text-to-speech engine: one that the daemon has, such as `openai`, `espeak` or `flite`.
     #[schema(examples("openai"))]
     pub tts: Option<String>,
+    /// Speech-to-speech engine, which hears the caller and speaks itself: one that the daemon has. When it fails in a call,
+    /// `stt`, `llm` and `tts` go on; prompts are spoken by `tts`. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realtime: Option<String>,
+    /// Model of the speech-to-speech engine: one that the operator allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
+    pub realtime_model: Option<String>,
+    /// Voice of the speech-to-speech engine, by its own name, such as `marin`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
+    pub realtime_voice: Option<String>,
     /// Model of the speech-to-text engine: one that the operator allows.
     #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub stt_model: Option<String>,

@@ -11,8 +11,8 @@ use super::kinds::words;
 use crate::names::is_own;
 
 words!(
-    /// Kind of engine: speech-to-text, language model, text-to-speech.
-    EngineKind { Stt = "stt", Llm = "llm", Tts = "tts" }
+    /// Kind of engine: speech-to-text, language model, text-to-speech, speech-to-speech.
+    EngineKind { Stt = "stt", Llm = "llm", Tts = "tts", Realtime = "realtime" }
 );
 words!(
     /// Unit of an engine's usage. `audio_ms`: milliseconds of audio. `characters`: characters of text.
@@ -24,6 +24,12 @@ words!(
         Characters = "characters",
         InputTokens = "input_tokens",
         OutputTokens = "output_tokens",
+        /// Tokens of text that the vendor had in its cache.
+        CachedInputTokens = "cached_input_tokens",
+        AudioInputTokens = "audio_input_tokens",
+        AudioOutputTokens = "audio_output_tokens",
+        /// Tokens of audio that the vendor had in its cache.
+        CachedAudioTokens = "cached_audio_tokens",
     }
 );
 

@@ -282,6 +282,45 @@ def openai_live() -> None:
         assert WORDS.startswith(deltas) and deltas.startswith("What are"), deltas
 
 
+def openai_voice() -> None:
+    api = openai.OpenAI(base_url=f"{LIVE}/v1", api_key=KEY)
+    with api.realtime.connect(model="gpt-realtime-2.1") as connection:
+        assert connection.recv().type == "session.created"
+        pcm = {"type": "audio/pcm", "rate": 24000}
+        audio = {
+            "input": {"format": pcm, "transcription": {"model": "gpt-transcribe"}, "turn_detection": None},
+            "output": {"format": pcm, "voice": "marin"},
+        }
+        connection.session.update(session={"type": "realtime", "output_modalities": ["audio"], "audio": audio})
+        assert connection.recv().type == "session.updated"
+        connection.response.cancel()
+        assert connection.recv().error.code == "response_cancel_not_active"
+        for frame in SOUND:
+            connection.input_audio_buffer.append(audio=base64.b64encode(frame * 3).decode())
+        connection.input_audio_buffer.commit()
+        note = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello."}]}
+        connection.conversation.item.create(previous_item_id="root", item={**note, "id": "vca_1"})
+        connection.response.create()
+        sound, words, item = 0, "", None
+        for event in connection:
+            if event.type == "conversation.item.input_audio_transcription.completed":
+                assert event.transcript == WORDS, event
+            elif event.type == "response.output_audio_transcript.delta":
+                words, item = words + event.delta, event.item_id
+            elif event.type == "response.output_audio.delta":
+                sound += len(base64.b64decode(event.delta)) // 48
+            elif event.type == "response.done":
+                assert event.response.status == "completed" and event.response.usage.output_token_details.audio_tokens
+                break
+        assert words.startswith("Certainly.") and sound == 4000, (words, sound)
+        connection.conversation.item.truncate(item_id=item, content_index=0, audio_end_ms=sound + 1)
+        assert connection.recv().error.code == "invalid_value"
+        connection.conversation.item.truncate(item_id=item, content_index=0, audio_end_ms=1500)
+        assert connection.recv().audio_end_ms == 1500
+        connection.conversation.item.delete(item_id="vca_1")
+        assert connection.recv().type == "conversation.item.deleted"
+
+
 async def scribe() -> None:
     realtime = ElevenLabs(base_url=f"{LIVE}/elevenlabs", api_key=KEY).speech_to_text.realtime
     options = {"model_id": "scribe_v2_realtime", "audio_format": AudioFormat.PCM_8000, "sample_rate": 8000}
@@ -302,6 +341,6 @@ def elevenlabs_live() -> None:
 
 for run in (chat, responses, claude, transcription, speech, elevenlabs, cartesia, deepgram):
     run()
-for run in (deepgram_live, openai_live, elevenlabs_live):
+for run in (deepgram_live, openai_live, openai_voice, elevenlabs_live):
     run()
 print("done")

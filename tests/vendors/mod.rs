@@ -8,6 +8,7 @@ use crate::support::vendor::{Habit, KEY, Kind, Mood, Vendor};
 mod doctor;
 mod live;
 mod named;
+mod voice;
 
 /// The folder of the vendors' clients, which `./dev` installs by the lists in `tests/clients`; `None` where it is not named.
 fn tools() -> Option<PathBuf> {

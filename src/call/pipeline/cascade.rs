@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
-use super::context::{instructions, messages};
+use super::context::prompt;
 use super::positions::Positions;
 use super::recent_audio::RecentAudio;
 use super::recogniser::Recogniser;
 use super::speech_queue::{NewSpeech, SpeechQueue};
-use super::tasks::{EngineResult, EngineTasks, RequestId};
+use super::tasks::{EngineResult, EngineTasks, RequestId, SynthesisEvent};
+use super::voice::Voice;
 use super::{Announcer, AudioPiece, EngineFault, PipelineEvent, PlaybackEffect, reply};
-use crate::call::agent::Engines;
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{
     At, Attempt, Command, ContextItem, Recognition, ResponseEvent, SpeechId, TurnId, UtteranceId,
@@ -24,7 +24,7 @@ use crate::conversation::{
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::engines::end_of_turn::{EndOfTurn, Verdict};
-use crate::engines::llm::{Delta, Prompt};
+use crate::engines::llm::Delta;
 use crate::engines::stt::{SessionConfig, SttEvent, Utterance};
 use crate::tenancy::EngineKind;
 use crate::tools::Reading;
@@ -102,9 +102,23 @@ impl Cascade {
         self.agent = agent;
     }
 
-    /// The engines of the call's agent.
-    pub fn engines(&self) -> &Engines {
-        &self.agent.engines
+    pub fn agent(&self) -> &Arc<Agent> {
+        &self.agent
+    }
+
+    /// The session of the speech-to-speech engine of an agent that goes on with the call.
+    pub fn open_voice(&self, agent: &Agent) -> Option<Voice> {
+        Voice::open(agent, &self.meter, self.positions.rate(), self.positions.before_end(Duration::ZERO))
+    }
+
+    /// The position of a moment in the caller's audio.
+    pub fn position(&self, at: At) -> u64 {
+        self.positions.of(at)
+    }
+
+    /// Adds an event that is not its own.
+    pub fn report(&mut self, event: PipelineEvent) {
+        self.events.push_back(event);
     }
 
     /// An announcement to the target of a transfer: for whom the call is, the agent's summary, and how to accept it.
@@ -148,17 +162,6 @@ impl Cascade {
             audio.push(samples);
         }
         self.recogniser.audio(samples);
-    }
-
-    /// The caller is not heard for so many samples.
-    pub fn caller_away(&mut self, samples: usize) {
-        const SILENCE: [i16; 960] = [0; 960];
-        let mut left = samples;
-        while left > 0 {
-            let count = left.min(SILENCE.len());
-            self.caller_audio(&SILENCE[..count]);
-            left -= count;
-        }
     }
 
     /// The moment `at` is at `position` of the caller's audio.
@@ -209,10 +212,12 @@ impl Cascade {
         self.speech.flush();
     }
 
-    /// A turn is over: only the newest of the caller's audio may still be asked for.
-    pub fn turn_finished(&mut self, turn: TurnId) {
+    /// A turn is over: only the newest of the caller's audio may still be asked for. Returns the position from which it is kept.
+    pub fn turn_finished(&mut self, turn: TurnId) -> u64 {
+        let kept_from = self.positions.before_end(KEPT);
         self.tasks.forget(turn);
-        self.recogniser.forget(self.positions.before_end(KEPT));
+        self.recogniser.forget(kept_from);
+        kept_from
     }
 
     fn end_utterance(&mut self, utterance: UtteranceId, at: At) {
@@ -250,15 +255,7 @@ impl Cascade {
 
     fn respond(&mut self, turn: TurnId, context: &[ContextItem], attempt: Attempt) {
         self.drop_response(turn);
-        let prompt = Prompt {
-            system: instructions(&self.agent.system_prompt, context),
-            messages: messages(context, attempt),
-            is_repeated: attempt == Attempt::AfterFailure,
-            model: self.agent.model.clone(),
-            max_tokens: self.agent.max_reply_tokens,
-            tools: self.agent.toolbox.specs(),
-            ..Prompt::default()
-        };
+        let prompt = prompt(&self.agent, context, attempt);
         let (llm, meter) = (self.agent.engines.llm.clone(), self.meter.clone());
         let request = self.request.next();
         let handle = self.tasks.start(turn, |reports| async move {
@@ -315,20 +312,23 @@ impl Cascade {
             EngineResult::SoundsUnfinished { to } => {
                 self.events.push_back(PipelineEvent::SoundsUnfinished { to });
             }
-            EngineResult::Synthesis { speech, event } => {
-                let was_silent = self.speech.is_silent(speech);
-                match self.speech.take(speech, event, &mut self.tasks) {
-                    None => {
-                        let begins = was_silent && !self.speech.is_silent(speech);
-                        self.events.extend(begins.then_some(PipelineEvent::Synthesised { speech }));
-                        self.events.push_back(PipelineEvent::Audio);
-                    }
-                    Some((error, engine)) => {
-                        warn!(%error, %engine, "synthesis failed");
-                        self.engine_failed(EngineKind::Tts, engine, error);
-                        self.events.push_back(PipelineEvent::SynthesisFailed { speech });
-                    }
-                }
+            EngineResult::Synthesis { speech, event } => self.synthesised(speech, event),
+        }
+    }
+
+    /// The next part of a speech.
+    pub(super) fn synthesised(&mut self, speech: SpeechId, event: SynthesisEvent) {
+        let was_silent = self.speech.is_silent(speech);
+        match self.speech.take(speech, event, &mut self.tasks) {
+            None => {
+                let begins = was_silent && !self.speech.is_silent(speech);
+                self.events.extend(begins.then_some(PipelineEvent::Synthesised { speech }));
+                self.events.push_back(PipelineEvent::Audio);
+            }
+            Some((error, engine)) => {
+                warn!(%error, %engine, "synthesis failed");
+                self.engine_failed(EngineKind::Tts, engine, error);
+                self.events.push_back(PipelineEvent::SynthesisFailed { speech });
             }
         }
     }
@@ -364,7 +364,7 @@ impl Cascade {
         }
     }
 
-    fn engine_failed(&mut self, kind: EngineKind, engine: Arc<str>, error: EngineError) {
+    pub(super) fn engine_failed(&mut self, kind: EngineKind, engine: Arc<str>, error: EngineError) {
         self.events.push_back(PipelineEvent::EngineFailed(EngineFault { kind, engine, error }));
     }
 }

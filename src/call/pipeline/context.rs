@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::call::Agent;
 use crate::conversation::{Attempt, ContextItem};
-use crate::engines::llm::{Message, ToolCall};
+use crate::engines::llm::{Message, Prompt, ToolCall};
 
 /// Stands for the caller where the model begins the conversation.
 const GREETING_REQUEST: &str = "(The call has been answered. Greet the caller.)";
@@ -18,9 +19,22 @@ const NOTES: &str = "Notes from a colleague who follows this call, oldest first.
 /// Stands for the caller, who has said nothing, before the response to a note.
 const ACT_ON_NOTES: &str = "(The caller has said nothing more. Act on the latest note now.)";
 
+/// The request for a response of an agent to a context.
+pub fn prompt(agent: &Agent, context: &[ContextItem], attempt: Attempt) -> Prompt {
+    Prompt {
+        system: instructions(&agent.system_prompt, context),
+        messages: messages(context, attempt),
+        is_repeated: attempt == Attempt::AfterFailure,
+        model: agent.model.clone(),
+        max_tokens: agent.max_reply_tokens,
+        tools: agent.toolbox.specs(),
+        ..Prompt::default()
+    }
+}
+
 /// The system prompt with the notes of the context. There they are beyond the caller's reach: nothing that is said on the
 /// telephone can pass for a note.
-pub fn instructions(system_prompt: &Arc<str>, context: &[ContextItem]) -> Arc<str> {
+fn instructions(system_prompt: &Arc<str>, context: &[ContextItem]) -> Arc<str> {
     let notes = context.iter().filter_map(|item| match item {
         ContextItem::Note { text } => Some(format!("\n- {text}")),
         _ => None,
@@ -30,7 +44,7 @@ pub fn instructions(system_prompt: &Arc<str>, context: &[ContextItem]) -> Arc<st
 }
 
 /// The context as the model reads it, without notes.
-pub fn messages(context: &[ContextItem], attempt: Attempt) -> Vec<Message> {
+fn messages(context: &[ContextItem], attempt: Attempt) -> Vec<Message> {
     let message = |item: &ContextItem| {
         Some(match item {
             ContextItem::Caller { text } => Message::Caller(text.clone()),

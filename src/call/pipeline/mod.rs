@@ -1,8 +1,7 @@
 //! The speech pipeline: turns the caller's audio into words, and context into speech.
 //!
 //! The call's task passes commands and audio in, and takes events and audio out; it knows no engine. [`Cascade`] chains
-//! STT, LLM and TTS. A speech-to-speech engine would be a second type with the same methods, and the call's field an enum
-//! of both.
+//! STT, LLM and TTS. [`Pipeline`] has the session of a speech-to-speech engine in front of it, where the agent has one.
 
 mod announcer;
 mod cascade;
@@ -15,6 +14,8 @@ mod speech_queue;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod voice;
+mod whole;
 
 use std::sync::Arc;
 
@@ -23,7 +24,8 @@ use crate::engines::core::EngineError;
 use crate::tenancy::EngineKind;
 
 pub use announcer::Announcer;
-pub use cascade::Cascade;
+use cascade::Cascade;
+pub use whole::Pipeline;
 
 /// An event of the pipeline. Events of cancelled work are dropped.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub enum PipelineEvent {
         turn: TurnId,
         event: ResponseEvent,
     },
-    /// More audio may be ready: see [`Cascade::next_audio`].
+    /// More audio may be ready: see [`Pipeline::next_audio`].
     Audio,
     /// The first audio of a speech was synthesised.
     Synthesised {

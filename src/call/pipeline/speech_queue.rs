@@ -65,7 +65,9 @@ pub struct NewSpeech<'a> {
 impl QueuedSpeech {
     fn new(added: &NewSpeech<'_>, (text, agent): (Arc<str>, Arc<Agent>), attempt: Attempt) -> QueuedSpeech {
         let NewSpeech { speech, turn, held, .. } = *added;
-        let (state, samples) = (SpeechState::Waiting, VecDeque::new());
+        // The model's own speech is delivered as a synthesis is.
+        let state = if *added.what == Say::Spoken { SpeechState::Synthesising } else { SpeechState::Waiting };
+        let samples = VecDeque::new();
         QueuedSpeech { speech, turn, text, agent, held, attempt, state, samples, length: 0, begun: false }
     }
 }
@@ -129,6 +131,7 @@ impl SpeechQueue {
     fn text(&self, what: &Say) -> Arc<str> {
         match what {
             Say::Text(text) => text.as_str().into(),
+            Say::Spoken => Arc::from(""),
             Say::Phrase(phrase) => self.agent.phrases.get(phrase).cloned().unwrap_or_default(),
         }
     }

@@ -1,5 +1,7 @@
 //! The cascade with scripted engines and paused time.
 
+mod voice;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -84,6 +86,7 @@ fn agent(
         stt: Arc::new(Buffered::new(Scripted::new(stt))),
         llm: Arc::new(Words { name: "words".into(), scripts }),
         tts: Arc::new(Samples("samples".into())),
+        realtime: None,
     };
     Agent {
         tenant: TenantId::new(),
@@ -108,6 +111,8 @@ fn agent(
         language: Language::of(None),
         detects_language: false,
         turn_settings: Settings::default(),
+        realtime_model: None,
+        realtime_voice: None,
         end_of_turn: None,
         phrases: HashMap::from([(Phrase::Filler, "One moment.".into())]),
         other_languages: Vec::new(),

@@ -45,7 +45,8 @@ pub async fn examine(settings: &Settings, active: &[ActiveTenant], cost: Cost) -
     let candidates = stt(settings, &engines, active)
         .into_iter()
         .chain(llm(settings, &engines, active))
-        .chain(tts(settings, &engines, active));
+        .chain(tts(settings, &engines, active))
+        .chain(realtime(settings, &engines, active));
     let mut findings = Vec::new();
     for candidate in candidates {
         findings.push(candidate.examine(cost).await);
@@ -221,6 +222,28 @@ fn tts(settings: &Settings, engines: &Engines, active: &[ActiveTenant]) -> Vec<E
         }
     };
     asked.iter().enumerate().map(|(at, name)| candidate(name, at == 0)).collect()
+}
+
+/// The engines that are configured or that profiles name; there is no default one.
+fn realtime(settings: &Settings, engines: &Engines, active: &[ActiveTenant]) -> Vec<EngineCandidate> {
+    let entries = settings.realtime_entries();
+    let profiles = active.iter().flat_map(|it| &it.profiles);
+    let mut names: BTreeSet<&str> =
+        profiles.filter_map(|profile| profile.settings.realtime.as_deref()).collect();
+    names.extend(entries.iter().map(|it| &*it.name));
+    let candidate = |name: &str| {
+        let found = engines.realtime(name).zip(entry(&entries, name));
+        let access = found.as_ref().map_or(Examination::Missing, |(engine, entry)| {
+            let server = EngineServer::of_realtime(entry);
+            Examination::Remote(Box::new(server), trial::converse(engine.clone()).boxed())
+        });
+        EngineCandidate {
+            check: check("realtime", name, false),
+            place: place("realtime", name, found.map(|(_, it)| it)),
+            access,
+        }
+    };
+    names.into_iter().map(candidate).collect()
 }
 
 /// The default engine first, then its fallbacks, those that profiles name, and all that have servers.

@@ -1,7 +1,7 @@
 //! Models that would be used and have no price: their use would be billed with nothing, so that statements are held back.
 
 use crate::config::Config;
-use crate::tenancy::{EngineKind, ProfileSettings};
+use crate::tenancy::{EngineKind, EngineUse, ProfileSettings, UsageUnit};
 use crate::violation::Violation;
 
 pub(super) fn warnings(config: &Config) -> Vec<Violation> {
@@ -59,7 +59,28 @@ impl Config {
             };
             used.into_iter().map(move |(name, default)| (kind, name.to_owned(), model(name, default)))
         });
-        used.filter_map(|(kind, name, model)| self.unpriced_model(kind, &name, &model)).collect()
+        let used = used.filter_map(|(kind, name, model)| self.unpriced_model(kind, &name, &model));
+        used.chain(self.unpriced_realtime(profile)).collect()
+    }
+
+    /// The same for the speech-to-speech engine of a profile, and the model by which it transcribes.
+    fn unpriced_realtime(&self, profile: &ProfileSettings) -> Vec<String> {
+        let entries = self.engines().realtime_entries();
+        let chosen = entries.iter().find(|it| profile.realtime.as_deref() == Some(&*it.name));
+        let Some(entry) = chosen else { return Vec::new() };
+        let (name, model) = (&*entry.name, profile.realtime_model.as_deref().unwrap_or(entry.models().0));
+        let transcription = &*entry.spec.options.transcription_model;
+        let audio = EngineUse {
+            kind: EngineKind::Realtime,
+            engine: name.to_owned(),
+            model: transcription.to_owned(),
+            unit: UsageUnit::AudioMs,
+            quantity: 1,
+        };
+        let unpriced = self.unpriced_model(EngineKind::Realtime, name, model);
+        let untranscribed =
+            (!self.prices.covers(&audio)).then(|| format!("realtime {name} {transcription} (audio_ms)"));
+        unpriced.into_iter().chain(untranscribed).collect()
     }
 
     fn unpriced_model(&self, kind: EngineKind, engine: &str, model: &str) -> Option<String> {
@@ -75,7 +96,6 @@ mod tests {
 
     use super::*;
     use crate::billing::Price;
-    use crate::tenancy::UsageUnit;
 
     fn price(kind: EngineKind, model: &str, unit: UsageUnit) -> Price {
         Price { kind, engine: "openai".into(), model: model.into(), unit, price: 1, per: 1 }

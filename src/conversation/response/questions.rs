@@ -30,7 +30,7 @@ impl Response {
         let is_first = self.is_first();
         self.speeches.iter().any(|speech| match speech.what {
             Say::Phrase(phrase) => phrase == Phrase::Greeting,
-            Say::Text(_) => is_first,
+            Say::Text(_) | Say::Spoken => is_first,
         })
     }
 

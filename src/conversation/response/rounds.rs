@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Afterwards, Progress, Response, ResponseSpeech, ResponseText, Source};
+use crate::conversation::clauses::Clauses;
 use crate::conversation::outbox::Outbox;
 use crate::conversation::tool_work::{Spoken, items_of};
 use crate::conversation::{At, ContextItem, Phrase, Say};
@@ -18,6 +19,23 @@ impl Response {
         };
         self.say_clauses(now, rest, out);
         self.end_round(out);
+    }
+
+    /// Adds the next words of a response that the model speaks itself: one speech in each round.
+    pub fn add_spoken(&mut self, now: At, words: &str, out: &mut Outbox) {
+        if !self.is_streaming() {
+            return;
+        }
+        if matches!(self.text, ResponseText::Awaited) {
+            self.text = ResponseText::Streaming(Clauses::default());
+            let reply = now.since(self.since);
+            self.latency.reply.get_or_insert(reply);
+            self.latency.clause.get_or_insert(reply);
+            self.say(Say::Spoken, out);
+        }
+        if let Some(speech) = self.speeches.iter_mut().rfind(|speech| speech.what == Say::Spoken) {
+            speech.kept.get_or_insert_default().push_str(words);
+        }
     }
 
     /// The first audio of a speech is there.
@@ -111,7 +129,7 @@ impl Response {
     fn has_text(&self, from: usize) -> bool {
         let mut speeches = self.speeches.iter().filter(|speech| speech.round >= from);
         self.afterwards == Afterwards::AgentHangsUp
-            || speeches.any(|speech| matches!(speech.what, Say::Text(_)))
+            || speeches.any(|speech| matches!(speech.what, Say::Text(_) | Say::Spoken))
     }
 
     /// The turn as the model reads it once it is over: the words as far as they were heard, and the tools.

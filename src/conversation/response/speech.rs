@@ -13,7 +13,7 @@ use crate::conversation::{Attempt, Phrase, Say, SpeechId};
 pub(super) struct ResponseSpeech {
     pub id: SpeechId,
     pub what: Say,
-    /// The text of a prompt of an agent that another one has followed.
+    /// The text of a prompt of an agent that another one has followed; or the words so far of the model's own speech.
     pub kept: Option<String>,
     /// The round of tools in which it was said.
     pub round: usize,
@@ -74,7 +74,8 @@ impl ResponseSpeech {
     /// Its text; empty for a prompt without a known text.
     pub fn text<'a>(&'a self, texts: &'a HashMap<Phrase, String>) -> &'a str {
         match (&self.what, &self.kept) {
-            (Say::Text(text), _) | (Say::Phrase(_), Some(text)) => text,
+            (Say::Text(text), _) | (Say::Phrase(_) | Say::Spoken, Some(text)) => text,
+            (Say::Spoken, None) => "",
             (Say::Phrase(phrase), None) => texts.get(phrase).map_or("", String::as_str),
         }
     }

@@ -27,6 +27,7 @@ mod partials;
 mod script;
 mod segments;
 mod sound;
+mod spoken;
 mod stages;
 mod story;
 mod survey;

@@ -11,6 +11,7 @@
 //! `partial` are words of the latest recognition that has begun, or of the id after `#`.
 //! `level=-40` after them is the level of the speech in dBov.
 //! `words`, `stt_fails`, `reply`, `writes`, `pauses`, `hangup`, `done` and `llm_fails` concern the latest request, or the id after `#`.
+//! `speaks` are words of a response that the model speaks itself.
 //! `tool NAME` is a call of a tool with an id of its name (`call=ID` sets another), which the driver runs; `refused`,
 //! `dtmf=KEYS`, `collect=N` and words in quotes make it another: for its start, after `delayed` (`after=MS`) for a delay, after
 //! `failed` for a failure; `background` is one that is not waited for. `result #0 "text"` is the result of a tool that ran, `fails #0`
@@ -255,6 +256,7 @@ impl Stage {
             "unfinished" => Input::SoundsUnfinished { to: self.judged },
             "stt_fails" => recognised(Recognition::Failed),
             "reply" => response(ResponseEvent::Text(text)),
+            "speaks" => response(ResponseEvent::Spoken(text)),
             "tool" => response(ResponseEvent::ToolCall(tool_call(&arguments, &text))),
             "result" => finished_tool(id, ToolOutcome::Succeeded, &text),
             "changed" => {
@@ -359,6 +361,7 @@ fn said(what: &Say) -> String {
     match what {
         Say::Text(text) => format!("{text:?}"),
         Say::Phrase(phrase) => format!("{phrase:?}"),
+        Say::Spoken => "the model's own speech".to_owned(),
     }
 }
 

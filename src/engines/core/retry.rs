@@ -64,6 +64,8 @@ pub enum Kind {
     Stt,
     Llm,
     Tts,
+    /// Speech to speech.
+    Realtime,
 }
 
 impl Kind {
@@ -72,6 +74,7 @@ impl Kind {
             Kind::Stt => "stt",
             Kind::Llm => "llm",
             Kind::Tts => "tts",
+            Kind::Realtime => "realtime",
         }
     }
 }
@@ -285,6 +288,24 @@ impl Policy {
     /// The label of this engine's gauges. One of a tenant's own has none: it would share them with the others.
     fn gauge_label(&self) -> Option<Arc<str>> {
         (!is_own(&self.engine)).then(|| self.engine.clone())
+    }
+
+    /// A part of a session's work is done.
+    pub fn session_works(&self) {
+        self.count("ok");
+        self.count_health(true);
+        self.broken.store(0, Ordering::Relaxed);
+    }
+
+    /// A session that was open broke off or stalled.
+    pub fn session_broke(&self, error: &EngineError) {
+        let reason = error.reason().as_str();
+        metrics::counter!(
+            "vca_engine_failures_total", "engine" => label(&self.engine), "kind" => self.kind.as_str(), "reason" => reason
+        )
+        .increment(1);
+        self.count("broken");
+        self.broke_off();
     }
 
     /// A stream broke off or stalled. An engine of which several do so in a row is left alone for a while.

@@ -21,8 +21,14 @@ pub enum Unit {
     AudioMs,
     /// Characters (not bytes) of a text that was spoken or said.
     Characters,
+    /// Tokens of text, without those in a unit of their own.
     InputTokens,
     OutputTokens,
+    /// Tokens of text that the vendor had in its cache.
+    CachedInputTokens,
+    AudioInputTokens,
+    AudioOutputTokens,
+    CachedAudioTokens,
 }
 
 /// One thing that is counted apart from all others.

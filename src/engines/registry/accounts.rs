@@ -71,6 +71,9 @@ impl Settings {
             Spec::Stt(SttSpec::Realtime(remote)) if is_own(&self.openai, server::OPENAI) => {
                 (&mut remote.server, &self.openai.key, server::OPENAI)
             }
+            Spec::Realtime(remote) if is_own(&self.openai, server::OPENAI) => {
+                (&mut remote.server, &self.openai.key, server::OPENAI)
+            }
             _ => return,
         };
         if server.key.is_none() && is_own(server, own) {

@@ -40,7 +40,7 @@ impl<S> Entry<S> {
         Entry { name: name.into(), section: format!("{kind}.{name}"), retry: retry.clone(), spec }
     }
 
-    fn named(name: &str, named: &Named, retry: &retry::Settings, spec: &S) -> Entry<S>
+    pub(super) fn named(name: &str, named: &Named, retry: &retry::Settings, spec: &S) -> Entry<S>
     where
         S: Clone,
     {
@@ -82,7 +82,12 @@ impl<S> Entry<S> {
     }
 
     /// The same for WebSockets.
-    fn socket(&self, server: &server::Settings, own: &str, auth: Auth) -> Result<SocketEndpoint, Violation> {
+    pub(super) fn socket(
+        &self,
+        server: &server::Settings,
+        own: &str,
+        auth: Auth,
+    ) -> Result<SocketEndpoint, Violation> {
         self.check_key(server, own)?;
         SocketEndpoint::new(server, auth).map_err(|error| self.server_violation(error))
     }
@@ -321,7 +326,7 @@ impl Entry<TtsSpec> {
     }
 }
 
-fn allowed(models: Option<(&str, &[String])>) -> Names {
+pub(super) fn allowed(models: Option<(&str, &[String])>) -> Names {
     models.map_or(Names::None, |(model, more)| Names::models(model, more))
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::engines::core::retry::Kind;
 use crate::engines::core::{retry, server};
-use crate::engines::{llm, stt, tts};
+use crate::engines::{llm, realtime, stt, tts};
 use crate::names::check_engine_name;
 
 /// The protocol or the program of an engine.
@@ -18,7 +18,7 @@ pub enum Api {
     #[serde(rename = "openai-responses")]
     Responses,
     Anthropic,
-    /// OpenAI's Realtime API, for transcription.
+    /// OpenAI's Realtime API, for transcription or speech to speech.
     #[serde(rename = "openai-realtime")]
     Realtime,
     Cartesia,
@@ -66,6 +66,9 @@ pub enum TtsSpec {
     Flite(tts::flite::Settings),
 }
 
+/// A speech-to-speech engine.
+pub type RealtimeSpec = Remote<realtime::Settings>;
+
 /// An engine of any kind.
 #[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant, reason = "there are few of them, which are built at the start")]
@@ -73,6 +76,7 @@ pub enum Spec {
     Stt(SttSpec),
     Llm(LlmSpec),
     Tts(TtsSpec),
+    Realtime(RealtimeSpec),
 }
 
 /// An engine that the operator names.
@@ -120,6 +124,7 @@ impl Named {
             }
             (Kind::Tts, Api::Espeak) => Spec::Tts(TtsSpec::Espeak(options(table)?)),
             (Kind::Tts, Api::Flite) => Spec::Tts(TtsSpec::Flite(options(table)?)),
+            (Kind::Realtime, Api::Realtime) => Spec::Realtime(remote(table)?),
             (kind, _) => return Err(misfit(kind)),
         };
         Ok(Named { retry, spec })
@@ -141,6 +146,7 @@ fn misfit(kind: Kind) -> Box<Error> {
         Kind::Stt => "openai, openai-realtime, elevenlabs, deepgram or pocketsphinx",
         Kind::Llm => "openai, openai-responses, anthropic or scripted",
         Kind::Tts => "openai, cartesia, elevenlabs, deepgram, espeak or flite",
+        Kind::Realtime => "openai-realtime",
     };
     at(Box::new(Error::from(format!("it has no engines of kind {kind}: use {apis}"))), "api")
 }

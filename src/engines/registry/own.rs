@@ -157,6 +157,7 @@ impl OwnEngines {
             Kind::Stt => self.stt.policy(id, version),
             Kind::Llm => self.llm.policy(id, version),
             Kind::Tts => self.tts.policy(id, version),
+            Kind::Realtime => None,
         };
         Some(policy?.engine_state())
     }
@@ -249,7 +250,8 @@ fn misfit() -> Violation {
     Violation::new("api", "it has no engines of this kind at a server")
 }
 
-/// The settings of an engine's server; none for a program of this machine.
+/// The settings of an engine's server; none for a program of this machine, and for speech to speech, which accounts of tenants
+/// do not have.
 fn server_of(spec: &mut Spec) -> Option<&mut server::Settings> {
     match spec {
         Spec::Stt(
@@ -269,7 +271,8 @@ fn server_of(spec: &mut Spec) -> Option<&mut server::Settings> {
             | TtsSpec::ElevenLabs(Remote { server, .. })
             | TtsSpec::Deepgram(Remote { server, .. }),
         ) => Some(server),
-        Spec::Stt(SttSpec::Pocketsphinx(_))
+        Spec::Realtime(_)
+        | Spec::Stt(SttSpec::Pocketsphinx(_))
         | Spec::Llm(LlmSpec::Scripted(_))
         | Spec::Tts(TtsSpec::Espeak(_) | TtsSpec::Flite(_)) => None,
     }

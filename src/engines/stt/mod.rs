@@ -6,6 +6,7 @@
 mod buffered;
 pub mod deepgram;
 pub mod grammar;
+pub(in crate::engines) mod items;
 mod language;
 pub mod live;
 mod noise;

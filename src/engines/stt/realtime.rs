@@ -4,7 +4,6 @@
 //! messages both ways, audio in base64. Detection of turns by the server is off: the end of an utterance commits the audio,
 //! which becomes an item. Items are transcribed side by side, so a later one may be complete first.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -15,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
+use super::items::CommittedItems;
 use super::language::code;
 use super::live::{Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, TranscriptEvent};
 use super::{Hints, terms};
@@ -29,9 +29,7 @@ use crate::names::Names;
 /// How requests carry the key.
 pub const AUTH: Auth = Auth::Scheme("Bearer");
 /// The rate of `audio/pcm`, the only one.
-const PCM_RATE: u32 = 24_000;
-/// Items of which words are kept; a further one replaces another.
-const ITEMS: usize = 32;
+pub(in crate::engines) const PCM_RATE: u32 = 24_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -72,27 +70,9 @@ impl Realtime {
 
     /// The message that configures the session.
     fn update(&self, rate: u32, hints: &Hints) -> Result<String, EngineError> {
-        let model = self.model(hints)?;
-        let mut transcription = json!({ "model": model });
-        if !hints.languages.is_empty() && terms::has_keywords(&model) {
-            let codes: Vec<String> = hints.languages.iter().map(|tag| code(tag)).collect::<Result<_, _>>()?;
-            transcription["languages"] = json!(codes);
-        } else if let Some(language) = hints.language.as_deref().map(code).transpose()? {
-            // The newer models take a list in place of the one language.
-            match terms::has_keywords(&model) {
-                true => transcription["languages"] = json!([language]),
-                false => transcription["language"] = json!(language),
-            }
-        }
-        let keywords: Vec<&str> = terms::keywords(hints).collect();
-        if terms::has_keywords(&model) && !keywords.is_empty() {
-            transcription["keywords"] = json!(keywords);
-        }
+        let mut transcription = transcription(&self.model(hints)?, hints)?;
         self.settings.extra.merge_into(&mut transcription);
-        let format = match RealtimeEncoding::of(rate) {
-            RealtimeEncoding::Mulaw => json!({ "type": "audio/pcmu" }),
-            RealtimeEncoding::Pcm => json!({ "type": "audio/pcm", "rate": PCM_RATE }),
-        };
+        let format = RealtimeEncoding::of(rate).format();
         let input = json!({ "format": format, "transcription": transcription, "turn_detection": null });
         let session = json!({ "type": "transcription", "audio": { "input": input } });
         Ok(json!({ "type": "session.update", "session": session }).to_string())
@@ -139,43 +119,62 @@ impl Protocol for Realtime {
     }
 }
 
-/// The form in which the session takes audio.
+/// The settings of the transcription of the caller's speech by `model`.
+pub(in crate::engines) fn transcription(model: &str, hints: &Hints) -> Result<Value, EngineError> {
+    let mut transcription = json!({ "model": model });
+    if !hints.languages.is_empty() && terms::has_keywords(model) {
+        let codes: Vec<String> = hints.languages.iter().map(|tag| code(tag)).collect::<Result<_, _>>()?;
+        transcription["languages"] = json!(codes);
+    } else if let Some(language) = hints.language.as_deref().map(code).transpose()? {
+        // The newer models take a list in place of the one language.
+        match terms::has_keywords(model) {
+            true => transcription["languages"] = json!([language]),
+            false => transcription["language"] = json!(language),
+        }
+    }
+    let keywords: Vec<&str> = terms::keywords(hints).collect();
+    if terms::has_keywords(model) && !keywords.is_empty() {
+        transcription["keywords"] = json!(keywords);
+    }
+    Ok(transcription)
+}
+
+/// The form in which a session takes and sends audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RealtimeEncoding {
+pub(in crate::engines) enum RealtimeEncoding {
     Mulaw,
     /// At [`PCM_RATE`].
     Pcm,
 }
 
 impl RealtimeEncoding {
-    fn of(rate: u32) -> RealtimeEncoding {
+    /// The encoding for audio at `rate` samples a second.
+    pub fn of(rate: u32) -> RealtimeEncoding {
         if rate == Format::Ulaw.rate() { RealtimeEncoding::Mulaw } else { RealtimeEncoding::Pcm }
     }
+
+    /// Its name in the session's settings.
+    pub fn format(self) -> Value {
+        match self {
+            RealtimeEncoding::Mulaw => json!({ "type": "audio/pcmu" }),
+            RealtimeEncoding::Pcm => json!({ "type": "audio/pcm", "rate": PCM_RATE }),
+        }
+    }
 }
 
-struct Transcribing {
-    endpoint: SocketEndpoint,
+/// Converts samples for a session.
+pub(in crate::engines) struct SessionEncoder {
     encoding: RealtimeEncoding,
     resampler: Stream,
-    /// The committed items that are not reported, in the order of the audio.
-    order: VecDeque<String>,
-    items: BTreeMap<String, Item>,
 }
 
-#[derive(Default)]
-struct Item {
-    text: String,
-    is_complete: bool,
-}
-
-impl Transcribing {
-    fn new(endpoint: SocketEndpoint, rate: u32) -> Transcribing {
-        let resampler = Stream::new(rate, PCM_RATE);
-        let (order, items) = (VecDeque::new(), BTreeMap::new());
-        Transcribing { endpoint, encoding: RealtimeEncoding::of(rate), resampler, order, items }
+impl SessionEncoder {
+    /// For audio at `rate` samples a second.
+    pub fn new(rate: u32) -> SessionEncoder {
+        SessionEncoder { encoding: RealtimeEncoding::of(rate), resampler: Stream::new(rate, PCM_RATE) }
     }
 
-    fn encode(&mut self, samples: &[i16]) -> Vec<u8> {
+    pub fn encode(&mut self, samples: &[i16]) -> Vec<u8> {
         match self.encoding {
             RealtimeEncoding::Mulaw => mulaw(samples),
             RealtimeEncoding::Pcm => {
@@ -185,32 +184,17 @@ impl Transcribing {
             }
         }
     }
+}
 
-    fn item(&mut self, id: String) -> &mut Item {
-        while self.items.len() >= ITEMS && !self.items.contains_key(&id) {
-            self.items.pop_first();
-        }
-        self.items.entry(id).or_default()
-    }
+struct Transcribing {
+    endpoint: SocketEndpoint,
+    encoder: SessionEncoder,
+    items: CommittedItems,
+}
 
-    /// Reports the items that are complete, as far as those before them are.
-    fn report(&mut self) -> Vec<TranscriptEvent> {
-        let mut heard = Vec::new();
-        while let Some(id) = self.order.front()
-            && self.items.get(id).is_some_and(|item| item.is_complete)
-        {
-            let text = self.items.remove(id).map(|item| item.text).unwrap_or_default();
-            self.order.pop_front();
-            heard.extend([TranscriptEvent::Final(text), TranscriptEvent::Committed]);
-        }
-        heard
-    }
-
-    /// The words so far of an item, unless those of an earlier one are still to be reported.
-    fn interim(&self, id: &str) -> Vec<TranscriptEvent> {
-        let is_next = self.order.front().is_none_or(|oldest| oldest == id);
-        let item = self.items.get(id).filter(|_| is_next);
-        item.map(|item| TranscriptEvent::Interim(item.text.clone())).into_iter().collect()
+impl Transcribing {
+    fn new(endpoint: SocketEndpoint, rate: u32) -> Transcribing {
+        Transcribing { endpoint, encoder: SessionEncoder::new(rate), items: CommittedItems::default() }
     }
 }
 
@@ -218,7 +202,7 @@ impl Dialogue for Transcribing {
     fn write(&mut self, frame: &Frame) -> Message {
         let event = match frame {
             Frame::Audio(samples) => {
-                let audio = BASE64_STANDARD.encode(self.encode(samples));
+                let audio = BASE64_STANDARD.encode(self.encoder.encode(samples));
                 json!({ "type": "input_audio_buffer.append", "audio": audio })
             }
             Frame::Commit => json!({ "type": "input_audio_buffer.commit" }),
@@ -228,20 +212,9 @@ impl Dialogue for Transcribing {
 
     fn read(&mut self, text: &str) -> Result<Vec<TranscriptEvent>, EngineError> {
         match event(&self.endpoint, text)? {
-            RealtimeEvent::Committed { item_id } => {
-                if self.order.len() < ITEMS {
-                    self.order.push_back(item_id);
-                }
-                Ok(self.report())
-            }
-            RealtimeEvent::Delta { item_id, delta } => {
-                self.item(item_id.clone()).text.push_str(&delta);
-                Ok(self.interim(&item_id))
-            }
-            RealtimeEvent::Completed { item_id, transcript } => {
-                *self.item(item_id) = Item { text: transcript, is_complete: true };
-                Ok(self.report())
-            }
+            RealtimeEvent::Committed { item_id } => Ok(self.items.committed(item_id)),
+            RealtimeEvent::Delta { item_id, delta } => Ok(self.items.delta(item_id, &delta)),
+            RealtimeEvent::Completed { item_id, transcript } => Ok(self.items.completed(item_id, transcript)),
             RealtimeEvent::SessionUpdated
             | RealtimeEvent::Error { .. }
             | RealtimeEvent::Failed { .. }
@@ -291,7 +264,7 @@ fn event(endpoint: &SocketEndpoint, text: &str) -> Result<RealtimeEvent, EngineE
 }
 
 /// The status of a response over HTTP that would have this error.
-fn status_of(error: &Value) -> u16 {
+pub(in crate::engines) fn status_of(error: &Value) -> u16 {
     let field = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
     match (field("type"), field("code")) {
         (_, "invalid_api_key") | ("authentication_error", _) => 401,

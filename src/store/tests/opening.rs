@@ -37,6 +37,7 @@ const STEPS: [&str; 31] = [
     "0039_spoken_by",
     "0040_analysis",
     "0042_engine_credentials",
+    "0043_realtime_usage",
 ];
 
 on_both!(migrating_twice_does_nothing, a_database_that_does_not_fit_is_refused);

@@ -136,6 +136,8 @@ struct Server {
     engines: Mutex<[Engine; 3]>,
     /// The faults of the next WebSockets.
     live_faults: Mutex<VecDeque<LiveFault>>,
+    /// The events of speech-to-speech clients, without audio.
+    voice_events: Mutex<Vec<Value>>,
     habits: Vec<Habit>,
 }
 
@@ -148,6 +150,10 @@ impl Server {
 
     fn live_faults(&self) -> MutexGuard<'_, VecDeque<LiveFault>> {
         self.live_faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn voice_events(&self) -> MutexGuard<'_, Vec<Value>> {
+        self.voice_events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn engines(&self) -> MutexGuard<'_, [Engine; 3]> {
@@ -178,6 +184,9 @@ pub const TOKENS: (u64, u64) = (40, 8);
 /// The beginning of a reply that stalls: a clause and the first words of another.
 pub const STALLED_REPLY: [&str; 2] = ["Let me look at that,", " it is"];
 pub const REPLY: [&str; 3] = ["We are open ", "from nine", " to five."];
+
+/// The words that it speaks itself.
+pub const VOICE_REPLY: &str = "Certainly. We open at nine, and we close at six.";
 
 /// Its summary of a call for the target of a transfer.
 pub const SUMMARY: &str = "Late order.";
@@ -251,6 +260,11 @@ impl Vendor {
     /// The next WebSockets have these faults, one each.
     pub fn fail_live(&self, faults: &[LiveFault]) {
         self.server.live_faults().extend(faults);
+    }
+
+    /// The events of speech-to-speech clients of a type so far.
+    pub fn voice_events(&self, kind: &str) -> Vec<Value> {
+        self.server.voice_events().iter().filter(|event| event["type"] == kind).cloned().collect()
     }
 
     pub fn feels(&self, kind: Kind, mood: Mood) {

@@ -5,7 +5,7 @@ use crate::engines::core::{EngineError, FailureReason};
 /// The sections of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineSections {
-    /// `stt`, `llm` or `tts`.
+    /// `stt`, `llm`, `tts` or `realtime`.
     pub kind: &'static str,
     /// Of its options, such as `llm.openai`.
     pub section: String,

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::engines::core::openai::Endpoint;
 use crate::engines::core::server::{Auth, OPENAI, Settings, SettingsError};
 use crate::engines::core::{EngineError, FailureReason};
-use crate::engines::registry::{Entry, LlmSpec, Remote, SttSpec, TtsSpec};
+use crate::engines::registry::{Entry, LlmSpec, RealtimeSpec, Remote, SttSpec, TtsSpec};
 use crate::engines::{llm, tts};
 
 /// The most bytes of a list that are read: OpenRouter's has some hundred kilobytes.
@@ -86,6 +86,11 @@ impl EngineServer {
             }),
             TtsSpec::Espeak(_) | TtsSpec::Flite(_) => None,
         }
+    }
+
+    pub fn of_realtime(entry: &Entry<RealtimeSpec>) -> EngineServer {
+        let (settings, model) = (entry.server().clone(), entry.models().0.to_owned());
+        EngineServer { settings, api: ListApi::OpenAi, model }
     }
 
     fn openai(settings: &Settings, model: &str) -> Option<EngineServer> {

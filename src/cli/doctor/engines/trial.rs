@@ -1,6 +1,7 @@
 //! One small request to an engine, as a call would make it.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::audio::Clip;
 use crate::engines::core::usage::Meter;
 use crate::engines::core::{EngineError, FailureReason};
 use crate::engines::llm::{Delta, Llm, Message, Prompt, ToolSpec};
+use crate::engines::realtime::{ResponseKey, VoiceEngine, VoiceEvent, VoicePart, VoiceTerms};
 use crate::engines::stt::{self, Hints, Stt};
 use crate::engines::tts::{self, Tts, Voice};
 
@@ -89,6 +91,36 @@ pub async fn transcribe(engine: Arc<dyn Stt>) -> Result<RequestTrial, EngineErro
     let sound: Vec<i16> = (0..2_400i16).map(|n| (n % 80 - 40) * 50).collect();
     stt::recognise(&*engine, Clip::new(8_000, sound), Hints::default(), Meter::default()).await?;
     Ok(RequestTrial::Transcript { total: begun.elapsed() })
+}
+
+/// Has a speech-to-speech engine answer a question, which is written.
+///
+/// # Errors
+/// The engine's.
+pub async fn converse(engine: Arc<VoiceEngine>) -> Result<RequestTrial, EngineError> {
+    let mut session = engine.open(&VoiceTerms { rate: 8_000, ..VoiceTerms::default() });
+    let prompt = Prompt {
+        system: "You answer the telephone. Answer in one word.".into(),
+        messages: vec![Message::Caller("Can you hear me?".into())],
+        ..Prompt::default()
+    };
+    let begun = Instant::now();
+    session.respond(ResponseKey(1), prompt);
+    let (mut text, mut first) = (String::new(), None);
+    loop {
+        match poll_fn(|cx| session.poll_event(cx)).await {
+            VoiceEvent::Failed(error) => return Err(error),
+            VoiceEvent::Response { part: VoicePart::End, .. } => break,
+            VoiceEvent::Response { part: VoicePart::Words(words), .. } => text.push_str(&words),
+            VoiceEvent::Response { part: VoicePart::Audio(_), .. } => {
+                first.get_or_insert_with(|| begun.elapsed());
+            }
+            VoiceEvent::Response { .. } | VoiceEvent::Recognised(_) => {}
+        }
+    }
+    let total = begun.elapsed();
+    let first = first.ok_or_else(|| EngineError::refused(FailureReason::Empty, "the reply has no sound"))?;
+    Ok(RequestTrial::Reply { text, first, total, remark: None })
 }
 
 /// Asks a question at the beginning of a call.

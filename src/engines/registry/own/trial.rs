@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 
-use super::{OwnAccount, OwnEngines};
+use super::{OwnAccount, OwnEngines, misfit};
 use crate::audio::Clip;
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::Kind;
@@ -40,6 +40,7 @@ impl OwnEngines {
                 let (engine, _) = self.build_tts(account, false).map_err(unusable)?;
                 tts::trial::run(&*engine, "Hello.", Voice::default()).await.map(drop)
             }
+            Kind::Realtime => Err(unusable(misfit())),
         }
     }
 }

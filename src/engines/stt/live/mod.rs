@@ -10,7 +10,7 @@
 mod fallback;
 mod link;
 mod session;
-mod timeline;
+pub(in crate::engines) mod timeline;
 
 use std::sync::Arc;
 use std::time::Duration;

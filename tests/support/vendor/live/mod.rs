@@ -1,5 +1,5 @@
 //! Transcription of audio as it arrives, over WebSockets: Deepgram's `/v1/listen`, OpenAI's `/v1/realtime` and ElevenLabs'
-//! `/v1/speech-to-text/realtime`.
+//! `/v1/speech-to-text/realtime`; and speech to speech by OpenAI's.
 //!
 //! The words follow the audio: one for every [`WORD_MS`] of sound since the last commit, so an utterance of which audio is missing
 //! has fewer words. Partial words are [`BEHIND_MS`] behind. Other requests are passed on to the HTTP server.
@@ -7,6 +7,7 @@
 mod listen;
 mod realtime;
 mod scribe;
+mod voice;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,10 @@ pub enum LiveFault {
     MuteWords,
     /// It sends text that is no message.
     Garbage,
+    /// A speech-to-speech session is closed after a second of its first response.
+    ClosesInResponse,
+    /// A speech-to-speech session sends nothing once its first response is created.
+    StallsInResponse,
 }
 
 type Socket = WebSocketStream<TcpStream>;
@@ -95,10 +100,11 @@ async fn relay(mut client: TcpStream, http: u16) {
 enum Api {
     Listen,
     Realtime,
+    Voice,
     Scribe,
 }
 
-async fn upgrade(client: TcpStream, server: &Server) {
+async fn upgrade(client: TcpStream, server: &Arc<Server>) {
     if server.engines()[Kind::Stt as usize].mood == Mood::Stalled {
         std::future::pending::<()>().await;
     }
@@ -114,10 +120,11 @@ async fn upgrade(client: TcpStream, server: &Server) {
     let Ok(socket) = tokio_tungstenite::accept_hdr_async(client, decide).await else { return };
     let Some((api, query)) = accepted else { return };
     let fault = server.live_faults().pop_front();
-    let mut session = Session { socket, fault, query };
+    let mut session = Session { socket, fault, query, server: server.clone() };
     let end = match api {
         Api::Listen => listen::serve(&mut session).await,
         Api::Realtime => realtime::serve(&mut session).await,
+        Api::Voice => voice::serve(&mut session).await,
         Api::Scribe => scribe::serve(&mut session).await,
     };
     if let Err(End::Close(code, reason)) = end {
@@ -135,6 +142,7 @@ fn admit(server: &Server, request: &Upgrade) -> Result<(Api, Query), ErrorRespon
     let pairs: Query = serde_urlencoded::from_str(query).unwrap_or_default();
     let (api, dialect) = match request.uri().path() {
         "/deepgram/v1/listen" => (Api::Listen, Dialect::Deepgram),
+        "/v1/realtime" if pairs.iter().any(|(name, _)| name == "model") => (Api::Voice, Dialect::OpenAi),
         "/v1/realtime" => (Api::Realtime, Dialect::OpenAi),
         "/elevenlabs/v1/speech-to-text/realtime" => (Api::Scribe, Dialect::ElevenLabs),
         _ => return Err(ErrorResponse::new(Some("no such path".into()))),
@@ -160,6 +168,7 @@ fn admit(server: &Server, request: &Upgrade) -> Result<(Api, Query), ErrorRespon
     let problem = match api {
         Api::Listen => listen::problem(&pairs),
         Api::Realtime => realtime::problem(&pairs),
+        Api::Voice => voice::problem(&pairs),
         Api::Scribe => scribe::problem(&pairs),
     };
     match problem {
@@ -180,9 +189,17 @@ struct Session {
     socket: Socket,
     fault: Option<LiveFault>,
     query: Query,
+    server: Arc<Server>,
 }
 
 impl Session {
+    /// Keeps an event of a speech-to-speech client, unless it is audio.
+    fn note(&self, event: &Value) {
+        if event["type"] != "input_audio_buffer.append" {
+            self.server.voice_events().push(event.clone());
+        }
+    }
+
     fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
     }

@@ -1,0 +1,187 @@
+//! The connection of a session: connects, sends and reads events, and notices when it is lost.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::sync::PollSender;
+use tracing::Instrument;
+
+use super::events::{ClientEvent, ResponseStatus, ServerError, ServerEvent, read};
+use crate::engines::core::EngineError;
+use crate::engines::core::retry::Policy;
+use crate::engines::core::websocket::{Socket, SocketEndpoint};
+use crate::engines::stt::realtime::status_of;
+
+/// Events that wait in either direction: some seconds of audio. A server whose audio is not read waits.
+const QUEUE: usize = 64;
+/// The interval of pings.
+const PING: Duration = Duration::from_secs(4);
+/// A connection on which nothing arrives for this long, not even a reply to a ping, is lost.
+const SILENT: Duration = Duration::from_secs(13);
+/// The longest time that one message may take to be written, and a close.
+const WRITE_LIMIT: Duration = Duration::from_secs(2);
+
+/// An event of the connection.
+#[derive(Debug)]
+pub enum LinkEvent {
+    Connected,
+    Server(ServerEvent),
+    /// The last event: it was not opened, or is lost.
+    Lost(EngineError),
+}
+
+/// A session's end of its connection. Dropping it closes the connection.
+pub struct SessionLink {
+    pub outgoing: PollSender<ClientEvent>,
+    pub events: mpsc::Receiver<LinkEvent>,
+}
+
+/// The other end.
+pub struct LinkEnds {
+    pub outgoing: mpsc::Receiver<ClientEvent>,
+    pub events: mpsc::Sender<LinkEvent>,
+}
+
+impl SessionLink {
+    /// Both ends of a connection.
+    pub fn pair() -> (SessionLink, LinkEnds) {
+        let (to_server, outgoing) = mpsc::channel(QUEUE);
+        let (events, from_server) = mpsc::channel(QUEUE);
+        let link = SessionLink { outgoing: PollSender::new(to_server), events: from_server };
+        (link, LinkEnds { outgoing, events })
+    }
+}
+
+/// The way to a server.
+pub trait Transport: Send + Sync {
+    /// Starts to connect for a model, within the limits of `policy`. `settings` are those of the session.
+    fn open(&self, policy: Policy, model: &str, settings: Value) -> SessionLink;
+}
+
+impl Transport for SocketEndpoint {
+    fn open(&self, policy: Policy, model: &str, settings: Value) -> SessionLink {
+        let (link, ends) = SessionLink::pair();
+        let (endpoint, model) = (self.clone(), model.to_owned());
+        let run = async move {
+            let connecting = policy.answer(|| connect(&endpoint, &model, &settings));
+            let connected = tokio::select! {
+                connected = connecting => connected,
+                () = ends.events.closed() => return,
+            };
+            let error = match connected {
+                Ok(socket) => pump(&endpoint, socket, ends.outgoing, &ends.events).await,
+                Err(error) => Some(error),
+            };
+            if let Some(error) = error {
+                drop(ends.events.send(LinkEvent::Lost(error)).await);
+            }
+        };
+        tokio::spawn(run.in_current_span());
+        link
+    }
+}
+
+/// Connects, until the server has taken the settings. The caller limits the time.
+async fn connect(endpoint: &SocketEndpoint, model: &str, settings: &Value) -> Result<Socket, EngineError> {
+    let query = [("model".to_owned(), model.to_owned())];
+    let mut socket = endpoint.connect("/realtime", &query).await?;
+    let update = ClientEvent::Update(settings.clone()).message(0);
+    socket.send(Message::text(update)).await.map_err(|error| endpoint.broken(error))?;
+    loop {
+        let text = endpoint.next_text(&mut socket).await?;
+        if server_event(endpoint, &text)? == ServerEvent::Updated {
+            return Ok(socket);
+        }
+    }
+}
+
+/// Serves an open connection. Returns why it is lost; none when the session is over.
+async fn pump(
+    endpoint: &SocketEndpoint,
+    mut socket: Socket,
+    mut outgoing: mpsc::Receiver<ClientEvent>,
+    events: &mpsc::Sender<LinkEvent>,
+) -> Option<EngineError> {
+    events.send(LinkEvent::Connected).await.ok()?;
+    let mut ticks = interval(PING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut heard_at, mut number) = (Instant::now(), 0);
+    loop {
+        let message = tokio::select! {
+            event = outgoing.recv() => {
+                let Some(event) = event else {
+                    drop(timeout(WRITE_LIMIT, socket.close(None)).await);
+                    return None;
+                };
+                number += 1;
+                Message::text(event.message(number))
+            }
+            message = socket.next() => {
+                heard_at = Instant::now();
+                match received(endpoint, message) {
+                    Ok(Some(event)) => events.send(LinkEvent::Server(event)).await.ok()?,
+                    Ok(None) => {}
+                    Err(error) => return Some(error),
+                }
+                continue;
+            }
+            now = ticks.tick() => {
+                if now - heard_at >= SILENT {
+                    return Some(EngineError::Timeout(SILENT));
+                }
+                Message::Ping(Default::default())
+            }
+        };
+        let written = timeout(WRITE_LIMIT, socket.send(message)).await;
+        if let Err(error) = written.unwrap_or(Err(Error::ConnectionClosed)) {
+            return Some(lost(&error));
+        }
+    }
+}
+
+/// The event of a message, if it matters here.
+fn received(
+    endpoint: &SocketEndpoint,
+    message: Option<Result<Message, Error>>,
+) -> Result<Option<ServerEvent>, EngineError> {
+    match message {
+        Some(Ok(Message::Text(text))) => {
+            let event = server_event(endpoint, &text)?;
+            Ok(Some(event).filter(|event| *event != ServerEvent::Other))
+        }
+        Some(Ok(Message::Close(frame))) => Err(endpoint.closed(frame.as_ref())),
+        Some(Ok(_)) => Ok(None),
+        Some(Err(error)) => Err(lost(&error)),
+        None => Err(endpoint.closed(None)),
+    }
+}
+
+/// Reads an event. After an error of a request that matters, the state of the session is unknown: it ends.
+fn server_event(endpoint: &SocketEndpoint, text: &str) -> Result<ServerEvent, EngineError> {
+    match read(text)? {
+        ServerEvent::Error { error } if error.is_harmless() => {
+            tracing::debug!(error = %endpoint.cleaned(&error.body().to_string()), "the session goes on after an error");
+            Ok(ServerEvent::Other)
+        }
+        ServerEvent::Error { error } | ServerEvent::TranscriptFailed { error } => {
+            Err(reported(endpoint, error))
+        }
+        ServerEvent::ResponseDone { response } if response.status == ResponseStatus::Failed => {
+            Err(reported(endpoint, response.status_details.error))
+        }
+        event => Ok(event),
+    }
+}
+
+fn reported(endpoint: &SocketEndpoint, error: ServerError) -> EngineError {
+    let body = error.body();
+    endpoint.reported(status_of(&body["error"]), &body)
+}
+
+fn lost(error: &Error) -> EngineError {
+    EngineError::Temporary(format!("the connection broke: {error}"))
+}

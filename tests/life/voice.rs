@@ -1,0 +1,103 @@
+//! Calls with a model that hears and speaks itself.
+
+use serde_json::json;
+use vca::sim::Step;
+use vca::tenancy::{CallStatus, EngineKind, TenantId, UsageUnit};
+
+use super::engines::pitches;
+use super::{MAIN, env, listen, ms, question};
+use crate::support::clips;
+use crate::support::test_env::TestEnv;
+use crate::support::vendor::{KEY, Kind, LiveFault, REPLY, VOICE_REPLY, Vendor, WORDS};
+
+/// An environment with the engine `voice`, and other engines at the same vendor.
+fn voice_env(tools: &[&str]) -> Option<(TestEnv, TenantId, Vendor)> {
+    let agent = json!({
+        "greeting": "Welcome to the test.", "language": "en-GB", "realtime": "voice",
+        "stt": "whisper", "llm": "llama", "tts": "flite", "tools": tools,
+    });
+    let (mut env, main) = env(agent)?;
+    let vendor = Vendor::start();
+    for (name, kind, api, base_url) in [
+        ("VOICE", "realtime", "openai-realtime", vendor.live_url("/v1")),
+        ("WHISPER", "stt", "openai", vendor.base_url()),
+        ("LLAMA", "llm", "openai", vendor.base_url()),
+    ] {
+        for (key, value) in [("KIND", kind), ("API", api), ("BASE_URL", &base_url), ("KEY", KEY)] {
+            env.set(&format!("VCA__ENGINES__{name}__{key}"), value);
+        }
+    }
+    env.set("VCA__ENGINES__LLAMA__MODEL", "llama3.2");
+    env.set("VCA__TURN__FILLER_MS", "0");
+    Some((env, main, vendor))
+}
+
+/// The model calls a tool before it answers the first question.
+#[test]
+fn a_call_is_held_by_a_model_that_hears_and_speaks() {
+    let Some((mut env, main, vendor)) = voice_env(&["remember"]) else { return };
+    env.open();
+    let script = vec![listen(), question(), listen(), question(), listen(), Step::HangUp];
+    let report = env.satisfied(env.place(MAIN, script));
+    assert_eq!(pitches(&report)[1..], [500; 2], "{:?}", report.conversation.agent());
+    let (record, turns) = env.last_call(main);
+    assert_eq!((record.status, record.engine_failures.len()), (CallStatus::Completed, 0), "{}", env.log());
+    let said: Vec<_> =
+        turns.iter().map(|turn| (turn.caller_text.as_str(), turn.agent_text.as_str())).collect();
+    assert_eq!(said[1..], [(WORDS, VOICE_REPLY); 2], "{}", env.log());
+    assert_eq!(turns[1].tools.len(), 1, "{turns:?}");
+    assert!(vendor.requests(Kind::Llm).is_empty() && vendor.requests(Kind::Stt).len() == 1);
+    let usage = env.seed.usage_of(&record);
+    let used = |unit| {
+        let of_unit = usage.engines.iter().filter(|it| it.kind == EngineKind::Realtime && it.unit == unit);
+        of_unit.map(|it| it.quantity).sum::<u64>()
+    };
+    // A call of the tool and two answers, perhaps one of them anew.
+    let responses = used(UsageUnit::AudioInputTokens) / 20;
+    assert!((3..=5).contains(&responses), "{usage:?}");
+    let text = (used(UsageUnit::InputTokens), used(UsageUnit::CachedInputTokens));
+    assert_eq!(text, (responses * 32, responses * 8));
+    assert!(used(UsageUnit::AudioOutputTokens) >= 2 * 80, "{usage:?}");
+    assert!((2_000..9_000).contains(&used(UsageUnit::AudioMs)), "{usage:?}");
+}
+
+/// The model's memory of its response ends where the caller interrupted it.
+#[test]
+fn a_model_that_is_interrupted_remembers_what_was_heard() {
+    let Some((mut env, main, vendor)) = voice_env(&[]) else { return };
+    env.open();
+    let speaking = Step::LetSpeak { spoken: ms(1_500), at_most: ms(12_000) };
+    let over = Step::Say(clips::flite("no stop please wait a moment", "slt"));
+    let script = vec![listen(), question(), speaking, over, listen(), Step::HangUp];
+    let report = env.satisfied(env.place(MAIN, script));
+    let (_, turns) = env.last_call(main);
+    assert!(turns[1].interrupted, "{turns:?}");
+    let cut = vendor.voice_events("conversation.item.truncate");
+    assert_eq!(cut.len(), 1, "{}", env.log());
+    let remembered = cut[0]["audio_end_ms"].as_u64().expect("milliseconds");
+    let spoken = report.conversation.agent();
+    let heard = spoken[1].1 - spoken[1].0;
+    assert!(
+        u64::try_from(heard.as_millis()).is_ok_and(|heard| heard.abs_diff(remembered) <= 100),
+        "{heard:?} {remembered} {spoken:?}"
+    );
+}
+
+/// The session is closed in the middle of its first response.
+#[test]
+fn the_other_engines_go_on_with_a_call_whose_model_fails() {
+    let Some((mut env, main, vendor)) = voice_env(&[]) else { return };
+    vendor.fail_live(&[LiveFault::ClosesInResponse]);
+    env.open();
+    let script = vec![listen(), question(), listen(), question(), listen(), Step::HangUp];
+    env.satisfied(env.place(MAIN, script));
+    let (record, turns) = env.last_call(main);
+    assert_eq!(record.status, CallStatus::Completed, "{}", env.log());
+    let failed: Vec<_> = record.engine_failures.iter().map(|it| (it.kind, it.engine.as_str())).collect();
+    assert_eq!(failed, [(EngineKind::Realtime, "voice")]);
+    let reply = REPLY.concat();
+    assert!(turns[1].agent_text.ends_with(&reply), "{turns:?}");
+    assert_eq!((turns[2].caller_text.as_str(), turns[2].agent_text.as_str()), (WORDS, &*reply));
+    let asked = vendor.requests(Kind::Llm)[0].json()["messages"].to_string();
+    assert!(asked.contains(WORDS) && asked.contains("Certainly."), "the whole context: {asked}");
+}
