@@ -3,21 +3,30 @@
 //! With `VCA_END_OF_TURN_STUDY=1` all prompts are judged, clean and with noise, and the curve of callers who are cut off against
 //! the wait of the others is printed: `./dev bench end-of-turn`.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use vca::audio::Clip;
-use vca::engines::end_of_turn::{SmartTurn, TurnModel};
+use vca::conversation::{Completeness, completeness};
+use vca::engines::end_of_turn::{Settings, SmartTurn, TurnModel};
+use vca::language::Language;
 use vca::sim::Codec;
 
 use crate::support;
 use crate::support::clips;
 use crate::support::sandbox::Sandbox;
 
-/// Milliseconds of a finished sentence's wait, and of one that sounds unfinished: the defaults of `[turn]`.
-const WAITS: (f64, f64) = (300.0, 1_200.0);
+/// The waits in ms after words that are finished, unclear or trailing: the defaults of `[turn]`.
+const WAITS: [f64; 3] = [300.0, 500.0, 1_200.0];
+
+/// The pause in mid-sentence in ms.
+const PAUSE: f64 = 600.0;
+
+/// The part of a pause that the model hears, in ms: after it the end of speech is noticed.
+const HEARD_PAUSE: usize = 120;
 
 const RATE: usize = 8_000;
 /// 10 ms.
@@ -36,17 +45,37 @@ fn model() -> Option<SmartTurn> {
     Some(SmartTurn::load(&file.expect("the package has the model")).expect("the model loads"))
 }
 
-/// The names of prompts that are whole sentences of 1.5 to 8 seconds.
-fn sentences(sandbox: &Sandbox) -> Vec<(String, Clip)> {
-    let is_sentence = |text: &str| {
-        let inner = text.trim_end_matches(['.', '?', '!']);
-        text.len() == inner.len() + 1
-            && !inner.contains(['.', '?', '!'])
-            && text.split_whitespace().count() >= 6
+/// A prompt, and the same cut off in mid-sentence.
+struct Sentence {
+    whole: Utterance,
+    cut: Utterance,
+}
+
+struct Utterance {
+    /// Without the silence before and after it.
+    speech: Vec<i16>,
+    /// As a recogniser writes it that puts a full stop behind everything.
+    words: String,
+}
+
+fn sentences(sandbox: &Sandbox) -> Vec<Sentence> {
+    let texts: HashMap<String, String> = clips::prompts(sandbox).into_iter().collect();
+    let lines = include_str!("end_of_turn/cuts.csv").lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| sentence(sandbox, &texts, line)).collect()
+}
+
+/// Reads a line of `cuts.csv`: the prompt, the number of words before the cut, and its time in ms.
+fn sentence(sandbox: &Sandbox, texts: &HashMap<String, String>, line: &str) -> Sentence {
+    let fields: Vec<&str> = line.split(',').collect();
+    let number = |n: usize| fields[n].parse::<usize>().expect("a number");
+    let samples = clips::prompt(sandbox, fields[0]).samples;
+    let words: Vec<&str> = texts[fields[0]].split_whitespace().collect();
+    let utterance = |samples: &[i16], words: &[&str]| Utterance {
+        speech: speech(samples).to_vec(),
+        words: format!("{}.", words.join(" ").trim_end_matches(['.', '?', '!'])),
     };
-    let all = clips::prompts(sandbox).into_iter().filter(|(_, text)| is_sentence(text));
-    let clips = all.map(|(name, _)| (name.clone(), clips::prompt(sandbox, &name)));
-    clips.filter(|(_, clip)| (1.5..8.0).contains(&clip.duration().as_secs_f64())).collect()
+    let whole = utterance(&samples, &words);
+    Sentence { whole, cut: utterance(&samples[..number(2) * RATE / 1_000], &words[..number(1)]) }
 }
 
 /// The power of each 10 ms.
@@ -56,34 +85,19 @@ fn envelope(samples: &[i16]) -> Vec<f64> {
 }
 
 /// The speech alone: without the silence before and after it.
-fn speech(clip: &Clip) -> &[i16] {
-    let envelope = envelope(&clip.samples);
+fn speech(samples: &[i16]) -> &[i16] {
+    let envelope = envelope(samples);
     let floor = envelope.iter().copied().fold(0.0, f64::max) / 1e4;
     let first = envelope.iter().position(|power| *power > floor).unwrap_or(0);
     let last = envelope.iter().rposition(|power| *power > floor).unwrap_or(0);
-    &clip.samples[first * FRAME..(last + 1) * FRAME]
+    &samples[first * FRAME..(last + 1) * FRAME]
 }
 
-/// The speech up to the quietest 10 ms between 35 and 75 % of it that are in no pause.
-fn cut(speech: &[i16]) -> &[i16] {
-    let envelope = envelope(speech);
-    let quiet = envelope.iter().copied().fold(0.0, f64::max) / 3e3;
-    let count = envelope.len();
-    let in_a_pause = |at: usize| {
-        let silent = |power: &&f64| **power < quiet;
-        let before = envelope[..at].iter().rev().take_while(silent).count();
-        before + envelope[at..].iter().take_while(silent).count() >= 8
-    };
-    let candidates = (count * 35 / 100..count * 75 / 100).filter(|at| !in_a_pause(*at));
-    let at = candidates.min_by(|a, b| envelope[*a].total_cmp(&envelope[*b])).unwrap_or(count / 2);
-    &speech[..at * FRAME]
-}
-
-/// The speech as it arrives over a telephone line, with 200 ms of pause: noise of `snr` dB below it, or -62 dBFS, and mu-law.
+/// The speech as it arrives over a telephone line, with the beginning of a pause: noise of `snr` dB below it, or -62 dBFS, and mu-law.
 fn over_the_line(speech: &[i16], snr: Option<f64>, random: &mut StdRng) -> Clip {
     let power = speech.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / speech.len() as f64;
     let noise = snr.map_or(26.0, |snr| power.sqrt() * 10_f64.powf(-snr / 20.0)) * 3_f64.sqrt();
-    let pause = [0; RATE / 5];
+    let pause = [0; HEARD_PAUSE * RATE / 1_000];
     let noisy = speech.iter().chain(&pause).map(|sample| {
         (f64::from(*sample) + random.random_range(-noise..=noise)).clamp(-32_768.0, 32_767.0) as i16
     });
@@ -93,65 +107,86 @@ fn over_the_line(speech: &[i16], snr: Option<f64>, random: &mut StdRng) -> Clip 
     Clip::new(RATE as u32, frames.collect::<Vec<i16>>())
 }
 
-/// The probabilities of whole sentences and of cut ones.
+/// The waits that the words of an utterance and its sound make, in ms.
 struct Judged {
-    whole: Vec<f32>,
-    cut: Vec<f32>,
+    by_words: f64,
+    probability: f32,
 }
 
 impl Judged {
-    fn of(model: &SmartTurn, sentences: &[(String, Clip)], snr: Option<f64>) -> Judged {
+    /// Without the model where there is no threshold.
+    fn wait(&self, threshold: Option<f32>) -> f64 {
+        let is_unfinished = threshold.is_some_and(|threshold| self.probability < threshold);
+        if is_unfinished { WAITS[2] } else { self.by_words }
+    }
+}
+
+struct Study {
+    whole: Vec<Judged>,
+    cut: Vec<Judged>,
+}
+
+impl Study {
+    fn of(model: &SmartTurn, sentences: &[Sentence], snr: Option<f64>) -> Study {
         let mut random = StdRng::seed_from_u64(1);
-        let mut judge = |speech: &[i16]| {
-            model.probability(&over_the_line(speech, snr, &mut random)).expect("the model runs")
+        let mut judge = |utterance: &Utterance| Judged {
+            by_words: wait_by_words(&utterance.words),
+            probability: model
+                .probability(&over_the_line(&utterance.speech, snr, &mut random))
+                .expect("the model runs"),
         };
-        let whole = sentences.iter().map(|(_, clip)| judge(speech(clip))).collect();
-        Judged { whole, cut: sentences.iter().map(|(_, clip)| judge(cut(speech(clip)))).collect() }
+        let whole = sentences.iter().map(|sentence| judge(&sentence.whole)).collect();
+        Study { whole, cut: sentences.iter().map(|sentence| judge(&sentence.cut)).collect() }
     }
 
-    /// The share of speakers who are cut off by a pause of 600 ms in mid-sentence.
-    fn cut_off(&self, threshold: f32) -> f64 {
-        share(&self.cut, |probability| probability >= threshold)
+    /// The share of speakers who are cut off by the pause in mid-sentence, in percent.
+    fn cut_off(&self, threshold: Option<f32>) -> f64 {
+        let is_cut_off = |judged: &&Judged| judged.wait(threshold) < PAUSE;
+        100.0 * self.cut.iter().filter(is_cut_off).count() as f64 / self.cut.len() as f64
     }
 
     /// The mean wait after whole sentences, in ms.
-    fn wait(&self, threshold: f32) -> f64 {
-        WAITS.0 + (WAITS.1 - WAITS.0) * share(&self.whole, |probability| probability < threshold)
+    fn wait(&self, threshold: Option<f32>) -> f64 {
+        self.whole.iter().map(|judged| judged.wait(threshold)).sum::<f64>() / self.whole.len() as f64
     }
 
     fn curve(&self, snr: Option<f64>) -> Value {
-        let points = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9].map(|threshold| {
-            let (cut_off, wait) = (100.0 * self.cut_off(threshold), self.wait(threshold));
-            json!({ "threshold": (f64::from(threshold) * 10.0).round() / 10.0, "cut_off_percent": cut_off.round(), "mean_wait_ms": wait.round() })
-        });
+        let point = |threshold: Option<f32>| {
+            let (cut_off, wait) = (self.cut_off(threshold).round(), self.wait(threshold).round());
+            let threshold = threshold.map(|threshold| (f64::from(threshold) * 100.0).round() / 100.0);
+            json!({ "threshold": threshold, "cut_off_percent": cut_off, "mean_wait_ms": wait })
+        };
+        let thresholds = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9].map(Some);
+        let points: Vec<Value> = std::iter::once(None).chain(thresholds).map(point).collect();
         json!({ "snr_db": snr, "sentences": self.whole.len(), "points": points })
     }
 }
 
-fn share(values: &[f32], is_so: impl Fn(f32) -> bool) -> f64 {
-    values.iter().filter(|value| is_so(**value)).count() as f64 / values.len() as f64
+fn wait_by_words(text: &str) -> f64 {
+    match completeness(text, Language::of(Some("en"))) {
+        Completeness::Finished => WAITS[0],
+        Completeness::Unclear => WAITS[1],
+        Completeness::Trailing => WAITS[2],
+    }
 }
 
-/// The recogniser may put a full stop behind both.
+/// The recogniser puts a full stop behind both.
 #[test]
 fn a_human_voice_that_is_cut_off_sounds_unfinished() {
     let (Some(sandbox), Some(model)) = (support::sandbox(), model()) else { return };
     let sentences = sentences(&sandbox);
     if std::env::var_os("VCA_END_OF_TURN_STUDY").is_some() {
         for snr in [None, Some(20.0), Some(10.0)] {
-            println!("{}", Judged::of(&model, &sentences, snr).curve(snr));
+            println!("{}", Study::of(&model, &sentences, snr).curve(snr));
         }
         return;
     }
     let some: Vec<_> = sentences.into_iter().step_by(5).collect();
-    let judged = Judged::of(&model, &some, None);
-    let (cut_off, wait) = (judged.cut_off(0.5), judged.wait(0.5));
-    assert!(
-        cut_off <= 0.35 && wait <= 450.0,
-        "{cut_off} cut off, {wait} ms; {:?} {:?}",
-        judged.whole,
-        judged.cut
-    );
+    let study = Study::of(&model, &some, None);
+    let threshold = Some(Settings::default().threshold);
+    let (cut_off, wait) = (study.cut_off(threshold), study.wait(threshold));
+    assert!(cut_off <= 15.0 && wait <= 420.0, "{cut_off} % cut off, {wait} ms");
+    assert!(study.cut_off(None) <= 75.0, "{} % by words alone", study.cut_off(None));
 }
 
 /// Anything but the model is refused with its name.

@@ -5,7 +5,7 @@ use crate::language::{Language, fold, words};
 
 /// How complete a caller's words sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Completeness {
+pub enum Completeness {
     /// A whole sentence.
     Finished,
     Unclear,
@@ -32,21 +32,42 @@ const LONGEST_ANSWER: usize = 5;
 const LONGEST_BACKCHANNEL: usize = 4;
 
 /// How complete `text` sounds.
-pub(super) fn completeness(text: &str, language: &Language) -> Completeness {
+pub fn completeness(text: &str, language: &Language) -> Completeness {
     let text = text.trim_end().trim_end_matches(CLOSERS);
     let stopped = text.ends_with(TERMINALS) && !text.ends_with("..");
     let asked = stopped && !text.ends_with(['.', '。', '।', '॥', '۔']);
     let words = words(text);
-    let last = words.last().map_or("", String::as_str);
-    let leads_on = language.trailing.contains(&last) || (!stopped && language.often_trailing.contains(&last));
     let open = text.ends_with(['…', ',', '-', '–', '—', ':', '、', '،']) || text.ends_with("..");
-    if open || (!asked && (leads_on || reads_out_digits(text, language) || spells(text, language))) {
+    if open
+        || (!asked
+            && (leads_on(&words, stopped, language)
+                || reads_out_digits(text, language)
+                || spells(text, language)))
+    {
         Completeness::Trailing
     } else if stopped {
         Completeness::Finished
     } else {
         Completeness::Unclear
     }
+}
+
+/// Do the last words announce more? A full stop is no proof: recognisers of whole clips put one behind everything.
+fn leads_on(words: &[String], stopped: bool, language: &Language) -> bool {
+    let last = words.last().map_or("", String::as_str);
+    language.trailing.contains(&last)
+        || (!stopped && language.often_trailing.contains(&last))
+        || lacks_predicate(words, language)
+}
+
+/// "All circuits are", "my number is", but not "I think it is" or "what the prices are".
+fn lacks_predicate(words: &[String], language: &Language) -> bool {
+    let [before @ .., last] = words else { return false };
+    let is_subject = |word: &String| language.subjects.contains(&word.as_str());
+    let is_question = |word: &String| language.question_words.contains(&word.as_str());
+    language.auxiliaries.contains(&last.as_str())
+        && !before.last().is_none_or(is_subject)
+        && !before.iter().any(is_question)
 }
 
 /// Is `text` a whole answer to a question: "yes", "no, thank you", a digit, a day or a month?
@@ -185,6 +206,18 @@ mod tests {
     }
 
     #[test]
+    fn a_verb_that_ends_a_clause_announces_nothing() {
+        let whole = [
+            "I think it is.",
+            "Yes, we are.",
+            "Tell me what the prices are.",
+            "I know where the shop is.",
+            "Is.",
+        ];
+        sounds(Completeness::Finished, "en", &whole);
+    }
+
+    #[test]
     fn words_without_an_end_are_unclear() {
         sounds(Completeness::Unclear, "en", &["what are your hours", "hello", "at 9:30", "room 12", ""]);
         sounds(Completeness::Unclear, "de", &["ich möchte einen Tisch"]);
@@ -207,6 +240,10 @@ mod tests {
                 "It's 555-01.",
                 "01715",
             ],
+        );
+        trailing(
+            "en",
+            &["My number is.", "All circuits are.", "The table should be.", "I've.", "My wife and they've."],
         );
         trailing("de", &["ich möchte einen Tisch, aber", "Ähm.", "eins zwei"]);
         trailing("es", &["quiero una mesa para"]);

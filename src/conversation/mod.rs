@@ -83,6 +83,7 @@ pub use at::At;
 pub use context::ContextItem;
 pub use contract::*;
 pub use emergency::EmergencyAction;
+pub use endpoint::{Completeness, completeness};
 pub use keypad::{DtmfMode, Keys};
 pub use operator::*;
 pub use pipeline::*;

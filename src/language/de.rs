@@ -12,6 +12,9 @@ pub(super) static GERMAN: Language = Language {
         "obwohl", "meinen", "meiner",
     ],
     often_trailing: &["so", "also", "mit", "zu", "ich", "ist", "dann", "an"],
+    auxiliaries: &[],
+    subjects: &[],
+    question_words: &[],
     digits: &["null", "eins", "zwei", "zwo", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"],
     number_words: &[
         "nummer",

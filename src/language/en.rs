@@ -8,9 +8,27 @@ pub(super) static ENGLISH: Language = Language {
     name: "English",
     trailing: &[
         "um", "uhm", "uh", "er", "erm", "hm", "and", "or", "but", "because", "the", "my", "if", "a", "an",
-        "your", "our", "their", "although", "while", "unless", "plus", "than", "whose", "every",
+        "your", "our", "their", "although", "while", "unless", "plus", "than", "whose", "every", "ve", "ll",
+        "re",
     ],
     often_trailing: &["so", "that", "like", "to", "for", "with", "at", "of", "is", "then"],
+    auxiliaries: &[
+        "am", "is", "are", "was", "were", "be", "been", "will", "would", "can", "could", "should", "must",
+        "cannot", "has", "have", "had",
+    ],
+    subjects: &["i", "you", "he", "she", "it", "we", "they", "that", "this", "there"],
+    question_words: &[
+        "what",
+        "where",
+        "when",
+        "who",
+        "which",
+        "why",
+        "how",
+        "whatever",
+        "wherever",
+        "whichever",
+    ],
     digits: &[
         "zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "double",
         "triple",

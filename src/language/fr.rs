@@ -11,6 +11,9 @@ pub(super) static FRENCH: Language = Language {
         "du", "au", "car", "mes", "votre", "notre", "de", "à",
     ],
     often_trailing: &["avec", "pour", "un", "est", "alors", "donc"],
+    auxiliaries: &[],
+    subjects: &[],
+    question_words: &[],
     digits: &["zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "double"],
     // "D'accord" counts as two words, because only letters make a word.
     number_words: &["numéro", "téléphone", "portable", "carte", "compte", "code", "pin"],

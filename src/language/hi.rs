@@ -13,6 +13,9 @@ pub(super) static HINDI: Language = Language {
     name: "Hindi",
     trailing: words::TRAILING,
     often_trailing: words::OFTEN_TRAILING,
+    auxiliaries: &[],
+    subjects: &[],
+    question_words: &[],
     digits: &[
         "शून्य",
         "जीरो",

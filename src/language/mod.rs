@@ -35,6 +35,13 @@ pub struct Language {
     pub trailing: &'static [&'static str],
     /// Last words that announce more unless a full stop follows: "so", but not "I think so."
     pub often_trailing: &'static [&'static str],
+    /// Verbs that announce more even before a full stop, as in "my number is.", except in "I think it is." and in "what the
+    /// prices are."
+    pub auxiliaries: &'static [&'static str],
+    /// Subjects with which such a verb may end a sentence.
+    pub subjects: &'static [&'static str],
+    /// Question words, whose clauses may end with such a verb.
+    pub question_words: &'static [&'static str],
     /// Words of which short answers consist: "yes", "no thank you".
     pub answers: &'static [&'static str],
     /// Words that announce a number of several digits: "my phone number is".
@@ -202,6 +209,9 @@ mod tests {
             let lists = [
                 language.trailing,
                 language.often_trailing,
+                language.auxiliaries,
+                language.subjects,
+                language.question_words,
                 language.answers,
                 language.number_words,
                 language.rating_words,

@@ -11,6 +11,9 @@ pub(super) static PORTUGUESE: Language = Language {
         "minha", "de", "do", "da", "em", "nem", "embora", "para", "seu", "sua",
     ],
     often_trailing: &["com", "pra", "no", "na", "um", "uma", "então", "tipo", "por"],
+    auxiliaries: &[],
+    subjects: &[],
+    question_words: &[],
     digits: &[
         "zero", "um", "uma", "dois", "duas", "três", "quatro", "cinco", "seis", "meia", "sete", "oito",
         "nove",

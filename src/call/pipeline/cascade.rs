@@ -33,7 +33,7 @@ use crate::tools::Reading;
 const KEPT: Duration = Duration::from_secs(3);
 
 /// The part of a pause by which the end of an utterance is judged.
-const HEARD_PAUSE: Duration = Duration::from_millis(200);
+const HEARD_PAUSE: Duration = Duration::from_millis(150);
 
 pub struct Cascade {
     agent: Arc<Agent>,

@@ -576,8 +576,8 @@ struct Unfinished;
 
 impl TurnModel for Unfinished {
     fn probability(&self, audio: &Clip) -> Result<f32, ModelError> {
-        // 500 ms of speech, and 200 ms of the pause.
-        if audio.samples.len() == 5_600 { Ok(0.1) } else { Err(ModelError::Run(format!("{audio:?}"))) }
+        // 500 ms of speech, and 150 ms of the pause.
+        if audio.samples.len() == 5_200 { Ok(0.1) } else { Err(ModelError::Run(format!("{audio:?}"))) }
     }
 }
 

@@ -21,7 +21,7 @@ pub use smart_turn::{ModelError, SmartTurn};
 
 /// A model that hears whether a speaker has finished.
 pub trait TurnModel: Send + Sync {
-    /// The probability, 0.0 to 1.0, that the utterance `audio` is over. It begins with its speech and ends with at most 200 ms
+    /// The probability, 0.0 to 1.0, that the utterance `audio` is over. It begins with its speech and ends with at most 150 ms
     /// of its pause. Takes a core for some 100 ms.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ pub trait TurnModel: Send + Sync {
 pub struct Settings {
     /// The file of Smart Turn v3.2, `smart-turn-v3.2-cpu.onnx` of the Python package `pipecat-ai`; no model when absent.
     pub model_file: Option<PathBuf>,
-    /// An utterance sounds unfinished below this probability. Default 0.5.
+    /// An utterance sounds unfinished below this probability. Default 0.6.
     pub threshold: f32,
     /// Utterances that are judged at once, of all calls. Default 1.
     pub at_once: usize,
@@ -43,7 +43,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { model_file: None, threshold: 0.5, at_once: 1 }
+        Settings { model_file: None, threshold: 0.6, at_once: 1 }
     }
 }
 
