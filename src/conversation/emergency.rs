@@ -8,7 +8,7 @@ use super::response::{Question, Response};
 use super::utterance::Utterance;
 use super::words::Words;
 use super::{At, Attempt, Conversation, Ending, Keys, Latency, Output, Phrase, Say};
-use crate::language::{Language, words};
+use crate::language::{Language, MedicalConditions, words};
 
 /// The action after the caller has heard which number to dial.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,8 +85,23 @@ impl Conversation {
     }
 }
 
-/// Does the caller say that there is an emergency? Words such as "emergency plumber" and "no emergency" are left out first.
+/// Does the caller say that there is an emergency?
 fn is_emergency(text: &str, language: &Language) -> bool {
+    let said = without_exceptions(text, language);
+    contains_any(&said, language.emergencies) || has_acute_condition(text, &said, language)
+}
+
+/// A condition such as a heart attack counts, unless its sentence places it in the past, and no word of the whole text is about the
+/// present.
+fn has_acute_condition(text: &str, said: &[String], language: &Language) -> bool {
+    let MedicalConditions { names, past, present } = language.conditions;
+    let sentences = text.split(['.', '!', '?', ';', '।', '…']).map(words);
+    let mut named = sentences.filter(|sentence| contains_any(sentence, names));
+    named.any(|sentence| !contains_any(&sentence, past) || contains_any(said, present))
+}
+
+/// The words of a text without those such as "emergency plumber" and "no emergency".
+fn without_exceptions(text: &str, language: &Language) -> Vec<String> {
     let mut said = words(text);
     for exception in language.emergency_exceptions {
         let exception = words(exception);
@@ -95,11 +110,20 @@ fn is_emergency(text: &str, language: &Language) -> bool {
             said.splice(at..at + exception.len(), [String::new()]);
         }
     }
-    language.emergencies.iter().any(|phrase| position(&said, &words(phrase)).is_some())
+    said
 }
 
+fn contains_any(said: &[String], phrases: &[&str]) -> bool {
+    phrases.iter().any(|phrase| position(said, &words(phrase)).is_some())
+}
+
+/// A word of a phrase that stands for any one word: "vor any jahren".
+const ANY: &str = "any";
+
 fn position(said: &[String], phrase: &[String]) -> Option<usize> {
-    said.windows(phrase.len().max(1)).position(|run| run == phrase)
+    let is_run =
+        |run: &[String]| run.iter().zip(phrase).all(|(word, wanted)| word == wanted || wanted == ANY);
+    said.windows(phrase.len().max(1)).position(|run| run.len() == phrase.len() && is_run(run))
 }
 
 #[cfg(test)]
@@ -211,6 +235,45 @@ mod tests {
         }
         assert!(!speaks_of("de", "This is an emergency"), "a phrase counts in its own language only");
         assert!(speaks_of("en", "It is no emergency plumber that I need, this is an emergency!"));
+    }
+
+    #[test]
+    fn a_condition_of_the_past_is_none_unless_the_present_is_named_as_well() {
+        let past = [
+            ("en", "My father had a heart attack last year."),
+            ("en", "He had a heart attack two years ago, so he takes pills. Can I book a table?"),
+            ("de", "Mein Vater hatte letztes Jahr einen Herzinfarkt."),
+            ("de", "Er hatte vor drei Jahren einen Herzinfarkt"),
+            ("es", "Mi padre tuvo un infarto hace dos años."),
+            ("fr", "Mon père a eu une crise cardiaque il y a deux ans."),
+            ("pt", "Meu pai teve um infarto no ano passado."),
+            ("hi", "मेरे पिता को पिछले साल दिल का दौरा पड़ा था।"),
+            ("hi", "papa ko do saal pehle dil ka daura pada tha"),
+            ("hi", "उन्हें दो साल पहले हार्ट अटैक आया था"),
+        ];
+        for (tag, text) in past {
+            assert!(!speaks_of(tag, text), "{tag}: {text}");
+        }
+        let present = [
+            ("en", "My father is having a heart attack."),
+            ("en", "I think he had a heart attack!"),
+            ("en", "He had a heart attack last year and now it hurts again."),
+            ("en", "He had a heart attack last year. Now he can't breathe."),
+            ("en", "He had a heart attack last year and he's having a heart attack."),
+            ("de", "Mein Vater hatte gerade einen Herzinfarkt."),
+            ("de", "Mein Vater, er ist 60 Jahre alt, hat einen Herzinfarkt."),
+            ("de", "Vor zwei Jahren hatte er einen Herzinfarkt, und jetzt wieder."),
+            ("es", "Mi padre tiene 60 años y un infarto."),
+            ("fr", "Il fait une crise cardiaque."),
+            ("pt", "Ele está tendo um infarto."),
+            ("hi", "मेरे पिता को दिल का दौरा पड़ा है"),
+            ("hi", "पिछले साल दिल का दौरा पड़ा था और अब फिर दर्द हो रहा है"),
+            ("hi", "papa ko heart attack aaya hai"),
+            ("hi", "पिछले साल दिल का दौरा पड़ा था, एम्बुलेंस भेजो"),
+        ];
+        for (tag, text) in present {
+            assert!(speaks_of(tag, text), "{tag}: {text}");
+        }
     }
 
     proptest! {

@@ -13,6 +13,9 @@ use super::{At, Command, Conversation, Ending, Output, Phrase, Say};
 /// How long a goodbye may take, synthesis included, before the call ends without it.
 pub(super) const GOODBYE_LIMIT: Duration = Duration::from_secs(10);
 
+/// How often the end of protected words is looked for at the time limit.
+const PROTECTED_INTERVAL: Duration = Duration::from_millis(200);
+
 /// How the conversation begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Opening {
@@ -102,6 +105,17 @@ impl Conversation {
         self.warning = if is_free { Warning::NotDue } else { Warning::Due };
         if is_free {
             self.prompt(now, Phrase::TimeWarning, None);
+        }
+    }
+
+    /// The time limit is reached. Words that may not be interrupted, such as the number to dial in an emergency, are played to
+    /// their end first.
+    pub(super) fn end_by_time(&mut self, now: At) {
+        match &self.floor {
+            Floor::Agent(response, _) if response.is_protected() => {
+                self.timers.start(Timer::Limit, now, PROTECTED_INTERVAL);
+            }
+            _ => self.say_goodbye(now, Phrase::TimeLimitGoodbye, Ending::TimeLimit),
         }
     }
 

@@ -276,7 +276,7 @@ impl Conversation {
                 Timer::Hold => self.end_long_hold(now),
                 Timer::Mute => self.unmute(now),
                 Timer::Warning => self.warn(now),
-                Timer::Limit => self.say_goodbye(now, Phrase::TimeLimitGoodbye, Ending::TimeLimit),
+                Timer::Limit => self.end_by_time(now),
                 Timer::Goodbye => self.cut_goodbye_short(now),
             }
         }

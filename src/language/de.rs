@@ -1,7 +1,7 @@
 //! German. Not reviewed by a native speaker.
 
 use super::spoken::forms;
-use super::{Language, Prompts};
+use super::{Language, MedicalConditions, Prompts};
 
 pub(super) static GERMAN: Language = Language {
     tag: "de",
@@ -95,7 +95,6 @@ pub(super) static GERMAN: Language = Language {
         "einen notarzt",
         "den notarzt",
         "es brennt",
-        "einen herzinfarkt",
         "keine luft",
         "atmet nicht",
         "die polizei rufen",
@@ -116,6 +115,37 @@ pub(super) static GERMAN: Language = Language {
         "telefon stirbt gerade",
         "leitung stirbt gerade",
     ],
+    conditions: MedicalConditions {
+        names: &["einen herzinfarkt"],
+        past: &[
+            "letztes jahr",
+            "letzten monat",
+            "letzte woche",
+            "letzten sommer",
+            "letzten winter",
+            "voriges jahr",
+            "vor any jahren",
+            "vor einem jahr",
+            "vor any monaten",
+            "vor einem monat",
+            "vor any wochen",
+            "vor einer woche",
+            "damals",
+        ],
+        present: &[
+            "jetzt",
+            "gerade",
+            "eben",
+            "soeben",
+            "wieder",
+            "nochmal",
+            "noch",
+            "heute",
+            "glaube",
+            "hilfe",
+            "schmerzen",
+        ],
+    },
     abbreviations: &[
         "dr", "prof", "hr", "fr", "st", "str", "bzw", "ca", "usw", "evtl", "ggf", "inkl", "nr", "tel", "vgl",
         "bspw", "etc",

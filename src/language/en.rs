@@ -1,7 +1,7 @@
 //! English.
 
 use super::spoken::forms;
-use super::{Language, Prompts};
+use super::{Language, MedicalConditions, Prompts};
 
 pub(super) static ENGLISH: Language = Language {
     tag: "en",
@@ -169,6 +169,28 @@ pub(super) static ENGLISH: Language = Language {
         "is dying down",
         "is dying out",
     ],
+    conditions: MedicalConditions {
+        names: &["had a heart attack"],
+        past: &[
+            "last year",
+            "last month",
+            "last week",
+            "last spring",
+            "last summer",
+            "last autumn",
+            "last winter",
+            "years ago",
+            "year ago",
+            "months ago",
+            "month ago",
+            "weeks ago",
+            "week ago",
+            "in the past",
+        ],
+        present: &[
+            "now", "again", "just", "still", "today", "tonight", "another", "think", "hurts", "pain", "help",
+        ],
+    },
     abbreviations: &[
         "dr", "mr", "mrs", "ms", "prof", "st", "mt", "vs", "approx", "dept", "gen", "rep", "inc", "ltd",
         "jr", "sr", "etc",

@@ -1,7 +1,7 @@
 //! Spanish. Not reviewed by a native speaker.
 
 use super::spoken::forms;
-use super::{Language, Prompts};
+use super::{Language, MedicalConditions, Prompts};
 
 pub(super) static SPANISH: Language = Language {
     tag: "es",
@@ -66,7 +66,6 @@ pub(super) static SPANISH: Language = Language {
         "una ambulancia",
         "llame a la policía",
         "llamen a la policía",
-        "un infarto",
         "no puedo respirar",
         "no puede respirar",
         "no respira",
@@ -83,6 +82,21 @@ pub(super) static SPANISH: Language = Language {
         "celular se está muriendo",
         "batería se está muriendo",
     ],
+    conditions: MedicalConditions {
+        names: &["un infarto"],
+        past: &[
+            "el año pasado",
+            "el mes pasado",
+            "la semana pasada",
+            "hace any años",
+            "hace un año",
+            "hace any meses",
+            "hace un mes",
+            "hace any semanas",
+            "hace una semana",
+        ],
+        present: &["ahora", "otra", "otro", "acaba", "hoy", "creo", "ayuda", "dolor", "está"],
+    },
     abbreviations: &["dr", "dra", "sr", "sra", "srta", "ud", "uds", "av", "núm", "tel", "aprox", "etc"],
     common: &[
         "el", "la", "los", "las", "un", "una", "yo", "tú", "usted", "él", "ella", "nosotros", "es", "son",

@@ -1,7 +1,7 @@
 //! French. Not reviewed by a native speaker.
 
 use super::spoken::forms;
-use super::{Language, Prompts};
+use super::{Language, MedicalConditions, Prompts};
 
 pub(super) static FRENCH: Language = Language {
     tag: "fr",
@@ -94,7 +94,6 @@ pub(super) static FRENCH: Language = Language {
         "une ambulance",
         "appelez les pompiers",
         "appelez la police",
-        "une crise cardiaque",
         "peux pas respirer",
         "peut pas respirer",
         "arrive pas à respirer",
@@ -109,6 +108,20 @@ pub(super) static FRENCH: Language = Language {
         "portable est en train de mourir",
         "batterie est en train de mourir",
     ],
+    conditions: MedicalConditions {
+        names: &["une crise cardiaque"],
+        past: &[
+            "l année dernière",
+            "l an dernier",
+            "le mois dernier",
+            "la semaine dernière",
+            "il y a any ans",
+            "il y a un an",
+            "il y a any mois",
+            "il y a any semaines",
+        ],
+        present: &["maintenant", "encore", "vient", "aujourd", "crois", "aidez", "mal", "fait"],
+    },
     abbreviations: &["dr", "m", "mme", "mlle", "mgr", "pr", "st", "av", "env", "tél", "etc"],
     common: &[
         "le", "la", "les", "un", "une", "des", "du", "de", "je", "tu", "il", "elle", "nous", "vous", "ils",

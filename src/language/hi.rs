@@ -6,7 +6,7 @@
 mod words;
 
 use super::spoken::forms;
-use super::{Language, Prompts};
+use super::{Language, MedicalConditions, Prompts};
 
 pub(super) static HINDI: Language = Language {
     tag: "hi",
@@ -238,7 +238,6 @@ pub(super) static HINDI: Language = Language {
         "आपातकाल है",
         "एम्बुलेंस",
         "एंबुलेंस",
-        "दिल का दौरा",
         "सांस नहीं",
         "साँस नहीं",
         "आग लग गई",
@@ -249,7 +248,6 @@ pub(super) static HINDI: Language = Language {
         "ambulance",
         "saans nahi",
         "aag lag gayi",
-        "dil ka daura",
     ],
     emergency_exceptions: &[
         "इमरजेंसी नहीं",
@@ -260,6 +258,45 @@ pub(super) static HINDI: Language = Language {
         "ambulance nahi",
         "ambulance nahin",
     ],
+    conditions: MedicalConditions {
+        names: &["दिल का दौरा", "हार्ट अटैक", "dil ka daura", "heart attack"],
+        past: &[
+            "पिछले साल",
+            "पिछले महीने",
+            "पिछले हफ्ते",
+            "साल पहले",
+            "महीने पहले",
+            "हफ्ते पहले",
+            "pichle saal",
+            "pichhle saal",
+            "pichle mahine",
+            "pichhle mahine",
+            "pichle hafte",
+            "pichhle hafte",
+            "saal pehle",
+            "sal pehle",
+            "mahine pehle",
+            "hafte pehle",
+        ],
+        present: &[
+            "अभी",
+            "अब",
+            "फिर",
+            "दोबारा",
+            "आज",
+            "लगता",
+            "मदद",
+            "दर्द",
+            "abhi",
+            "ab",
+            "phir",
+            "dobara",
+            "aaj",
+            "lagta",
+            "madad",
+            "dard",
+        ],
+    },
     abbreviations: &[
         "डॉ",
         "प्रो",

@@ -68,6 +68,8 @@ pub struct Language {
     pub emergencies: &'static [&'static str],
     /// Runs of words that do not say so, such as "emergency plumber".
     pub emergency_exceptions: &'static [&'static str],
+    /// MedicalConditions that are emergencies unless they lie in the past.
+    pub conditions: MedicalConditions,
     /// The commonest words, by which the language is detected.
     pub common: &'static [&'static str],
     /// Words with a full stop that does not end a sentence.
@@ -75,6 +77,21 @@ pub struct Language {
     pub prompts: Prompts,
     /// The words for notations; where it has none, these stay as they are written.
     pub forms: Option<&'static Forms>,
+}
+
+/// MedicalConditions that callers also speak of when they are over, such as a heart attack of last year.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MedicalConditions {
+    /// Runs of words that name one.
+    pub names: &'static [&'static str],
+    /// Runs of words that place a sentence in the past, weeks ago at least. The word `any` stands for any one word.
+    pub past: &'static [&'static str],
+    /// Words about the present.
+    pub present: &'static [&'static str],
+}
+
+impl MedicalConditions {
+    pub const NONE: MedicalConditions = MedicalConditions { names: &[], past: &[], present: &[] };
 }
 
 /// The agent's fixed prompts.

@@ -1,6 +1,6 @@
 //! Any language without a file of its own: the hesitations and backchannels that most languages share.
 
-use super::{Language, en};
+use super::{Language, MedicalConditions, en};
 
 pub(super) static OTHER: Language = Language {
     tag: "und",
@@ -23,6 +23,7 @@ pub(super) static OTHER: Language = Language {
     presence_checks: &["hello", "hallo", "hola", "allo"],
     emergencies: &[],
     emergency_exceptions: &[],
+    conditions: MedicalConditions::NONE,
     abbreviations: &["dr", "st", "etc"],
     common: &[],
     prompts: en::PROMPTS,

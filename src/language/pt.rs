@@ -1,7 +1,7 @@
 //! Portuguese, in words that Brazil and Portugal share where there are any. Not reviewed by a native speaker.
 
 use super::spoken::forms;
-use super::{Language, Prompts};
+use super::{Language, MedicalConditions, Prompts};
 
 pub(super) static PORTUGUESE: Language = Language {
     tag: "pt",
@@ -58,8 +58,6 @@ pub(super) static PORTUGUESE: Language = Language {
         "uma ambulância",
         "chame a polícia",
         "chamem a polícia",
-        "um infarto",
-        "um enfarte",
         "não consigo respirar",
         "não consegue respirar",
         "não respira",
@@ -77,6 +75,24 @@ pub(super) static PORTUGUESE: Language = Language {
         "celular está morrendo",
         "bateria está morrendo",
     ],
+    conditions: MedicalConditions {
+        names: &["um infarto", "um enfarte"],
+        past: &[
+            "ano passado",
+            "mês passado",
+            "semana passada",
+            "há any anos",
+            "há um ano",
+            "há any meses",
+            "há um mês",
+            "há any semanas",
+            "há uma semana",
+            "anos atrás",
+            "meses atrás",
+            "semanas atrás",
+        ],
+        present: &["agora", "outro", "novamente", "acabou", "hoje", "acho", "ajuda", "dor", "está"],
+    },
     abbreviations: &[
         "dr", "dra", "sr", "sra", "srta", "prof", "profa", "eng", "av", "tel", "aprox", "ltda", "etc", "pág",
         "núm",

@@ -143,3 +143,31 @@ fn an_emergency_is_answered_although_no_turn_is_left() {
         "#,
     );
 }
+
+/// The limit is reached while the caller hears which number to dial.
+#[test]
+fn the_time_limit_waits_for_the_number_to_dial() {
+    plays_out(
+        |settings| settings.max_duration_ms = std::time::Duration::from_secs(5),
+        r#"
+        (asks)
+        +80 words "Help, this is an emergency!"
+            4180 emergency
+            4180 say #1 turn 1 Emergency
+            4180 ask turn 1 A: Hello, how can I help? C: Help, this is an emergency!
+        +300 reply "I am sorry to hear that."
+        +0 done
+            4380 say #2 turn 1 "I am sorry to hear that."
+        +50 starts #1
+        +1500 ends #1
+        +10 starts #2
+            6000 flush
+            6000 cancel turn 1
+            6000 finished turn 1 C: Help, this is an emergency! words=200 reply=500 commit=300 audio=550
+            6000 say #3 turn 2 TimeLimitGoodbye
+        +900 ends #3
+            6840 finished turn 2
+            6840 hang up: TimeLimit
+        "#,
+    );
+}
