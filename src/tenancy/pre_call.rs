@@ -19,6 +19,7 @@ use super::{
     AiProfile, CallId, Did, Label, NumberId, ProfileSettings, TenantId, check_comment, check_name,
     check_profile_name,
 };
+use crate::language::Language;
 use crate::names::check_language;
 use crate::violation::Violation;
 
@@ -253,12 +254,17 @@ impl AgentChanges {
         }
     }
 
-    /// The profile with the variables and overrides of one call, which begins in the language of the overrides, with their voice.
+    /// The profile with the variables and overrides of one call, which begins in the language of the overrides, with their voice. In
+    /// another language than the profile's first one, greeting and phrases are the built-in ones, unless the greeting is overridden.
     #[must_use]
     pub fn apply(&self, profile: AiProfile) -> AiProfile {
         let mut settings = profile.settings;
         settings.variables.extend(self.variables.clone());
         let PreCallOverrides { greeting, language, voice } = self.overrides.clone();
+        if language.as_deref().is_some_and(|tag| !is_same_language(settings.first_language(), tag)) {
+            settings.greeting = None;
+            settings.phrases.clear();
+        }
         if let Some(tag) = language.as_ref().filter(|_| !settings.languages.is_empty()) {
             settings.languages.retain(|other| other != tag);
             settings.languages.insert(0, tag.clone());
@@ -276,6 +282,12 @@ impl AgentChanges {
         };
         AiProfile { settings, ..profile }
     }
+}
+
+/// Whether two tags have the same primary language. A profile that names none speaks English.
+fn is_same_language(first: Option<&str>, tag: &str) -> bool {
+    let primary = |tag: &str| tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
+    primary(first.unwrap_or(Language::of(None).tag)) == primary(tag)
 }
 
 #[cfg(test)]
@@ -359,7 +371,8 @@ mod tests {
 
     #[test]
     fn overrides_are_those_of_the_language_in_which_the_call_begins() {
-        let settings = json!({ "languages": ["en", "de"], "voices": { "en": "kal", "de": "eva" } });
+        let settings = json!({ "languages": ["en", "de"], "voices": { "en": "kal", "de": "eva" },
+            "greeting": "Hello.", "phrases": { "goodbye": "Bye." } });
         let profile = AiProfile {
             id: ProfileId::new(),
             tenant_id: TenantId::new(),
@@ -381,6 +394,11 @@ mod tests {
         let german = changed(json!({ "language": "de" }));
         assert_eq!(german.languages, ["de", "en"]);
         assert_eq!(german.in_language("de").voice.as_deref(), Some("eva"));
+        assert_eq!((german.greeting, german.phrases.len()), (None, 0), "they are English");
+        let own = changed(json!({ "language": "de", "greeting": "Guten Tag." }));
+        assert_eq!(own.greeting.as_deref(), Some("Guten Tag."));
+        let british = changed(json!({ "language": "en-GB" }));
+        assert_eq!((british.greeting.as_deref(), british.phrases.len()), (Some("Hello."), 1));
         let other_voice = changed(json!({ "voice": "amy" }));
         assert_eq!(other_voice.in_language("en").voice.as_deref(), Some("amy"));
         assert_eq!(other_voice.in_language("de").voice.as_deref(), Some("eva"));
