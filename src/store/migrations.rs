@@ -179,6 +179,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/sqlite/0043_realtime_usage.sql"),
         include_str!("../../migrations/postgres/0043_realtime_usage.sql"),
     ),
+    (
+        "0049_analysis_indexes",
+        include_str!("../../migrations/sqlite/0049_analysis_indexes.sql"),
+        include_str!("../../migrations/postgres/0049_analysis_indexes.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Database, on_both};
+use super::{Database, on_both, values};
 use crate::store::*;
 use crate::tenancy::*;
 
@@ -11,6 +11,7 @@ on_both!(
     numbers_that_callers_could_not_tell_apart_are_refused,
     one_number_is_imported_once_however_many_try,
     names_that_the_api_would_refuse_are_refused,
+    ids_within_documents_are_new_as_well,
 );
 
 const COPY: ImportSettings = ImportSettings { new_ids: true, without_numbers: false, dry_run: false };
@@ -104,4 +105,34 @@ async fn names_that_the_api_would_refuse_are_refused(db: Database) {
         }
     }
     assert_eq!(db.store.tenants().await.expect("tenants").len(), 1);
+}
+
+async fn ids_within_documents_are_new_as_well(db: Database) {
+    let route = db.tenant(1).await;
+    let scope = db.store.scope(route.tenant.id);
+    let profile = route.profile.as_ref().expect("a profile").id;
+    let mut call = values::completed(&values::call_to(&route));
+    call.agent_changes = vec![AgentChange {
+        at: call.started_at,
+        cause: AgentChangeCause::ALL[0],
+        ai_profile_id: profile,
+        ai_profile_version: 1,
+        language: None,
+    }];
+    scope.end_call(&call, &[]).await.expect("a call");
+    let file = scope.export(&Actor::system(), true).await.expect("a document");
+    let mut numbers = file.clone();
+    let did = numbers.tables.get_mut("phone_numbers").expect("numbers")[0].get_mut("did").expect("a number");
+    *did = json!("+493055500999");
+    for row in numbers.tables.get_mut("calls").expect("calls") {
+        row.insert("called_number".to_owned(), json!("+493055500999"));
+    }
+    let imported = db.store.import_tenant(&Actor::system(), &numbers, COPY).await.expect("imported");
+    assert!(imported.written, "{imported:?}");
+    let copy = db.store.scope(imported.tenant_id);
+    let calls = copy.calls(&CallFilter::default(), Window::first(9)).await.expect("calls").items;
+    let change = &calls[0].agent_changes[0];
+    assert_ne!(change.ai_profile_id, profile);
+    assert_eq!(Some(change.ai_profile_id), calls[0].ai_profile_id, "the copy's own profile");
+    copy.profile(change.ai_profile_id).await.expect("it is there");
 }

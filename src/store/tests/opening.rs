@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 31] = [
+const STEPS: [&str; 33] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -38,6 +38,7 @@ const STEPS: [&str; 31] = [
     "0040_analysis",
     "0042_engine_credentials",
     "0043_realtime_usage",
+    "0049_analysis_indexes",
 ];
 
 on_both!(migrating_twice_does_nothing, a_database_that_does_not_fit_is_refused);

@@ -263,6 +263,7 @@ impl Plan {
         for (column, json) in row {
             let (name, kind) =
                 table.column(column).ok_or_else(|| format!("{column}: there is no such column"))?;
+            let json = if matches!(kind, Kind::Json(_)) { &self.renamed_within(json) } else { json };
             let value = cell::from_json(kind, json).map_err(|problem| format!("{column}: {problem}"))?;
             cells.push((name, self.renamed(value)));
         }
@@ -280,6 +281,21 @@ impl Plan {
         match value {
             Value::Id(Some(id)) => Value::from(self.ids.get(&id).copied().unwrap_or(id)),
             other => other,
+        }
+    }
+
+    /// A document with new ids in place of the old ones, such as those of profiles in `agent_changes`.
+    fn renamed_within(&self, json: &Json) -> Json {
+        match json {
+            Json::String(text) => {
+                let new = text.parse::<Uuid>().ok().and_then(|id| self.ids.get(&id));
+                new.map_or_else(|| json.clone(), |id| json!(id))
+            }
+            Json::Array(items) => items.iter().map(|item| self.renamed_within(item)).collect(),
+            Json::Object(fields) => {
+                fields.iter().map(|(name, value)| (name.clone(), self.renamed_within(value))).collect()
+            }
+            other => other.clone(),
         }
     }
 
