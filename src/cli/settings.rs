@@ -56,7 +56,9 @@ pub struct SettingArgs {
     voice: Option<String>,
     /// How a conversation is held, as in max_turns=10 or barge_in=false (the keys of [turn] in the
     /// configuration), or a phrase, as in phrases.goodbye="Bye.", or hours.timezone=Europe/Berlin,
-    /// variables.shop="Roth", pronunciations.Huber=Hoober, notice=false or preamble=false. Can be given several times.
+    /// variables.shop="Roth", pronunciations.Huber=Hoober, voices.de=eva, analysis.summary=true, or one of preamble, notice,
+    /// detect_language and greets_on_switch (true, false), or of the lists languages, switch_to and key_terms, as in
+    /// languages=en,de. Can be given several times.
     #[arg(long = "setting", value_name = "KEY=VALUE")]
     single: Vec<String>,
     /// All settings at once, as JSON; they replace the ones that there are.
@@ -133,15 +135,22 @@ impl SettingArgs {
 }
 
 /// Keys without a dot that are not the conversation's.
-const SWITCHES: [&str; 2] = ["preamble", "notice"];
+pub(super) const SWITCHES: [&str; 4] = ["preamble", "notice", "detect_language", "greets_on_switch"];
+
+/// Lists of texts.
+pub(super) const LISTS: [&str; 3] = ["languages", "switch_to", "key_terms"];
 
 /// Sections with texts by name.
-const TEXTS: [&str; 3] = ["phrases", "variables", "pronunciations"];
+pub(super) const TEXTS: [&str; 4] = ["phrases", "variables", "pronunciations", "voices"];
 
-/// A key without a dot is one of the conversation's, unless it is one of [`SWITCHES`].
+/// A key without a dot is one of the conversation's, unless it is one of [`SWITCHES`] or [`LISTS`].
 fn put_single(settings: &mut Map<String, Value>, key: &str, value: &str) {
     if SWITCHES.contains(&key) {
         return put(settings, key, lenient(value));
+    }
+    if LISTS.contains(&key) {
+        let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+        return put(settings, key, items.collect::<Vec<_>>().into());
     }
     let (section, key) = key.split_once('.').unwrap_or(("turn", key));
     let is_text = TEXTS.contains(&section);
@@ -163,7 +172,8 @@ fn put(settings: &mut Map<String, Value>, key: &str, value: Value) {
     }
 }
 
-fn read(path: &Path) -> Result<Value, Failure> {
+/// The settings in a file, JSON or TOML.
+pub fn read(path: &Path) -> Result<Value, Failure> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::not_found(format!("the settings {shown} cannot be read: {error}")))?;

@@ -1,5 +1,6 @@
 //! Command lines in, text and exit codes out, on a database of each test's own.
 
+mod agreement;
 mod backups;
 mod calls;
 mod keys;
