@@ -57,10 +57,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("switchboard", &["ari", "audio", "billing", "call", "store", "tenancy", "current", "webhooks"]),
     ("telephony", &["ari", "store", "tenancy"]),
-    ("control", &["egress", "state", "store", "telephony", "tenancy", "tools", "violation", "webhooks"]),
+    (
+        "control",
+        &["analysis", "egress", "state", "store", "telephony", "tenancy", "tools", "violation", "webhooks"],
+    ),
     (
         "admin",
         &[
+            "analysis",
             "analytics",
             "billing",
             "control",

@@ -103,6 +103,11 @@ async fn api_state() -> ApiState {
         inbound: None,
         numbering: Default::default(),
         permitted: Default::default(),
+        analysis_trials: Arc::new(crate::analysis::AnalysisTrials::new(
+            &Default::default(),
+            std::time::Duration::from_secs(10),
+            Arc::new(|_, _| None),
+        )),
         tenant_engines: Arc::new(Current::new(AgentFactory::new(&Config::default()).unwrap())),
         transfer: Default::default(),
         last_use: Arc::new(LastUse::start(store.clone())),

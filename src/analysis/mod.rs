@@ -8,11 +8,13 @@ mod asking;
 mod prompt;
 mod questions;
 mod reply;
+mod trial;
 mod worker;
 
 #[cfg(test)]
 mod tests;
 
+pub use trial::{AnalysisTrial, AnalysisTrials, TrialPlace};
 pub use worker::{Analyst, FindModel, Model};
 
 use serde::Deserialize;

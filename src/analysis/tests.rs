@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::prompt::prompt;
 use super::questions::{check, schema};
-use super::{Analyst, FindModel, Model, Settings};
+use super::{AnalysisTrial, AnalysisTrials, Analyst, FindModel, Model, Settings};
 use crate::engines::core::usage::{Meter, Unit};
 use crate::engines::core::vendor::{Vendor, answer, chunked};
 use crate::engines::core::{EngineError, retry};
@@ -407,4 +407,70 @@ fn of_a_long_call_the_newest_turns_are_used() {
         transcript["turns"].as_array().expect("turns").iter().filter_map(|it| it["turn"].as_u64()).collect();
     assert_eq!(turns, [5, 6, 7, 8, 9]);
     assert_eq!(transcript["earlier_turns_left_out"], true);
+}
+
+/// A trial of a call by a model, with these settings.
+async fn tried(db: &Database, call: &Call, trials: &AnalysisTrials) -> AnalysisTrial {
+    let scope = db.store.scope(call.tenant_id);
+    let material = scope.tried_call(call.id).await.expect("the material");
+    let questions = material.profile.settings.analysis.clone().expect("questions");
+    let place = trials.place(call.tenant_id).expect("a place");
+    trials.run(place, &scope, material, questions).await.expect("a trial")
+}
+
+#[tokio::test]
+async fn a_trial_leaves_its_usage_alone() {
+    on_sqlite(|db: Database| async move {
+        let route = analysed_tenant(&db, 1).await;
+        let call = ended(&db, &route).await;
+        let scope = db.store.scope(route.tenant.id);
+        let before = analysis_of(&db, &call).await;
+        let model = PreparedModel::new([Ok(GOOD.replace("order placed", "sold")), Ok(GOOD.to_owned())]);
+        let longest = Duration::from_secs(10);
+        let trials = AnalysisTrials::new(&Settings::default(), longest, finding(model.clone()));
+        let trial = tried(&db, &call, &trials).await;
+        assert_eq!((trial.status, trial.result.success), (AnalysisStatus::Done, Some(true)), "{trial:?}");
+        assert_eq!(model.prompts().len(), 2, "with one correction");
+        assert_eq!(scope.usage_of_analyses(call.id).await.expect("usage"), trial.usage);
+        assert_eq!(
+            scope.usage_of_month(Month::of(call.ended_at.expect("an end"))).await.expect("usage").engines,
+            trial.usage
+        );
+        assert_eq!(analysis_of(&db, &call).await, before, "the record is as it was");
+        assert_eq!(db.store.analyses_pending().await.expect("a count"), 1, "and the analysis is due still");
+
+        let down = PreparedModel::new([Err::<String, _>(EngineError::Temporary("sk-secret".into()))]);
+        let trials = AnalysisTrials::new(&Settings::default(), longest, finding(down));
+        let failed = tried(&db, &call, &trials).await;
+        assert_eq!(
+            (failed.status, failed.problem.as_deref()),
+            (AnalysisStatus::Failed, Some("openai: unavailable"))
+        );
+        let script = ScriptedLlm::new("scripted".into(), &Default::default()).expect("a script");
+        let trials = AnalysisTrials::new(&Settings::default(), longest, finding(Arc::new(script)));
+        assert_eq!(tried(&db, &call, &trials).await.status, AnalysisStatus::Unavailable);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn trials_are_bounded_in_number_and_time() {
+    on_sqlite(|db: Database| async move {
+        let route = analysed_tenant(&db, 1).await;
+        let call = ended(&db, &route).await;
+        let model = PreparedModel::new::<String>([]);
+        let settings = Settings { max_concurrent: 2, ..Settings::default() };
+        let trials = AnalysisTrials::new(&settings, Duration::from_millis(50), finding(model));
+        let one = trials.place(TenantId::new()).expect("a place");
+        let (tenant, other) = (TenantId::new(), TenantId::new());
+        let two = trials.place(tenant).expect("a place");
+        assert!(trials.place(tenant).is_err(), "one of each tenant");
+        assert!(trials.place(other).is_err(), "two in all");
+        drop((one, two));
+        let late = tried(&db, &call, &trials).await;
+        assert_eq!((late.status, late.problem.as_deref()), (AnalysisStatus::Failed, Some("openai: timeout")));
+        assert_eq!(late.usage.len(), 1, "its usage is due");
+        trials.place(call.tenant_id).expect("the place is free again");
+    })
+    .await;
 }

@@ -202,17 +202,10 @@ async fn attempt(
     let Some(questions) = call.profile.settings.analysis.as_ref() else {
         return over(AnalysisOutcome::Failed("the version of the profile asks for no analysis".to_owned()));
     };
-    let Some(model) = find_model(&call.profile) else {
-        let problem = "the language model engine of the profile is not configured, or may not be used";
-        return over(AnalysisOutcome::Unavailable(problem.to_owned()));
+    let model = match usable(find_model(&call.profile)) {
+        Ok(model) => model,
+        Err(problem) => return over(AnalysisOutcome::Unavailable(problem)),
     };
-    if !model.llm.is_model() {
-        let problem = format!(
-            "the engine {} replies by a script and cannot analyse calls: set settings.analysis.llm to a language model",
-            model.llm.name()
-        );
-        return over(AnalysisOutcome::Unavailable(problem));
-    }
     let began = Instant::now();
     let (result, usage) = ask(&model, call, questions, settings).await;
     let outcome = match result {
@@ -222,17 +215,42 @@ async fn attempt(
     AnalysisAttempt { at: now + began.elapsed(), usage, outcome }
 }
 
+/// The model, if it can analyse calls.
+///
+/// # Errors
+/// Why it cannot.
+pub(super) fn usable(model: Option<Model>) -> Result<Model, String> {
+    let absent = "the language model engine of the profile is not configured, or may not be used";
+    let model = model.ok_or(absent)?;
+    if model.llm.is_model() {
+        return Ok(model);
+    }
+    Err(format!(
+        "the engine {} replies by a script and cannot analyse calls: set settings.analysis.llm to a language model",
+        model.llm.name()
+    ))
+}
+
+/// The problem of a failed attempt, for the tenant: the kind of an engine's failure without the words of its server.
+pub(super) fn problem(error: &AskError, model: &Model) -> String {
+    match error {
+        AskError::Refused(problem) => problem.clone(),
+        AskError::Late(_) => format!("{}: timeout", model.llm.name()),
+        AskError::Engine(error) => format!("{}: {}", model.llm.name(), error.reason().as_str()),
+    }
+}
+
 /// The outcome of a failed attempt. The tenant reads the kind of the failure; what a server wrote is in the log.
 fn failure(
     error: &AskError,
     model: &Model,
     (claimed, now): (&ClaimedAnalysis, DateTime<Utc>),
 ) -> AnalysisOutcome {
-    let engine = model.llm.name();
-    let (problem, wanted) = match error {
-        AskError::Refused(problem) => return AnalysisOutcome::Failed(problem.clone()),
-        AskError::Late(_) => (format!("{engine}: timeout"), Duration::ZERO),
-        AskError::Engine(error) => (format!("{engine}: {}", error.reason().as_str()), pause_of(error)),
+    let (engine, problem) = (model.llm.name(), problem(error, model));
+    let wanted = match error {
+        AskError::Refused(_) => return AnalysisOutcome::Failed(problem),
+        AskError::Late(_) => Duration::ZERO,
+        AskError::Engine(error) => pause_of(error),
     };
     let (tenant_id, call_id, attempt) = (claimed.tenant, claimed.call, claimed.attempt);
     warn!(%tenant_id, %call_id, attempt, %engine, %error, "attempt to analyse a call failed");

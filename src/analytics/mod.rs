@@ -6,6 +6,7 @@
 mod clock;
 mod distribution;
 mod report;
+mod results;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,9 @@ use crate::store::{OfPeriod, Scope, Store, StoreError};
 pub use report::{
     AnalyticsOverview, AnalyticsPoint, BusyHour, CallDurations, CallTotals, CallsByEndingParty,
     LatencyPercentiles, TenantAnalytics, TenantCallTotals, TurnLatencies,
+};
+pub use results::{
+    CallResults, IntervalResults, NumberResults, ProfileResults, ResultTotals, SentimentCounts,
 };
 
 /// The longest period of a report: a year and a month to compare it with.
@@ -123,6 +127,25 @@ pub async fn of_tenant(scope: &Scope, query: &AnalyticsQuery) -> Result<TenantAn
         talk: scope.talk_counts(calls).await?,
     };
     Ok(TenantAnalytics::new(query, counted))
+}
+
+/// Results of a tenant's calls.
+pub async fn results_of_tenant(scope: &Scope, query: &AnalyticsQuery) -> Result<CallResults, StoreError> {
+    let calls = &query.calls;
+    let weights = match calls.phone_number_id {
+        Some(number) => match scope.number_routing(number).await {
+            Err(StoreError::NotFound) => Vec::new(),
+            routing => routing?.profiles,
+        },
+        None => Vec::new(),
+    };
+    let counted = results::CountedResults {
+        quarters: scope.results_by_quarter(calls).await?,
+        numbers: scope.results_by_number(calls).await?,
+        profiles: scope.results_by_profile(calls).await?,
+        weights,
+    };
+    Ok(CallResults::new(query, counted))
 }
 
 /// Statistics of all calls, and of the `top` tenants with the most calls.

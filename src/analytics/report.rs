@@ -326,6 +326,6 @@ fn seconds(ms: i64) -> f64 {
 }
 
 /// Rounded to four decimals; `None` when `whole` is 0.
-fn ratio(part: i64, whole: i64) -> Option<f64> {
+pub fn ratio(part: i64, whole: i64) -> Option<f64> {
     (whole > 0).then(|| (part as f64 / whole as f64 * 10_000.0).round() / 10_000.0)
 }

@@ -10,11 +10,11 @@ use super::call;
 use super::failure::Failure;
 use super::output::Output;
 use super::span::moment;
-use super::table::{Sheet, Table, or_dash};
+use super::table::{Sheet, Table, or_dash, printable};
 use super::tenant;
 use crate::analytics::{
-    self, AnalyticsInterval, AnalyticsOverview, AnalyticsPeriod, AnalyticsQuery, CallTotals,
-    LatencyPercentiles, PeriodError, TenantAnalytics, TenantCallTotals,
+    self, AnalyticsInterval, AnalyticsOverview, AnalyticsPeriod, AnalyticsQuery, CallResults, CallTotals,
+    LatencyPercentiles, PeriodError, ResultTotals, TenantAnalytics, TenantCallTotals,
 };
 use crate::store::{OfPeriod, Store};
 use crate::tenancy::ProfileId;
@@ -41,6 +41,9 @@ pub struct Command {
     /// Only calls with the AI profile of this id.
     #[arg(long, requires = "tenant")]
     profile: Option<ProfileId>,
+    /// Success, outcomes, sentiment and ratings instead, by number, and by profile and version.
+    #[arg(long, requires = "tenant")]
+    results: bool,
     /// The steps of the series.
     #[arg(long, requires = "tenant", default_value = "day")]
     interval: AnalyticsInterval,
@@ -66,7 +69,12 @@ impl Command {
         };
         let mut question = AnalyticsQuery::new(period, self.interval, self.timezone)?;
         question.calls = OfPeriod { phone_number_id, ai_profile_id: self.profile, ..question.calls };
-        let report = analytics::of_tenant(&store.scope(tenant.id), &question).await?;
+        let scope = store.scope(tenant.id);
+        if self.results {
+            let results = analytics::results_of_tenant(&scope, &question).await?;
+            return output.print(&results, || results_text(&results));
+        }
+        let report = analytics::of_tenant(&scope, &question).await?;
         output.print(&report, || report_text(&report))
     }
 }
@@ -110,6 +118,38 @@ fn report_text(report: &TenantAnalytics) -> String {
     let days = WEEKDAYS.iter().zip(&report.weekdays).map(|(day, calls)| ((*day).to_owned(), *calls));
     let _ = write!(text, "\nCalls by weekday\n{}", bars(days.collect()));
     text
+}
+
+fn results_text(results: &CallResults) -> String {
+    let heads = ["", "answered", "success", "positive", "neutral", "negative", "ratings", "mean rating"];
+    let mut table = Table::new(heads);
+    table.row(result_row("all".to_owned(), &results.totals));
+    for number in &results.numbers {
+        table.row(result_row(format!("number {}", number.phone_number_id), &number.totals));
+    }
+    for profile in &results.profiles {
+        let name = format!("profile {} version {}", profile.ai_profile_id, profile.ai_profile_version);
+        table.row(result_row(name, &profile.totals));
+    }
+    let mut outcomes = Table::new(["outcome", "calls"]);
+    for (outcome, calls) in &results.totals.outcomes {
+        outcomes.row([printable(outcome), calls.to_string()]);
+    }
+    format!("{table}\n{outcomes}")
+}
+
+fn result_row(name: String, totals: &ResultTotals) -> [String; 8] {
+    let ResultTotals { answered, success_rate, sentiments, ratings, average_rating, .. } = totals;
+    [
+        name,
+        answered.to_string(),
+        percent(*success_rate),
+        sentiments.positive.to_string(),
+        sentiments.neutral.to_string(),
+        sentiments.negative.to_string(),
+        ratings.to_string(),
+        or_dash(average_rating.map(|mean| format!("{mean:.2}"))),
+    ]
 }
 
 fn latencies(report: &TenantAnalytics) -> Table {

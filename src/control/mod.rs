@@ -3,6 +3,7 @@
 //!
 //! It holds no SQL and knows neither HTTP nor the command line.
 
+mod analysis;
 mod engine_credentials;
 mod erasure;
 mod feedback;
@@ -23,6 +24,7 @@ mod webhooks;
 #[cfg(test)]
 mod tests;
 
+pub use analysis::try_analysis;
 pub use engine_credentials::{
     TenantEngines, create_engine_credential, permitted_of, replace_engine_credential, test_engine_credential,
 };

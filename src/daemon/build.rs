@@ -12,7 +12,7 @@ use super::agents::{AgentFactory, StoredAgents, warm_up_prompts};
 use super::health;
 use super::live_calls::SwitchboardCalls;
 use crate::admin::api::{ApiState, Inbound, LastUse, Limits};
-use crate::analysis::{self, Analyst, FindModel};
+use crate::analysis::{self, AnalysisTrials, Analyst, FindModel};
 use crate::ari;
 use crate::billing::Billing;
 use crate::call::{CallServices, DialledLegs, PromptCache, TenantMetrics};
@@ -118,9 +118,12 @@ impl Services {
 
     /// The worker that analyses calls.
     pub fn analyst(&self) -> Analyst {
+        Analyst::new(self.store.clone(), self.analysis.clone(), self.find_model())
+    }
+
+    fn find_model(&self) -> FindModel {
         let agents = self.agent_factory.clone();
-        let find_model: FindModel = Arc::new(move |profile, own| agents.get().analyst(profile, own));
-        Analyst::new(self.store.clone(), self.analysis.clone(), find_model)
+        Arc::new(move |profile, own| agents.get().analyst(profile, own))
     }
 
     /// The parts that are checked and measured.
@@ -160,6 +163,7 @@ impl Services {
             permitted: self.permitted.clone(),
             tools: self.tools.clone(),
             pre_call: self.pre_call.clone(),
+            analysis_trials: Arc::new(AnalysisTrials::new(&config.analysis, timeout, self.find_model())),
             tenant_engines: Arc::new(self.agent_factory.clone()),
             transfer: self.transfer.clone(),
         }

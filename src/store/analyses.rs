@@ -129,14 +129,14 @@ impl Tx {
     }
 
     /// Adds the usage of an attempt to the call's analyses and to the month of the call.
-    async fn add_analysis_usage(
+    pub(super) async fn add_analysis_usage(
         &mut self,
-        claimed: &ClaimedAnalysis,
+        (tenant, call): (TenantId, CallId),
         ended_at: DateTime<Utc>,
         usage: &[EngineUse],
     ) -> Result<(), StoreError> {
         let row = |taken: &EngineUse| {
-            let mut row: Vec<Value> = vec![claimed.tenant.0.into(), claimed.call.0.into()];
+            let mut row: Vec<Value> = vec![tenant.0.into(), call.0.into()];
             row.extend(engine_columns(taken));
             row.push(kept_count(taken.quantity).into());
             row
@@ -149,8 +149,8 @@ impl Tx {
         );
         self.execute_all(add).await?;
         let mut counted = vec![EndedCall {
-            tenant: claimed.tenant,
-            call: claimed.call,
+            tenant,
+            call,
             month: Month::of(ended_at),
             is_answered: true,
             seconds: 0,
@@ -274,7 +274,8 @@ impl Scope {
             deliveries = tx.emit_analysis(claimed, &call, &analysis).await?;
         }
         if !usage.is_empty() {
-            tx.add_analysis_usage(claimed, call.ended_at.unwrap_or(at), &usage).await?;
+            let of = (claimed.tenant, claimed.call);
+            tx.add_analysis_usage(of, call.ended_at.unwrap_or(at), &usage).await?;
         }
         tx.commit().await?;
         self.store.ring(deliveries);

@@ -8,6 +8,7 @@
 
 mod analyses;
 mod analysis_requests;
+mod analysis_trials;
 mod analytics;
 mod announced;
 mod announcements;
@@ -16,6 +17,7 @@ mod backup;
 mod batch;
 mod call_events;
 mod call_lists;
+mod call_results;
 mod calls;
 mod conditions;
 mod connect;
@@ -75,6 +77,7 @@ pub use announcements::{Announcements, NEVER_ARRIVED};
 pub use audit::{AuditEntry, AuditFilter};
 pub use backup::{TableSum, examine_copy, is_in_use};
 pub use call_lists::{AnalysisFilter, CallFilter};
+pub use call_results::ResultCount;
 pub use calls::ABANDONED;
 pub use connect::Protection;
 pub use dead_letters::DeadLetter;

@@ -29,6 +29,8 @@ pub struct TenantLimits {
     pub targets: u32,
     /// Entries of feedback on one call. Default 10.
     pub feedback_per_call: u32,
+    /// Trials of analyses in 24 hours. Default 100.
+    pub analysis_trials_per_day: u32,
     /// Changes in 24 hours by the tenant's own API keys; each adds an entry to the audit log. Default 10000.
     pub changes_per_day: u32,
     /// Requests with an `Idempotency-Key` in 24 hours, each stored with its response. Default 10000.
@@ -48,6 +50,7 @@ impl Default for TenantLimits {
             engine_credentials: 20,
             targets: 100,
             feedback_per_call: 10,
+            analysis_trials_per_day: 100,
             changes_per_day: 10_000,
             idempotency_keys: 10_000,
         }

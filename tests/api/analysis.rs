@@ -1,5 +1,7 @@
 //! The analysis of calls over HTTP: settings, results, filters, another run.
 
+use axum::routing::post;
+use axum::{Json, Router};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -10,7 +12,11 @@ use super::api_server::{ApiServer, Client};
 use super::calls::Line;
 use super::on_both;
 
-on_both!(questions_are_checked_with_the_profile, a_result_is_shown_found_and_renewed);
+on_both!(
+    questions_are_checked_with_the_profile,
+    a_result_is_shown_found_and_renewed,
+    an_analysis_is_tried_on_a_past_call,
+);
 
 fn questions() -> Value {
     json!({ "enabled": true, "summary": true, "outcome": ["order placed", "other"], "success": "They ordered.",
@@ -137,4 +143,57 @@ async fn a_result_is_shown_found_and_renewed(api: ApiServer) {
     assert_eq!(erased["analyses"], 1);
     assert_eq!(admin.get(&path).await.expect(200)["analysis"], Value::Null);
     assert_eq!(admin.post(&format!("{path}/analysis"), json!({})).await.problem(409), "no_words");
+}
+
+/// A server with OpenAI's chat completions that replies with this object; its address.
+async fn model_that_says(reply: Value) -> String {
+    let events = move |Json(body): Json<Value>| {
+        let reply = reply.to_string();
+        async move {
+            assert!(body.to_string().contains("Two loaves, please."), "it reads the transcript: {body:#}");
+            let piece = json!({ "choices": [{ "index": 0, "delta": { "content": reply }, "finish_reason": "stop" }],
+                "usage": { "prompt_tokens": 700, "completion_tokens": 40 } });
+            ([("content-type", "text/event-stream")], format!("data: {piece}\n\ndata: [DONE]\n\n"))
+        }
+    };
+    let router = Router::new().route("/v1/chat/completions", post(events));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+    tokio::spawn(axum::serve(listener, router).into_future());
+    url
+}
+
+async fn an_analysis_is_tried_on_a_past_call(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let line = Line::of(&api, tenant).await;
+    let call = spoken(&line, 1).await;
+    let path = format!("/api/tenants/{tenant}/calls/{}", call.id);
+    let attempt = format!("{path}/analysis/try");
+    assert_eq!(admin.post(&attempt, json!({})).await.problem(409), "analysis_off");
+    let refused = admin.post(&attempt, json!({ "analysis": { "llm": "crystal-ball" } })).await.expect(400);
+    assert_eq!(refused["errors"][0]["field"], "analysis.llm", "{refused:#}");
+    let scripted = admin.post(&attempt, json!({ "analysis": { "summary": true } })).await.expect(200);
+    assert_eq!(scripted["status"], "unavailable", "the profile replies by a script: {scripted:#}");
+
+    let url = model_that_says(json!({ "summary": "Two loaves.", "success": true })).await;
+    let engine = json!({ "name": "acme", "kind": "llm", "api": "openai", "key": "k", "base_url": url });
+    admin.post(&format!("/api/tenants/{tenant}/engine-credentials"), engine).await.expect(201);
+    let questions = json!({ "summary": true, "success": "They ordered.", "llm": "own:acme" });
+    let trial = admin.post(&attempt, json!({ "analysis": questions })).await.expect(200);
+    assert_eq!(
+        (&trial["status"], &trial["summary"], &trial["success"]),
+        (&json!("done"), &json!("Two loaves."), &json!(true))
+    );
+    assert!(trial["usage"].to_string().contains("700"), "{trial:#}");
+    assert_eq!(admin.get(&path).await.expect(200)["analysis"], Value::Null, "the record is as it was");
+    assert_eq!(found(&admin, tenant, "success=true").await, 0);
+    let usage = admin.get(&format!("{path}/usage")).await.expect(200);
+    assert!(usage["analysis"]["lines"].to_string().contains("700"), "it is billed: {usage:#}");
+
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
+    assert_eq!(viewer.post(&attempt, json!({})).await.problem(403), "read_only_key");
+    let (_, stranger) = api.tenant("Stranger").await;
+    assert_eq!(stranger.post(&attempt, json!({})).await.problem(404), "not_found");
+    let audit = admin.get(&format!("/api/tenants/{tenant}/audit?action=try_analysis")).await.expect(200);
+    assert_eq!(audit["items"].as_array().map(Vec::len), Some(2), "{audit:#}");
 }

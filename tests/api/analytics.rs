@@ -2,12 +2,19 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
+use vca::store::{AnalysisAttempt, AnalysisOutcome, NewFeedback};
+use vca::tenancy::{Actor, AnalysisResult, Sentiment};
 
 use super::api_server::ApiServer;
 use super::calls::Line;
 use super::on_both;
 
-on_both!(calls_are_reckoned, the_operator_sees_who_calls, periods_have_bounds);
+on_both!(
+    calls_are_reckoned,
+    the_operator_sees_who_calls,
+    periods_have_bounds,
+    results_are_counted_by_day_number_and_version,
+);
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().expect("a moment")
@@ -118,4 +125,95 @@ async fn periods_have_bounds(api: ApiServer) {
     for query in ["from=x", "interval=week", "phone_number_id=1"] {
         admin.get(&format!("{path}?{query}")).await.problem(400);
     }
+}
+
+/// A call of a day with an analysis and a rating; the profile that asks for the analysis has this version.
+async fn judged(line: &Line, version: u32, day: &str, result: AnalysisResult, rating: Option<u8>) {
+    let began = at(&format!("2026-03-{day}T12:00:00Z"));
+    let mut recent = line.lasted(began, 60);
+    recent["ai_profile_version"] = version.into();
+    let ended = line.call(recent.clone());
+    recent["id"] = json!(ended.id);
+    for (key, value) in [
+        ("status", json!("answered")),
+        ("ended_at", Value::Null),
+        ("ended_by", Value::Null),
+        ("disposition", Value::Null),
+        ("hangup_cause", Value::Null),
+    ] {
+        recent[key] = value;
+    }
+    line.record(recent).await;
+    line.turn(&ended, 1, json!({ "caller_text": "Two loaves." })).await;
+    line.scope.end_call(&ended, &[]).await.expect("its end");
+    let due = Utc::now() + TimeDelta::seconds(1);
+    let claimed = line.scope.claim_analysis(due, due + TimeDelta::seconds(60)).await.expect("an answer");
+    let attempt = AnalysisAttempt { at: due, usage: Vec::new(), outcome: AnalysisOutcome::Done(result) };
+    line.scope.settle_analysis(&claimed.expect("it is due"), attempt).await.expect("an answer");
+    if let Some(rating) = rating {
+        let new = NewFeedback { rating, comment: None, source: "caller".into() };
+        line.scope.create_feedback(&Actor::system(), ended.id, new).await.expect("feedback");
+    }
+}
+
+async fn results_are_counted_by_day_number_and_version(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let line = Line::of(&api, tenant).await;
+    let profile = format!("/api/tenants/{tenant}/ai-profiles/{}", line.profile);
+    let analysis =
+        json!({ "enabled": true, "success": "Sold.", "sentiment": true, "outcome": ["sold", "other"] });
+    let settings = json!({ "settings": { "analysis": analysis } });
+    let first = admin.patch(&profile, settings).await.expect(200)["version"].as_u64().expect("a version");
+    let second = admin.patch(&profile, json!({ "name": "Other" })).await.expect(200)["version"].as_u64();
+    let version = |it: u64| u32::try_from(it).expect("a version");
+    let (first, second) = (version(first), version(second.expect("a version")));
+    let result = |success, outcome: &str, sentiment| AnalysisResult {
+        success: Some(success),
+        outcome: Some(outcome.to_owned()),
+        sentiment: Some(sentiment),
+        ..AnalysisResult::default()
+    };
+    judged(&line, first, "02", result(true, "sold", Sentiment::Positive), Some(5)).await;
+    judged(&line, first, "02", result(false, "other", Sentiment::Negative), Some(2)).await;
+    judged(&line, second, "03", result(true, "sold", Sentiment::Neutral), None).await;
+    line.record(line.lasted(at("2026-03-04T12:00:00Z"), 5)).await;
+    let path =
+        format!("/api/tenants/{tenant}/analytics/results?from=2026-03-02T00:00:00Z&to=2026-03-05T00:00:00Z");
+    let report = admin.get(&path).await.expect(200);
+    let expected = json!({ "answered": 4, "successes": 2, "failures": 1, "success_rate": 0.6667,
+        "outcomes": { "sold": 2, "other": 1 }, "sentiments": { "positive": 1, "neutral": 1, "negative": 1 },
+        "ratings": 2, "average_rating": 3.5 });
+    for (key, value) in expected.as_object().expect("fields") {
+        assert_eq!(&report[key], value, "{key}");
+        assert_eq!(&report["numbers"][0][key], value, "one number: {key}");
+    }
+    let days: Vec<(&Value, &Value)> = report["series"]
+        .as_array()
+        .expect("days")
+        .iter()
+        .map(|it| (&it["answered"], &it["success_rate"]))
+        .collect();
+    assert_eq!(days, [(&json!(2), &json!(0.5)), (&json!(1), &json!(1.0)), (&json!(1), &Value::Null)]);
+    let versions: Vec<(&Value, &Value, &Value)> = report["profiles"]
+        .as_array()
+        .expect("profiles")
+        .iter()
+        .map(|it| (&it["ai_profile_version"], &it["success_rate"], &it["share"]))
+        .collect();
+    assert_eq!(
+        versions,
+        [(&json!(first), &json!(0.5), &json!(0.5)), (&json!(second), &json!(1.0), &json!(0.25))]
+    );
+
+    let routing = format!("/api/tenants/{tenant}/phone-numbers/{}/routing", line.number);
+    let shares =
+        json!({ "profiles": [{ "ai_profile_id": line.profile, "weight": 70 }], "closed_profile_id": null });
+    admin.put(&routing, shares).await.expect(200);
+    let weighed = admin.get(&format!("{path}&phone_number_id={}", line.number)).await.expect(200);
+    assert_eq!(
+        (&weighed["profiles"][0]["weight"], &report["profiles"][0]["weight"]),
+        (&json!(70), &Value::Null)
+    );
+    let (_, stranger) = api.tenant("Stranger").await;
+    assert_eq!(stranger.get(&path).await.problem(404), "not_found");
 }

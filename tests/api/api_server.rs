@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::documented;
 use vca::admin::api::{self, ApiState, Inbound, LastUse, LimitSettings, Limits};
 use vca::admin::{LiveCalls, WatchError};
+use vca::analysis::{AnalysisTrials, FindModel};
 use vca::ari;
 use vca::billing::{Billing, Plans, Price, Prices, Terms};
 use vca::call::{Feed, Unheard, View};
@@ -192,6 +193,12 @@ pub fn api_state(
     let reception = AnnouncementService::new(store.clone(), adapters.clone(), announcements.clone());
     let tools = vca::tools::Settings { allow_private_targets: true, allow_http: true, ..Default::default() };
     let engines = Config { tenant_engines: tenant_engines(), ..Config::default() };
+    let agents = Current::new(AgentFactory::new(&engines).expect("local engines"));
+    let find_model: FindModel = {
+        let agents = agents.clone();
+        Arc::new(move |profile, own| agents.get().analyst(profile, own))
+    };
+    let longest = std::time::Duration::from_secs(10);
     let tools = ToolServices::new(&tools, store.clone()).expect("TLS can be set up");
     ApiState {
         tools: Arc::new(tools),
@@ -206,7 +213,8 @@ pub fn api_state(
         inbound: Inbound::new(reception, &settings.inbound).map(Arc::new),
         numbering: Numbering::default(),
         permitted: Current::new(permitted()),
-        tenant_engines: Arc::new(Current::new(AgentFactory::new(&engines).expect("local engines"))),
+        analysis_trials: Arc::new(AnalysisTrials::new(&Default::default(), longest, find_model)),
+        tenant_engines: Arc::new(agents),
         transfer: Current::new(transfer_rules()),
         pre_call: Arc::new(PreCallClient::new(&receivers()).expect("TLS can be set up")),
     }

@@ -55,6 +55,7 @@ const UNSTEADY: &[&str] = &[
     "/api/tenants/{tenant_id}/calls/{call_id}/events",
     "/api/tenants/{tenant_id}/calls/{call_id}/audio",
     "/api/tenants/{tenant_id}/analytics",
+    "/api/tenants/{tenant_id}/analytics/results",
 ];
 
 /// How long an answer may take: a stream that a stranger should not have been given has no end.
@@ -235,6 +236,7 @@ fn complete_body(path: &str) -> Value {
         "/calls/{call_id}/notes" => json!({ "text": "Be rude." }),
         "/calls/{call_id}/mute" => json!({ "seconds": 60 }),
         "/calls/{call_id}/transfer" => json!({ "target": "shop", "take_over": true }),
+        "/calls/{call_id}/analysis/try" => json!({ "analysis": { "summary": true } }),
         "/calls/{call_id}/feedback" => json!({ "rating": 1, "comment": "Awful.", "source": "stranger" }),
         "/engine-credentials/{engine_credential_id}" => json!({ "key": "other" }),
         "/tool-secrets/{tool_secret_id}" => json!({ "secret": "Bearer other" }),

@@ -14,7 +14,8 @@ use super::auth::{Operator, Reader};
 use super::extract::ValidQuery;
 use super::problem::Problem;
 use crate::analytics::{
-    self, AnalyticsInterval, AnalyticsOverview, AnalyticsPeriod, AnalyticsQuery, PeriodError, TenantAnalytics,
+    self, AnalyticsInterval, AnalyticsOverview, AnalyticsPeriod, AnalyticsQuery, CallResults, PeriodError,
+    TenantAnalytics,
 };
 use crate::store::{OfPeriod, StoreError};
 use crate::tenancy::{NumberId, ProfileId, TenantId};
@@ -23,7 +24,7 @@ use crate::tenancy::{NumberId, ProfileId, TenantId};
 const MOST: usize = 1_000;
 
 pub fn router() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(of_tenant)).routes(routes!(of_all))
+    OpenApiRouter::new().routes(routes!(of_tenant)).routes(routes!(results)).routes(routes!(of_all))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -54,17 +55,34 @@ async fn of_tenant(
     Reader { scope }: Reader,
     ValidQuery(wanted): ValidQuery<AnalyticsParams>,
 ) -> Result<Json<TenantAnalytics>, Problem> {
-    let zone = wanted.timezone.as_deref().unwrap_or("UTC");
-    let timezone: Tz =
-        zone.parse().map_err(|_| Problem::field("timezone", "no time zone has this IANA name"))?;
-    let period = AnalyticsPeriod::new(wanted.from, wanted.to, Utc::now())?;
-    let mut question = AnalyticsQuery::new(period, wanted.interval, timezone)?;
-    question.calls = OfPeriod {
-        phone_number_id: wanted.phone_number_id,
-        ai_profile_id: wanted.ai_profile_id,
-        ..question.calls
-    };
-    Ok(Json(analytics::of_tenant(&scope, &question).await.map_err(too_large)?))
+    let query = wanted.query()?;
+    Ok(Json(analytics::of_tenant(&scope, &query).await.map_err(too_large)?))
+}
+
+/// Show the results of the tenant's calls of a period: success, outcomes and sentiment by their analyses, and callers' ratings, by
+/// interval, number, and profile with version.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/analytics/results", operation_id = "getCallResults",
+    tag = "analytics",
+    params(("tenant_id" = TenantId, Path), AnalyticsParams),
+    responses((status = 200, description = "The results of the period.", body = CallResults)))]
+async fn results(
+    Reader { scope }: Reader,
+    ValidQuery(wanted): ValidQuery<AnalyticsParams>,
+) -> Result<Json<CallResults>, Problem> {
+    let query = wanted.query()?;
+    Ok(Json(analytics::results_of_tenant(&scope, &query).await.map_err(too_large)?))
+}
+
+impl AnalyticsParams {
+    fn query(&self) -> Result<AnalyticsQuery, Problem> {
+        let zone = self.timezone.as_deref().unwrap_or("UTC");
+        let timezone: Tz =
+            zone.parse().map_err(|_| Problem::field("timezone", "no time zone has this IANA name"))?;
+        let period = AnalyticsPeriod::new(self.from, self.to, Utc::now())?;
+        let query = AnalyticsQuery::new(period, self.interval, timezone)?;
+        let (phone_number_id, ai_profile_id) = (self.phone_number_id, self.ai_profile_id);
+        Ok(AnalyticsQuery { calls: OfPeriod { phone_number_id, ai_profile_id, ..query.calls }, ..query })
+    }
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

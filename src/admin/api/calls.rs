@@ -1,6 +1,7 @@
 //! The record of calls: lists, one call, its transcript.
 
 use axum::Json;
+use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -12,12 +13,14 @@ use utoipa_axum::routes;
 
 use super::ApiState;
 use super::auth::{Administrator, Caller, Reader};
-use super::extract::{Ids, Listed, Paging, ValidQuery};
+use super::extract::{Body, Ids, Listed, Paging, ValidQuery};
 use super::problem::{Problem, ProblemBody};
+use crate::analysis::AnalysisTrial;
+use crate::control;
 use crate::store::{AnalysisFilter, CallFilter};
 use crate::tenancy::{
-    Call, CallAnalysis, CallId, CallStatus, NumberId, ProfileId, Sentiment, TenantId, Transcript,
-    is_field_name,
+    AnalysisSettings, Call, CallAnalysis, CallId, CallStatus, NumberId, ProfileId, Sentiment, TenantId,
+    Transcript, is_field_name,
 };
 
 pub fn router() -> OpenApiRouter<ApiState> {
@@ -26,6 +29,7 @@ pub fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(show))
         .routes(routes!(transcript))
         .routes(routes!(analyze))
+        .routes(routes!(try_analysis))
 }
 
 /// The call of a path.
@@ -122,6 +126,39 @@ async fn analyze(
     Ids(path): Ids<OfCall>,
 ) -> Result<(StatusCode, Json<CallAnalysis>), Problem> {
     Ok((StatusCode::ACCEPTED, Json(scope.request_analysis(&actor, path.call_id).await?)))
+}
+
+/// The questions of a trial.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TryAnalysisRequest {
+    /// Questions to try; `enabled` does not matter. Default: those of the present version of the call's profile.
+    #[serde(default)]
+    analysis: Option<AnalysisSettings>,
+}
+
+/// Try an analysis on a call that has ended, with the questions of its profile or with proposed ones.
+///
+/// Nothing is stored but the usage, which is billed, and an entry in the audit log.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/calls/{call_id}/analysis/try", operation_id = "tryCallAnalysis",
+    tag = "calls", request_body = TryAnalysisRequest,
+    params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),
+    responses((status = 200, description = "The result, also of a trial that failed.", body = AnalysisTrial),
+        (status = 409, description = "The call is in progress: `call_live`; its caller said nothing, or it was erased: `no_words`; \
+            its profile was deleted: `profile_deleted`; there are no questions: `analysis_off`; another trial is in progress: \
+            `trial_in_progress`; there were as many trials in 24 hours as the operator allows: `limit_reached`.",
+            body = ProblemBody)))]
+async fn try_analysis(
+    State(api): State<ApiState>,
+    Administrator { scope, actor }: Administrator,
+    Ids(path): Ids<OfCall>,
+    Body(TryAnalysisRequest { analysis }): Body<TryAnalysisRequest>,
+) -> Result<Json<AnalysisTrial>, Problem> {
+    let permitted = api.permitted.get();
+    let trial =
+        control::try_analysis(&scope, &actor, &permitted, &api.analysis_trials, path.call_id, analysis)
+            .await?;
+    Ok(Json(trial))
 }
 
 /// Show a call, with the quality of its audio.

@@ -65,6 +65,7 @@ use problem::Problem;
 pub use shares::HEAVY;
 
 use crate::admin::LiveCalls;
+use crate::analysis::AnalysisTrials;
 use crate::billing::Billing;
 use crate::control::TenantEngines;
 use crate::current::Current;
@@ -99,6 +100,8 @@ pub struct ApiState {
     pub tools: Arc<ToolServices>,
     /// For trials of pre-call webhooks.
     pub pre_call: Arc<PreCallClient>,
+    /// Trials of analyses.
+    pub analysis_trials: Arc<AnalysisTrials>,
     /// Engines of tenants' own accounts.
     pub tenant_engines: Arc<dyn TenantEngines>,
     /// The operator's ceilings for transfer targets.

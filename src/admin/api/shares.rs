@@ -24,9 +24,10 @@ const WAIT: Duration = Duration::from_secs(2);
 const KNOWN: usize = 1_000;
 
 /// Operations that read many rows for a small answer, by the paths of their routes.
-pub const HEAVY: [&str; 5] = [
+pub const HEAVY: [&str; 6] = [
     "/api/analytics",
     "/api/tenants/{tenant_id}/analytics",
+    "/api/tenants/{tenant_id}/analytics/results",
     "/api/usage",
     "/api/audit",
     "/api/tenants/{tenant_id}/audit",

@@ -1,5 +1,6 @@
 //! `vca call`: the record of calls from the database, and calls in progress from the running daemon.
 
+mod analysis;
 mod erase;
 mod feedback;
 mod live;
@@ -29,6 +30,8 @@ pub enum Command {
 pub enum Recorded {
     #[command(flatten)]
     Records(records::Command),
+    /// Try an analysis on a call that has ended. Nothing is stored but its usage, which is billed.
+    TryAnalysis(analysis::TryAnalysis),
     /// Ratings of calls and comments.
     #[command(subcommand)]
     Feedback(feedback::Command),
@@ -40,6 +43,7 @@ impl Recorded {
     pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
         match self {
             Recorded::Records(command) => command.run(store, output).await,
+            Recorded::TryAnalysis(trial) => trial.run(store, config, output).await,
             Recorded::Feedback(command) => command.run(store, output).await,
             Recorded::Erase(command) => command.run(store, config, output).await,
         }

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::analysis;
 use super::names::CallName;
 use super::waterfall::waterfall;
 use crate::cli::failure::Failure;
@@ -15,9 +16,8 @@ use crate::cli::table::{Sheet, Table, or_dash, printable};
 use crate::cli::{actor, tenant};
 use crate::store::{AnalysisFilter, CallFilter, NumberQuery, Store, StoreError, Window};
 use crate::tenancy::{
-    AgentChange, AnalysisResult, Call, CallAnalysis, CallId, CallStatus, CallTransfer, CallTurn,
-    EngineFailure, NumberId, ProfileId, Sentiment, SpokenBy, Tenant, TenantId, Transcript, is_field_name,
-    text_of,
+    AgentChange, Call, CallId, CallStatus, CallTransfer, CallTurn, EngineFailure, NumberId, ProfileId,
+    Sentiment, SpokenBy, Tenant, TenantId, Transcript, is_field_name,
 };
 
 #[derive(Debug, Subcommand)]
@@ -231,7 +231,7 @@ pub fn table(calls: &[Call]) -> String {
 }
 
 impl CallSelector {
-    async fn find(&self, store: &Store) -> Result<(Tenant, Call, Vec<CallTurn>), Failure> {
+    pub async fn find(&self, store: &Store) -> Result<(Tenant, Call, Vec<CallTurn>), Failure> {
         let tenant = match self.tenant.as_deref() {
             Some(named) => Some(tenant::find(store, named).await?.id),
             None => None,
@@ -299,7 +299,7 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
         let _ = writeln!(text, "{}: {}", printable(field), printable(value));
     }
     if let Some(analysis) = &call.analysis {
-        text.push_str(&analysis_sheet(analysis));
+        text.push_str(&analysis::sheet(analysis));
     }
     for transfer in &call.transfers {
         let _ = writeln!(text, "{}", transfer_line(transfer));
@@ -316,26 +316,6 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
         let _ = write!(text, "\n{}", transcript(turn));
     }
     text
-}
-
-fn analysis_sheet(analysis: &CallAnalysis) -> String {
-    let AnalysisResult { summary, outcome, success, sentiment, fields } = &analysis.result;
-    let mut sheet = Sheet::new().line("analysis", analysis.status);
-    for (name, value) in [
-        ("problem", analysis.problem.clone()),
-        ("summary", summary.clone()),
-        ("outcome", outcome.clone()),
-        ("success", success.map(|it| it.to_string())),
-        ("sentiment", sentiment.map(|it| it.to_string())),
-    ] {
-        if let Some(value) = value {
-            sheet = sheet.line(name, printable(&value));
-        }
-    }
-    for (name, value) in fields {
-        sheet = sheet.line(name, printable(&text_of(value)));
-    }
-    sheet.line("tokens", analysis.tokens()).to_string()
 }
 
 fn transfer_line(transfer: &CallTransfer) -> String {

@@ -13,6 +13,7 @@ on_both!(
     profiles_are_limited_in_number_and_in_bytes,
     old_versions_are_deleted_unless_a_call_refers_to_them,
     feedback_on_a_call_is_limited,
+    trials_of_analyses_are_limited_by_the_day,
     changes_by_a_tenants_keys_are_limited_by_the_day,
     long_texts_are_not_repeated_in_the_audit_log,
 );
@@ -99,6 +100,20 @@ async fn feedback_on_a_call_is_limited(db: Database) {
         scope.create_feedback(&actor, call.id, opinion()).await.expect("feedback");
     }
     assert_eq!(reached(scope.create_feedback(&actor, call.id, opinion()).await), ("feedback_per_call", 10));
+}
+
+async fn trials_of_analyses_are_limited_by_the_day(db: Database) {
+    let (route, other) = (db.tenant(1).await, db.tenant(2).await);
+    let store =
+        db.store.clone().with_limits(TenantLimits { analysis_trials_per_day: 2, ..TenantLimits::default() });
+    let (scope, actor, call) = (store.scope(route.tenant.id), Actor::system(), CallId::new());
+    for _ in 0..2 {
+        scope.begin_analysis_trial(&actor, call).await.expect("a trial");
+    }
+    assert_eq!(reached(scope.begin_analysis_trial(&actor, call).await), ("analysis_trials_per_day", 2));
+    store.scope(other.tenant.id).begin_analysis_trial(&actor, call).await.expect("another tenant's");
+    let filter = AuditFilter { action: Some("try_analysis".into()), ..AuditFilter::default() };
+    assert_eq!(scope.audit(&filter, Window::first(9)).await.expect("entries").items.len(), 2);
 }
 
 async fn changes_by_a_tenants_keys_are_limited_by_the_day(db: Database) {
