@@ -58,8 +58,9 @@ impl Scope {
 
     /// The calls of a period that `only` leaves, by the columns of `key` and by result.
     fn results(&self, of: &OfPeriod, key: &str, only: &str) -> Statement {
-        const LABELS: &str = "JOIN analysis_labels l ON l.tenant_id = c.tenant_id AND l.call_id = c.id \
-            AND l.name IN ('outcome', 'success', 'sentiment')";
+        // By the call's id alone: with the tenant in the condition, SQLite would read all of its labels for each call.
+        const LABELS: &str =
+            "JOIN analysis_labels l ON l.call_id = c.id AND l.name IN ('outcome', 'success', 'sentiment')";
         const RATINGS: &str =
             "JOIN call_feedback f ON f.tenant_id = c.tenant_id AND f.call_id = c.id AND f.source = 'caller'";
         let mut values: Vec<Value> = vec![self.tenant.0.into(), of.from.into(), of.to.into()];
