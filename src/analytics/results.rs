@@ -137,7 +137,7 @@ fn totals_answered(numbers: &[ResultCount<NumberId>]) -> i64 {
     numbers.iter().filter(|count| count.name == "answered").map(|count| count.times).sum()
 }
 
-/// ResultSums by a key of the counts' keys.
+/// Sums by a key of the counts' keys.
 fn grouped<K, G: Ord>(counts: &[ResultCount<K>], group: impl Fn(&K) -> G) -> BTreeMap<G, ResultSums> {
     let mut groups: BTreeMap<G, ResultSums> = BTreeMap::new();
     for count in counts {
