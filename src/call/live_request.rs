@@ -8,8 +8,7 @@ use super::phase::Phase;
 use super::task::Task;
 use crate::ari::Reason;
 use crate::ari::topology::Input as TopologyInput;
-use crate::conversation::Farewell;
-use crate::tenancy::{LiveCommand, LiveRefusal, TransferTarget};
+use crate::tenancy::{LiveCommand, LiveRefusal, TransferEnd, TransferTarget};
 
 /// The latest targets of operators that a call keeps: more than transfers can wait for the floor.
 const MOST_TARGETS: usize = 16;
@@ -63,12 +62,14 @@ impl Task {
                 self.control(TopologyInput::HangUp { reason });
                 request.answer(Ok(()));
             }
-            // The caller waits for the target of a transfer and would not hear a goodbye.
-            LiveCommand::End(Farewell::Goodbye) if self.transfer.is_some() => {
-                let request = LiveRequest { command: LiveCommand::End(Farewell::None), ..request };
-                self.phase.operate(request, &mut self.records);
-            }
             LiveCommand::End(_) | LiveCommand::Note { .. } => self.phase.operate(request, &mut self.records),
+            LiveCommand::CancelTransfer => {
+                let is_cancelled = self.cancel_transfer(TransferEnd::Operator);
+                if is_cancelled {
+                    self.records.command_accepted(request.command.as_str());
+                }
+                request.answer(if is_cancelled { Ok(()) } else { Err(LiveRefusal::NoTransfer) });
+            }
             _ if self.transfer.is_some() => request.answer(Err(LiveRefusal::Transferring)),
             LiveCommand::Transfer { target, .. } => {
                 if let Err(problem) = self.admitted_route(target) {

@@ -246,7 +246,9 @@ impl Talking {
             return request.answer(if is_end { Ok(()) } else { Err(LiveRefusal::Ending) });
         }
         self.listen(records);
-        let command = request.command.for_conversation();
+        let Some(command) = request.command.for_conversation() else {
+            return request.answer(Err(LiveRefusal::NoTransfer));
+        };
         self.commands.push_back(request);
         self.handle(Instant::now(), Input::Operator(command));
     }

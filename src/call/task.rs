@@ -163,7 +163,7 @@ impl Task {
     }
 
     /// Passes hold and keys to the conversation. A caller who is being transferred is on hold until they return, and their keys
-    /// are not for the agent; those of the target are for the transfer.
+    /// are not for the agent but, as those of the target, for the transfer.
     fn pass_on(&mut self, event: &Event) {
         let leg = party(event).and_then(|channel| self.topology.leg_of(channel));
         match (leg, hold_change(event), pressed_key(event)) {
@@ -176,6 +176,7 @@ impl Task {
             (Some(LegId::CALLER), _, Some(key)) if self.transfer.is_none() => {
                 self.phase.press(key, &mut self.records);
             }
+            (Some(LegId::CALLER), _, Some(key)) => self.waiting_caller_pressed(key),
             (Some(leg), _, Some(key)) => self.target_pressed(leg, key),
             _ => {}
         }

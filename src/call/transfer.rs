@@ -15,6 +15,7 @@
 //! | `Announcing` | the announcement was played | `Deciding` | – |
 //! | `Answering`, `Announcing`, `Deciding` | key 1 | `Connected` | `Connect` |
 //! | `Answering`, `Announcing`, `Deciding` | key 2, a hang-up, or its time is over | – | `Return` |
+//! | any before `Connected`, not `Referring` | the transfer is cancelled | – | `Return` |
 //! | `Connected` | the target hangs up, or the time is over | – | `End` |
 
 use std::time::{Duration, Instant};
@@ -91,7 +92,8 @@ pub enum TransferStep {
     /// Join the caller with this leg, without the agent.
     Connect { leg: LegId },
     /// The transfer failed: hang up the leg, if any, and return the caller to the agent.
-    Return { outcome: TransferOutcome, release: Option<LegId> },
+    /// `by` has cancelled it.
+    Return { outcome: TransferOutcome, by: Option<TransferEnd>, release: Option<LegId> },
     /// The conversation with the target is over: hang up the caller.
     End { by: TransferEnd },
 }
@@ -245,7 +247,24 @@ impl Transfer {
 
     pub fn refer_failed(&mut self) -> Option<TransferStep> {
         let is_referring = matches!(self.phase, TransferPhase::Referring { .. });
-        is_referring.then_some(TransferStep::Return { outcome: TransferOutcome::Unreachable, release: None })
+        is_referring.then(|| failed(TransferOutcome::Unreachable, None))
+    }
+
+    /// Gives the transfer up, as caller or operator want it. `None` when that is not possible: the target has the caller, or the
+    /// caller's side has been asked to connect it.
+    pub fn cancel(&mut self, by: TransferEnd) -> Option<TransferStep> {
+        let release = match self.phase {
+            TransferPhase::LastWords { .. } => None,
+            TransferPhase::Ringing { leg, .. }
+            | TransferPhase::Answering { leg, .. }
+            | TransferPhase::Announcing { leg, .. }
+            | TransferPhase::Deciding { leg, .. } => Some(leg),
+            TransferPhase::Waiting | TransferPhase::Referring { .. } | TransferPhase::Connected { .. } => {
+                return None;
+            }
+        };
+        self.phase = TransferPhase::Waiting;
+        Some(TransferStep::Return { outcome: TransferOutcome::Cancelled, by: Some(by), release })
     }
 
     /// The call is over: what that means for the transfer, if its outcome is not known yet.
@@ -281,7 +300,11 @@ impl Transfer {
 }
 
 fn returned(outcome: TransferOutcome, release: Option<LegId>) -> Option<TransferStep> {
-    Some(TransferStep::Return { outcome, release })
+    Some(failed(outcome, release))
+}
+
+fn failed(outcome: TransferOutcome, release: Option<LegId>) -> TransferStep {
+    TransferStep::Return { outcome, by: None, release }
 }
 
 /// The outcome of a leg that ended unanswered, by its Q.850 cause.

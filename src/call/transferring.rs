@@ -29,6 +29,8 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 const BACKSTOP: Duration = Duration::from_secs(5);
 /// Asterisk's class of music on hold that needs no setting of the operator's.
 const DEFAULT_MUSIC: &str = "default";
+/// The key by which a caller who waits for a target returns to the agent.
+const CANCEL_KEY: char = '*';
 /// Transfers of one call.
 const MOST_TRANSFERS: usize = 5;
 
@@ -136,6 +138,21 @@ impl Task {
         self.carry_out(step);
     }
 
+    /// The caller presses a key while they wait: one of them cancels the transfer.
+    pub(super) fn waiting_caller_pressed(&mut self, key: Digit) {
+        if key.as_char() == CANCEL_KEY {
+            self.cancel_transfer(TransferEnd::Caller);
+        }
+    }
+
+    /// Returns the caller to the agent, unless there is no transfer that can be cancelled. Returns whether there was one.
+    pub(super) fn cancel_transfer(&mut self, by: TransferEnd) -> bool {
+        let step = self.transfer.as_mut().and_then(|active| active.transfer.cancel(by));
+        let is_cancelled = step.is_some();
+        self.carry_out(step);
+        is_cancelled
+    }
+
     /// The target, joined with the agent, speaks, or was announced the call.
     pub(super) fn consulted(&mut self, event: ConsultationEvent) {
         let Some(ActiveTransfer { transfer, .. }) = &mut self.transfer else { return };
@@ -161,7 +178,7 @@ impl Task {
             Some(TransferStep::Consult { leg }) => self.consult(leg),
             Some(TransferStep::Announce) => self.phase.announce(),
             Some(TransferStep::Connect { leg }) => self.connect(leg),
-            Some(TransferStep::Return { outcome, release }) => self.return_caller(outcome, release),
+            Some(TransferStep::Return { outcome, by, release }) => self.return_caller(outcome, by, release),
             Some(TransferStep::End { by }) => {
                 self.records.transfer_ended(None, Some(by));
                 self.transfer = None;
@@ -173,7 +190,7 @@ impl Task {
     fn dial(&mut self, endpoint: String) {
         let rules = self.services.transfer_rules.get();
         let (Some(leg), Some(waiting)) = (self.next_leg(), self.waiting_sound(&rules)) else {
-            return self.return_caller(TransferOutcome::Unreachable, None);
+            return self.return_caller(TransferOutcome::Unreachable, None, None);
         };
         let ring = Duration::from_secs(rules.ring_s);
         let caller_id = self.caller_id(rules.caller_id);
@@ -246,19 +263,28 @@ impl Task {
     }
 
     /// The agent has the caller again, and reads why.
-    fn return_caller(&mut self, outcome: TransferOutcome, release: Option<LegId>) {
+    fn return_caller(
+        &mut self,
+        outcome: TransferOutcome,
+        by: Option<TransferEnd>,
+        release: Option<LegId>,
+    ) {
         let Some(ActiveTransfer { transfer, target, .. }) = self.transfer.take() else { return };
         info!(to = %target.name, %outcome, "transfer failed: the caller returns to the agent");
         if let Some(leg) = release {
             self.control(TopologyInput::Release { leg });
         }
-        self.records.transfer_ended(Some(outcome), None);
+        self.records.transfer_ended(Some(outcome), by);
         let wanted = Wanted::together([LegId::CALLER, LegId::MEDIA]);
         self.control(TopologyInput::Arrange { legs: vec![], wanted });
         self.phase.end_consultation();
         self.phase.hold(HoldChange::Resumed, &mut self.records);
         self.hold_again();
         let problem = match outcome {
+            TransferOutcome::Cancelled if by == Some(TransferEnd::Caller) => {
+                "the caller did not want to wait any longer"
+            }
+            TransferOutcome::Cancelled => "an operator cancelled the transfer",
             TransferOutcome::Busy => "the target is busy",
             TransferOutcome::NoAnswer => "the target does not answer",
             TransferOutcome::Declined => "the target declined the call",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::floor::Floor;
+use super::hold::Hold;
 use super::response::{Afterwards, Response};
 use super::timer::Timer;
 use super::utterance::Utterance;
@@ -126,7 +127,8 @@ impl Conversation {
             Floor::Agent(response, _) if response.is_goodbye() => return,
             Floor::Agent(..) | Floor::Caller(_) | Floor::Free | Floor::Ended => self.take_floor(now),
         }
-        if self.without_goodbye.contains(&ending) {
+        // A caller who waits for the target of a transfer would not hear it.
+        if self.without_goodbye.contains(&ending) || self.hold == Hold::On {
             return self.hang_up(ending);
         }
         self.note_rest(Vec::new());

@@ -10,7 +10,7 @@ use super::{Label, TransferMethod, TransferStyle};
 words!(
     /// The outcome of a transfer. `ringing`: in progress. `connected`: the target answered, and talked to the caller.
     /// `handed_over`: the caller continued in the dialplan, or left for the target by SIP REFER. With all other outcomes the
-    /// caller returned to the agent, unless the call was over (`cancelled`).
+    /// caller returned to the agent, unless the call was over.
     TransferOutcome {
         Ringing = "ringing",
         Connected = "connected",
@@ -24,15 +24,17 @@ words!(
         Unreachable = "unreachable",
         /// It was not attempted: outside of its hours, at a limit, or not allowed by the operator.
         Refused = "refused",
-        /// The call ended before there was an answer: `ended_by` is the party that ended it.
+        /// The call ended before the target had the caller, or the transfer was cancelled: `ended_by` is the party that did it.
         Cancelled = "cancelled",
     }
 );
 words!(
-    /// The party that ended the conversation with a target.
+    /// The party that ended the conversation with a target, or cancelled the transfer.
     TransferEnd {
         Caller = "caller",
         Target = "target",
+        /// A person, by a command to the live call.
+        Operator = "operator",
         /// The longest conversation that the operator allows, a drain, a hang-up in Asterisk or a failure.
         System = "system",
     }

@@ -38,6 +38,8 @@ pub enum LiveCommand {
         target: Box<TransferTarget>,
         when: SayWhen,
     },
+    /// The transfer that is under way.
+    CancelTransfer,
     End(Farewell),
 }
 
@@ -52,6 +54,10 @@ pub enum LiveRefusal {
     Ending,
     #[error("the caller is being transferred")]
     Transferring,
+    #[error(
+        "there is no transfer to cancel: none is under way, the target has the caller, or the trunk connects it (SIP REFER)"
+    )]
+    NoTransfer,
     #[error("too many commands wait, or the call has too many notes")]
     TooMany,
     /// Why the target cannot be attempted.
@@ -69,6 +75,7 @@ impl LiveRefusal {
             LiveRefusal::NotAnswered => "call_not_answered",
             LiveRefusal::Ending => "call_ending",
             LiveRefusal::Transferring => "call_transferring",
+            LiveRefusal::NoTransfer => "no_transfer",
             LiveRefusal::TooMany => "too_many_commands",
             LiveRefusal::TargetUnavailable(_) => "target_unavailable",
             LiveRefusal::NoResponse => "call_busy",
@@ -95,6 +102,7 @@ impl LiveCommand {
             LiveCommand::Mute { .. } => "mute",
             LiveCommand::Unmute => "unmute",
             LiveCommand::Transfer { .. } => "transfer",
+            LiveCommand::CancelTransfer => "cancel_transfer",
             LiveCommand::End(_) => "hang_up",
         }
     }
@@ -109,9 +117,9 @@ impl LiveCommand {
         LiveCommand::Transfer { target: Box::new(target), when: say_when(take_over) }
     }
 
-    /// The command as the conversation reads it.
-    pub fn for_conversation(&self) -> OperatorCommand {
-        match self {
+    /// The command as the conversation reads it; `None` for one that does not concern it.
+    pub fn for_conversation(&self) -> Option<OperatorCommand> {
+        Some(match self {
             LiveCommand::Say { text, when, then } => {
                 OperatorCommand::Say { text: text.as_str().into(), when: *when, then: *then }
             }
@@ -124,7 +132,8 @@ impl LiveCommand {
                 OperatorCommand::Transfer { target: target.name.as_str().into(), when: *when }
             }
             LiveCommand::End(farewell) => OperatorCommand::End(*farewell),
-        }
+            LiveCommand::CancelTransfer => return None,
+        })
     }
 }
 

@@ -208,6 +208,7 @@ async fn a_live_call_gets_commands(api: ApiServer) {
         ("notes", json!({ "text": "Offer spelt.", "respond": true })),
         ("mute", json!({ "seconds": 60 })),
         ("transfer", json!({ "target": "shop", "take_over": true })),
+        ("cancel-transfer", json!({})),
     ] {
         admin.post(&format!("{path}/{command}"), body).await.expect(202);
     }
@@ -222,25 +223,27 @@ async fn a_live_call_gets_commands(api: ApiServer) {
         LiveCommand::Note { text: "Offer spelt.".into(), answer: NoteAnswer::Soon },
         LiveCommand::Mute { at_most: Duration::from_secs(60) },
         LiveCommand::transfer(target, true),
+        LiveCommand::CancelTransfer,
         LiveCommand::Unmute,
         LiveCommand::end(false),
     ];
     assert_eq!(api.lines.commands(), expected);
     let actions = audited(&line, call.id).await;
-    assert_eq!(actions, ["hang_up", "unmute", "transfer", "mute", "add_note", "say", "say"]);
+    assert_eq!(actions, ["hang_up", "unmute", "cancel_transfer", "transfer", "mute", "add_note", "say", "say"]);
     let audit = line.scope.audit(&Default::default(), vca::store::Window::first(20)).await;
     let audit = serde_json::to_string(&audit.expect("the audit log").items).expect("JSON");
     assert!(!audit.contains("One moment") && !audit.contains("spelt"), "words of the call: {audit}");
 }
 
 /// The commands, each with a body that is accepted.
-fn commands() -> [(&'static str, Value); 6] {
+fn commands() -> [(&'static str, Value); 7] {
     [
         ("say", json!({ "text": "Hello." })),
         ("notes", json!({ "text": "Be kind." })),
         ("mute", json!({})),
         ("unmute", json!({})),
         ("transfer", json!({ "target": "shop" })),
+        ("cancel-transfer", json!({})),
         ("hang-up", json!({})),
     ]
 }

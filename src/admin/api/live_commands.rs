@@ -30,6 +30,7 @@ pub fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(mute))
         .routes(routes!(unmute))
         .routes(routes!(transfer))
+        .routes(routes!(cancel_transfer))
         .routes(routes!(hang_up))
 }
 
@@ -121,6 +122,23 @@ async fn transfer(
     check_live(&api, &administrator.scope, path.call_id).await?;
     let target = target(&administrator.scope, &request).await?;
     give(&api, administrator, path.call_id, LiveCommand::transfer(target, request.take_over)).await
+}
+
+/// Cancel the transfer of a call in progress, while the target rings or is asked to accept the call.
+///
+/// The caller returns to the agent, which knows that an operator cancelled it.
+#[utoipa::path(post, path = "/api/tenants/{tenant_id}/calls/{call_id}/cancel-transfer", operation_id = "cancelTransfer",
+    tag = "live calls",
+    params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),
+    responses((status = 202, description = "The caller returns to the agent."),
+        (status = 409, body = ProblemBody, description = "The call does not accept it: `call_not_live`; or there is no transfer, or none that can be cancelled: `no_transfer`."),
+        (status = 503, body = ProblemBody, description = "The call did not respond in time: `call_busy`.")))]
+async fn cancel_transfer(
+    State(api): State<ApiState>,
+    administrator: Administrator,
+    Ids(path): Ids<OfCall>,
+) -> Result<StatusCode, Problem> {
+    give(&api, administrator, path.call_id, LiveCommand::CancelTransfer).await
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

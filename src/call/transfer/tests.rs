@@ -142,6 +142,33 @@ fn a_target_that_does_not_accept_returns_the_caller() {
 }
 
 #[test]
+fn a_transfer_is_cancelled_until_the_target_has_the_caller() {
+    let cancelled = |release| {
+        let by = Some(TransferEnd::Caller);
+        Some(TransferStep::Return { outcome: TransferOutcome::Cancelled, by, release })
+    };
+    for style in [TransferStyle::Cold, TransferStyle::Warm] {
+        let (mut transfer, _) = begun(TransferRoute::Dial { endpoint: "PJSIP/alice".into() }, style);
+        assert_eq!(transfer.cancel(TransferEnd::Caller), cancelled(None), "before it is dialled");
+        let (mut transfer, _) = ringing(style);
+        assert_eq!(transfer.cancel(TransferEnd::Caller), cancelled(Some(LEG)));
+    }
+    for stage in [answered, announcing, deciding] {
+        let (mut transfer, now) = stage();
+        assert_eq!(transfer.cancel(TransferEnd::Caller), cancelled(Some(LEG)));
+        assert_eq!(transfer.pressed(LEG, key('1'), now), None, "too late");
+        assert_eq!(transfer.cancel(TransferEnd::Operator), None, "once");
+    }
+    let (mut transfer, now) = ringing(TransferStyle::Cold);
+    transfer.leg_answered(LEG, now);
+    assert_eq!(transfer.cancel(TransferEnd::Operator), None, "the target has the caller");
+    let (mut transfer, now) = begun(TransferRoute::Refer { uri: "sip:shop@pbx".into() }, TransferStyle::Cold);
+    transfer.tick(now + seconds(1));
+    transfer.referring(now);
+    assert_eq!(transfer.cancel(TransferEnd::Caller), None, "the trunk may have connected them");
+}
+
+#[test]
 fn a_refer_without_an_end_returns_the_caller() {
     let refer = || begun(TransferRoute::Refer { uri: "sip:shop@pbx".into() }, TransferStyle::Cold);
     let (mut transfer, now) = refer();
@@ -176,6 +203,7 @@ enum Happening {
     Announced,
     Presses(char),
     Leaves,
+    Cancelled,
     Waits(u64),
 }
 
@@ -187,6 +215,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => Just(Happening::Announced),
         1 => prop::sample::select(vec!['1', '2', '3']).prop_map(Happening::Presses),
         1 => Just(Happening::Leaves),
+        1 => Just(Happening::Cancelled),
         3 => (0..4_000_u64).prop_map(Happening::Waits),
     ]
 }
@@ -218,6 +247,7 @@ proptest! {
                     accepted |= character == '1' && step.is_some();
                     step
                 }
+                Happening::Cancelled => transfer.cancel(TransferEnd::Operator),
                 Happening::Leaves => transfer.leg_ended(LEG, None),
                 Happening::Waits(ms) => { now += Duration::from_millis(ms); transfer.tick(now) }
             };

@@ -31,6 +31,8 @@ pub enum Command {
     Unmute(OneCall),
     /// Transfer the caller of a call in progress to one of the tenant's targets. (Asks the running daemon.)
     Transfer(Transfer),
+    /// Cancel a transfer while the target rings or is asked: the caller returns to the agent. (Asks the running daemon.)
+    CancelTransfer(OneCall),
     /// Show the events of a call in progress, until it ends. (Asks the running daemon.)
     Watch(OneCall),
     /// Write the audio of a call in progress to standard output, until it ends. (Asks the running daemon.)
@@ -146,6 +148,7 @@ impl Command {
                 let body = json!({ "target": target, "take_over": take_over });
                 give(config, output, call, ("transfer", body)).await
             }
+            Command::CancelTransfer(call) => give(config, output, call, ("cancel-transfer", json!({}))).await,
             Command::Watch(OneCall { call, access }) => {
                 let client = DaemonClient::open(&access, config)?;
                 watch(&client, &path(&client, call, "events").await?, output).await

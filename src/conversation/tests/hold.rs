@@ -466,3 +466,17 @@ fn a_hold_of_the_drivers_takes_the_place_of_one_by_the_caller() {
         "#,
     );
 }
+
+#[test]
+fn a_caller_who_waits_for_a_target_is_not_said_goodbye() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +1000 hold
+            3000 pause playback
+        +20 end
+            3020 hang up Requested
+        "#,
+    );
+}
