@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use vca::audio::Clip;
 use vca::sim::Step;
-use vca::tenancy::{CallId, SpokenBy, TenantId, TransferOutcome};
+use vca::tenancy::{CallId, SpokenBy, TenantId, TransferEnd, TransferOutcome};
 
 use crate::support::sipp::Side;
 use crate::support::test_env::TestEnv;
@@ -128,24 +128,33 @@ fn an_operator_speaks_mutes_leaves_notes_and_takes_over() {
     }
     let (record, _) = env.last_call(tenant);
     assert_eq!(record.disposition.as_deref(), Some("transferred"));
-    ends_while_a_target_rings(&env, &vca, tenant, record.id);
+    a_ringing_target_is_given_up(&env, &vca, tenant, record.id);
 }
 
-/// A caller who waits for a target would not hear a goodbye: the call ends at once.
-fn ends_while_a_target_rings(env: &TestEnv, vca: &Vca, tenant: TenantId, former: CallId) {
+/// The caller returns to the agent, and goes to another target. A caller who waits would not hear a goodbye: the call ends at once.
+fn a_ringing_target_is_given_up(env: &TestEnv, vca: &Vca, tenant: TenantId, former: CallId) {
     let mut call = env.answered(MAIN, vec![listen(), Step::Wait(ms(60_000))]);
     let latest = || env.seed.calls(tenant).pop().expect("a call").0;
     let is_next = || latest().id != former && latest().answered_at.is_some();
     env.until(&mut call, ms(30_000), "the record of the next call", is_next);
     let id = latest().id.to_string();
     vca.cli(&["call", "transfer", &id, "lounge", "--take-over"]).expect("a transfer");
-    let rings = || latest().transfers.iter().any(|transfer| transfer.outcome == TransferOutcome::Ringing);
-    env.until(&mut call, ms(30_000), "the target rings", rings);
+    let outcomes = || latest().transfers.iter().map(|transfer| transfer.outcome).collect::<Vec<_>>();
+    env.until(&mut call, ms(30_000), "the target rings", || outcomes() == [TransferOutcome::Ringing]);
+    vca.cli(&["call", "cancel-transfer", &id]).expect("a cancellation");
+    let refused = vca.cli(&["call", "cancel-transfer", &id]).expect_err("it is cancelled already");
+    assert!(refused.contains("no transfer to cancel"), "{refused}");
+    env.until(&mut call, ms(30_000), "the caller is back", || outcomes() == [TransferOutcome::Cancelled]);
+    vca.cli(&["call", "transfer", &id, "lounge", "--take-over"]).expect("another transfer");
+    let both = [TransferOutcome::Cancelled, TransferOutcome::Ringing];
+    env.until(&mut call, ms(30_000), "the target rings again", || outcomes() == both);
     let asked = Instant::now();
     vca.cli(&["call", "hang-up", &id]).expect("an end");
     call.finish();
     assert!(asked.elapsed() < ms(8_000), "the goodbye is awaited\n{}", env.log());
     let (record, _) = env.last_call(tenant);
     assert_eq!(record.disposition.as_deref(), Some("requested"));
-    assert_eq!(record.transfers[0].outcome, TransferOutcome::Cancelled);
+    assert_eq!(outcomes(), [TransferOutcome::Cancelled; 2]);
+    let ended_by: Vec<_> = record.transfers.iter().map(|transfer| transfer.ended_by).collect();
+    assert_eq!(ended_by, [Some(TransferEnd::Operator), Some(TransferEnd::System)]);
 }

@@ -87,6 +87,8 @@ fn each_outcome_is_on_the_record_and_nothing_is_left() {
     let hang_up = |after| vec![listen(), question(), listen(), Step::Wait(ms(after)), Step::HangUp];
     let queue = json!({ "kind": "queue", "address": "answers" });
     let keys = vec![Step::Press('5'), Step::Wait(ms(200)), Step::Press('#')];
+    let cancels = vec![Step::Wait(ms(500)), Step::Press('*'), Step::Wait(ms(5_000)), Step::HangUp];
+    let cancels = [vec![listen(), question(), listen()], cancels].concat();
     let impatient = [vec![listen(), question(), listen()], keys, vec![Step::Wait(ms(7_000)), Step::HangUp]];
     let caller = Some(TransferEnd::Caller);
     let cases = [
@@ -98,6 +100,7 @@ fn each_outcome_is_on_the_record_and_nothing_is_left() {
         ("+49305550306", extension("nobody"), hang_up(7_000), TransferOutcome::Unreachable, None),
         ("+49305550307", queue, stay(), TransferOutcome::HandedOver, None),
         ("+49305550308", extension("rings"), impatient.concat(), TransferOutcome::NoAnswer, None),
+        ("+49305550309", extension("rings"), cancels, TransferOutcome::Cancelled, caller),
     ];
     let tenants: Vec<TenantId> =
         cases.iter().map(|(did, target, ..)| tenant(&env, did, target.clone())).collect();
@@ -116,7 +119,7 @@ fn each_outcome_is_on_the_record_and_nothing_is_left() {
         assert_eq!(disposition, expected, "{did}\n{}", env.log());
     }
     let results = vendor.requests(Kind::Llm);
-    for problem in ["busy", "no_answer", "unreachable"] {
+    for problem in ["busy", "no_answer", "unreachable", "did not want to wait"] {
         assert!(results.iter().any(|request| request.contains(problem)), "the model reads {problem}");
     }
 }

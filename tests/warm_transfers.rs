@@ -11,7 +11,7 @@ use crate::support::asterisk::MUSIC_PITCH;
 use crate::support::phone::Call;
 use crate::support::telephone::{Habit, Telephone};
 use crate::support::test_env::TestEnv;
-use crate::support::vendor::{KEY, Kind, REPLY, SUMMARY, Vendor, pitch};
+use crate::support::vendor::{Habit as Habits, KEY, Kind, REPLY, SUMMARY, Vendor, pitch};
 use crate::support::{self, clips, wait};
 
 /// The agent's own words, and those to the target.
@@ -33,6 +33,10 @@ fn question() -> Step {
 
 fn greeting() -> Step {
     Step::Say(clips::flite("hello this is the shop", "slt"))
+}
+
+fn yes() -> Step {
+    Step::Say(clips::flite("yes please", "slt"))
 }
 
 /// The caller asks, and hangs up so long after the agent's reply began. Music may follow it without a pause.
@@ -79,6 +83,8 @@ fn cases() -> Vec<Case> {
             None,
         ),
         case(Warm, person(&[]), 17_000, NotAccepted, None),
+        case(Warm, person(&[yes(), Step::Wait(ms(2_500)), greeting()]), 16_000, Connected, by_caller),
+        case(Warm, person(&[greeting()]), 17_000, NotAccepted, None),
         case(Warm, leaves(vec![greeting()], 5_000), 14_000, NotAccepted, None),
         case(Warm, person(&[]), 6_500, Cancelled, by_caller),
         case(Warm, Habit::Refuses(486), 8_000, Busy, None),
@@ -177,7 +183,7 @@ fn length_of(pitch: u32, tones: &[(u32, usize)]) -> usize {
 fn a_person_accepts_or_declines_what_the_caller_does_not_hear() {
     let Some(sandbox) = support::sandbox() else { return };
     let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
-    let vendor = Vendor::start();
+    let vendor = Vendor::with(&[Habits::ShortYes]);
     for (name, value) in [
         ("OPENAI_BASE_URL", vendor.base_url().as_str()),
         ("OPENAI_API_KEY", KEY),
@@ -233,9 +239,11 @@ fn a_person_accepts_or_declines_what_the_caller_does_not_hear() {
     }
     let announced = vendor.requests(Kind::Tts);
     let texts = |n: usize, summary: &str| {
-        format!("A call for Bakery {n}.{summary} Press 1 to take the call, or 2 to decline it.")
+        format!(
+            "A call for Bakery {n}.{summary} Will you take the call? Say yes or no, or press 1 for yes, or 2 for no."
+        )
     };
-    for text in [texts(0, &format!(" {SUMMARY}")), texts(8, "")] {
+    for text in [texts(0, &format!(" {SUMMARY}")), texts(10, "")] {
         assert!(announced.iter().any(|request| request.json()["input"] == text.as_str()), "{text}");
     }
     let results = vendor.requests(Kind::Llm);

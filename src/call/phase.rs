@@ -17,7 +17,7 @@ use super::media_watch::MissingMedia;
 use super::pipeline::PipelineEvent;
 use super::records::Records;
 use super::setup::SettingUp;
-use super::talking::{CallAction, Talking};
+use super::talking::{CallAction, Talking, TargetWords};
 use super::task::Waking;
 use crate::conversation::{Ending, HoldChange};
 use crate::dtmf::Digit;
@@ -115,6 +115,13 @@ impl Phase {
     pub fn announce(&mut self) {
         if let Some(talking) = self.talking() {
             talking.announce();
+        }
+    }
+
+    /// Recognises words of the target; see [`Talking::listen_to_target`].
+    pub fn listen_to_target(&mut self, step: TargetWords) {
+        if let Some(talking) = self.talking() {
+            talking.listen_to_target(step);
         }
     }
 

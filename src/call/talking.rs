@@ -27,7 +27,7 @@ use crate::media::{self, MediaEvent, Port, SpeechTag, TapPoint};
 use crate::tenancy::{LiveCommand, LiveRefusal};
 pub use agents::AgentTools;
 use consultation::Consultation;
-pub use consultation::ConsultationEvent;
+pub use consultation::{ConsultationEvent, TargetWords};
 
 /// Between the last sample that is sent and the hang-up: the time it takes to reach the caller's ear.
 const LAST_WORDS: Duration = Duration::from_millis(250);
@@ -328,8 +328,11 @@ impl Talking {
 
     fn fetch_audio(&mut self) {
         let pipeline = &mut self.pipeline;
-        match self.consultation {
-            Some(_) => self.port.fetch_with(|samples| pipeline.caller_away(samples.len())),
+        match &mut self.consultation {
+            Some(consultation) => self.port.fetch_with(|samples| {
+                consultation.audio(samples);
+                pipeline.caller_away(samples.len());
+            }),
             None => self.port.fetch_with(|samples| pipeline.caller_audio(samples)),
         }
     }

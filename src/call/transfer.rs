@@ -13,23 +13,30 @@
 //! | `Referring` | it is refused, or the caller is still there after its time | – | `Return` |
 //! | `Answering` | the target's first words are over, or there are none in time | `Announcing` | `Announce` |
 //! | `Announcing` | the announcement was played | `Deciding` | – |
+//! | `Deciding` | the target speaks, and pauses | – | `BeginWords`, `EndWords`, or `DropWords` where it speaks for long |
+//! | `Deciding` | its words accept the call | `Connected` | `Connect` |
+//! | `Deciding` | its words decline it, or its time is over | – | `Return` |
 //! | `Answering`, `Announcing`, `Deciding` | key 1 | `Connected` | `Connect` |
-//! | `Answering`, `Announcing`, `Deciding` | key 2, a hang-up, or its time is over | – | `Return` |
+//! | `Answering`, `Announcing`, `Deciding` | key 2, or a hang-up | – | `Return` |
 //! | any before `Connected`, not `Referring` | the transfer is cancelled | – | `Return` |
 //! | `Connected` | the target hangs up, or the time is over | – | `End` |
+
+mod words;
 
 use std::time::{Duration, Instant};
 
 use crate::ari::topology::LegId;
 use crate::conversation::ToolId;
 use crate::dtmf::Digit;
+use crate::language::Consent;
 use crate::tenancy::{
     DialplanRoute, TransferEnd, TransferOutcome, TransferRoute, TransferRules, TransferStyle,
 };
+use words::{Answer, FirstWords, LONGEST_RECOGNITION};
 
 /// A caller who is still there this long after a REFER is not transferred, as far as it is known, and returns to the agent.
 const REFER_LIMIT: Duration = Duration::from_secs(15);
-/// A pause of the target's first words after which they are over.
+/// A pause of the target's words after which they are over.
 const WORDS_PAUSE: Duration = Duration::from_millis(700);
 /// The announcement begins this long after the first words began, even if they go on: a mailbox may greet at length.
 const LONGEST_WORDS: Duration = Duration::from_secs(5);
@@ -65,15 +72,8 @@ enum TransferPhase {
     Referring { until: Instant },
     Answering { leg: LegId, words: FirstWords },
     Announcing { leg: LegId, until: Instant },
-    Deciding { leg: LegId, until: Instant },
+    Deciding { leg: LegId, until: Instant, answer: Answer },
     Connected { leg: LegId, until: Instant },
-}
-
-/// The words with which a target answers.
-#[derive(Debug, Clone, Copy)]
-enum FirstWords {
-    Awaited { until: Instant },
-    Spoken { until: Instant, at_most: Instant },
 }
 
 /// An action for the driver.
@@ -89,6 +89,12 @@ pub enum TransferStep {
     Consult { leg: LegId },
     /// Play the announcement, then call [`Transfer::announced`].
     Announce,
+    /// Recognise the target's words from this position of its audio on.
+    BeginWords { from: u64 },
+    /// They end here: call [`Transfer::answered_in_words`] with them.
+    EndWords { to: u64 },
+    /// They are no answer.
+    DropWords,
     /// Join the caller with this leg, without the agent.
     Connect { leg: LegId },
     /// The transfer failed: hang up the leg, if any, and return the caller to the agent.
@@ -104,14 +110,6 @@ impl TransferTimes {
             first_words: Duration::from_millis(rules.first_words_ms),
             accept: Duration::from_secs(rules.accept_s),
             leg: Duration::from_secs(rules.max_leg_s),
-        }
-    }
-}
-
-impl FirstWords {
-    fn until(self) -> Instant {
-        match self {
-            FirstWords::Awaited { until } | FirstWords::Spoken { until, .. } => until,
         }
     }
 }
@@ -135,8 +133,8 @@ impl Transfer {
             | TransferPhase::Ringing { until, .. }
             | TransferPhase::Referring { until }
             | TransferPhase::Announcing { until, .. }
-            | TransferPhase::Deciding { until, .. }
             | TransferPhase::Connected { until, .. } => Some(until),
+            TransferPhase::Deciding { until, answer, .. } => Some(answer.deadline().unwrap_or(until)),
             TransferPhase::Answering { words, .. } => Some(words.until()),
             TransferPhase::Waiting => None,
         }
@@ -158,9 +156,8 @@ impl Transfer {
                 self.phase = TransferPhase::Announcing { leg, until: now + LONGEST_ANNOUNCEMENT };
                 Some(TransferStep::Announce)
             }
-            TransferPhase::Announcing { leg, .. } | TransferPhase::Deciding { leg, .. } => {
-                returned(TransferOutcome::NotAccepted, Some(leg))
-            }
+            TransferPhase::Announcing { leg, .. } => returned(TransferOutcome::NotAccepted, Some(leg)),
+            TransferPhase::Deciding { leg, until, answer } => self.tick_answer(now, leg, until, answer),
             TransferPhase::Connected { .. } => Some(TransferStep::End { by: TransferEnd::System }),
             TransferPhase::Waiting => None,
         }
@@ -190,28 +187,87 @@ impl Transfer {
         }
     }
 
-    /// The target, joined with the agent, begins to speak.
-    pub fn voice_started(&mut self, now: Instant) {
-        let TransferPhase::Answering { words, .. } = &mut self.phase else { return };
-        let at_most = match *words {
-            FirstWords::Awaited { .. } => now + LONGEST_WORDS,
-            FirstWords::Spoken { at_most, .. } => at_most,
+    /// An answer lasts as long as it may, has paused for long enough, or is not recognised in time.
+    fn tick_answer(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        until: Instant,
+        answer: Answer,
+    ) -> Option<TransferStep> {
+        let (answer, step) = match answer {
+            Answer::Silent => return returned(TransferOutcome::NotAccepted, Some(leg)),
+            Answer::Paused { to, .. } => {
+                (Answer::Asked { until: now + LONGEST_RECOGNITION }, TransferStep::EndWords { to })
+            }
+            Answer::Speaking { .. } | Answer::Asked { .. } => (Answer::Silent, TransferStep::DropWords),
         };
-        *words = FirstWords::Spoken { until: at_most, at_most };
+        self.phase = TransferPhase::Deciding { leg, until, answer };
+        Some(step)
     }
 
-    /// The target, joined with the agent, pauses.
-    pub fn voice_paused(&mut self, now: Instant) {
-        if let TransferPhase::Answering { words: FirstWords::Spoken { until, at_most }, .. } = &mut self.phase
-        {
-            *until = (*at_most).min(now + WORDS_PAUSE);
+    /// The target, joined with the agent, begins to speak at this position of its audio.
+    pub fn voice_started(&mut self, now: Instant, from: u64) -> Option<TransferStep> {
+        match &mut self.phase {
+            TransferPhase::Answering { words, .. } => {
+                let at_most = match *words {
+                    FirstWords::Awaited { .. } => now + LONGEST_WORDS,
+                    FirstWords::Spoken { at_most, .. } => at_most,
+                };
+                *words = FirstWords::Spoken { until: at_most, at_most };
+                None
+            }
+            TransferPhase::Deciding { answer, .. } => {
+                let begins = matches!(answer, Answer::Silent);
+                *answer = match *answer {
+                    Answer::Silent => Answer::Speaking { since: now },
+                    Answer::Paused { since, .. } => Answer::Speaking { since },
+                    other @ (Answer::Speaking { .. } | Answer::Asked { .. }) => other,
+                };
+                begins.then_some(TransferStep::BeginWords { from })
+            }
+            _ => None,
+        }
+    }
+
+    /// The target, joined with the agent, pauses at this position of its audio.
+    pub fn voice_paused(&mut self, now: Instant, to: u64) {
+        match &mut self.phase {
+            TransferPhase::Answering { words: FirstWords::Spoken { until, at_most }, .. } => {
+                *until = (*at_most).min(now + WORDS_PAUSE);
+            }
+            TransferPhase::Deciding { answer, .. } => {
+                if let Answer::Speaking { since } = *answer {
+                    *answer = Answer::Paused { since, until: now + WORDS_PAUSE, to };
+                }
+            }
+            _ => {}
         }
     }
 
     /// The announcement was played, or cannot be.
     pub fn announced(&mut self, now: Instant) {
         if let TransferPhase::Announcing { leg, .. } = self.phase {
-            self.phase = TransferPhase::Deciding { leg, until: now + self.times.accept };
+            let until = now + self.times.accept;
+            self.phase = TransferPhase::Deciding { leg, until, answer: Answer::Silent };
+        }
+    }
+
+    /// The words of the target's answer are known. Doubt is no consent: `None` counts as no answer.
+    pub fn answered_in_words(&mut self, now: Instant, consent: Option<Consent>) -> Option<TransferStep> {
+        let TransferPhase::Deciding { leg, answer, .. } = &mut self.phase else { return None };
+        if !matches!(answer, Answer::Asked { .. }) {
+            return None;
+        }
+        let leg = *leg;
+        *answer = Answer::Silent;
+        match consent {
+            Some(Consent::Accepted) => self.connect(leg, now),
+            Some(Consent::Declined) => {
+                self.phase = TransferPhase::Waiting;
+                returned(TransferOutcome::Declined, Some(leg))
+            }
+            None => None,
         }
     }
 

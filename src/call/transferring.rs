@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::dialled_legs::CountedLeg;
 use super::failover::at_place;
 use super::phase::{Closing, Phase};
-use super::talking::ConsultationEvent;
+use super::talking::{ConsultationEvent, TargetWords};
 use super::task::Task;
 use super::transfer::{Transfer, TransferStep, TransferTimes};
 use crate::ari::Reason;
@@ -153,15 +153,23 @@ impl Task {
         is_cancelled
     }
 
-    /// The target, joined with the agent, speaks, or was announced the call.
+    /// The target, joined with the agent, speaks, answers or was announced the call.
     pub(super) fn consulted(&mut self, event: ConsultationEvent) {
         let Some(ActiveTransfer { transfer, .. }) = &mut self.transfer else { return };
         let now = Instant::now();
-        match event {
-            ConsultationEvent::VoiceStarted => transfer.voice_started(now),
-            ConsultationEvent::VoicePaused => transfer.voice_paused(now),
-            ConsultationEvent::Announced => transfer.announced(now),
-        }
+        let step = match event {
+            ConsultationEvent::VoiceStarted { from } => transfer.voice_started(now, from),
+            ConsultationEvent::Words(consent) => transfer.answered_in_words(now, consent),
+            ConsultationEvent::VoicePaused { to } => {
+                transfer.voice_paused(now, to);
+                None
+            }
+            ConsultationEvent::Announced => {
+                transfer.announced(now);
+                None
+            }
+        };
+        self.carry_out(step);
     }
 
     pub(super) fn refer_failed(&mut self) {
@@ -177,6 +185,11 @@ impl Task {
             Some(TransferStep::HandOver(place)) => self.hand_over(place),
             Some(TransferStep::Consult { leg }) => self.consult(leg),
             Some(TransferStep::Announce) => self.phase.announce(),
+            Some(TransferStep::BeginWords { from }) => {
+                self.phase.listen_to_target(TargetWords::Begin { from });
+            }
+            Some(TransferStep::EndWords { to }) => self.phase.listen_to_target(TargetWords::End { to }),
+            Some(TransferStep::DropWords) => self.phase.listen_to_target(TargetWords::Drop),
             Some(TransferStep::Connect { leg }) => self.connect(leg),
             Some(TransferStep::Return { outcome, by, release }) => self.return_caller(outcome, by, release),
             Some(TransferStep::End { by }) => {
@@ -263,12 +276,7 @@ impl Task {
     }
 
     /// The agent has the caller again, and reads why.
-    fn return_caller(
-        &mut self,
-        outcome: TransferOutcome,
-        by: Option<TransferEnd>,
-        release: Option<LegId>,
-    ) {
+    fn return_caller(&mut self, outcome: TransferOutcome, by: Option<TransferEnd>, release: Option<LegId>) {
         let Some(ActiveTransfer { transfer, target, .. }) = self.transfer.take() else { return };
         info!(to = %target.name, %outcome, "transfer failed: the caller returns to the agent");
         if let Some(leg) = release {

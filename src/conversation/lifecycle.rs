@@ -128,7 +128,8 @@ impl Conversation {
             Floor::Agent(..) | Floor::Caller(_) | Floor::Free | Floor::Ended => self.take_floor(now),
         }
         // A caller who waits for the target of a transfer would not hear it.
-        if self.without_goodbye.contains(&ending) || self.hold == Hold::On {
+        let is_unheard = ending == Ending::Requested && self.hold == Hold::On;
+        if is_unheard || self.without_goodbye.contains(&ending) {
             return self.hang_up(ending);
         }
         self.note_rest(Vec::new());

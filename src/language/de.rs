@@ -1,7 +1,7 @@
 //! German. Not reviewed by a native speaker.
 
 use super::spoken::forms;
-use super::{Language, MedicalConditions, Prompts};
+use super::{ConsentWords, Language, MedicalConditions, Prompts};
 
 pub(super) static GERMAN: Language = Language {
     tag: "de",
@@ -150,6 +150,16 @@ pub(super) static GERMAN: Language = Language {
         "dr", "prof", "hr", "fr", "st", "str", "bzw", "ca", "usw", "evtl", "ggf", "inkl", "nr", "tel", "vgl",
         "bspw", "etc",
     ],
+    consent: ConsentWords {
+        accepting: "ja, jo, jawohl, jep, gerne, gern, okay, ok, klar, natürlich, sicher, auf jeden fall, einverstanden, \
+            in ordnung, mach ich, stellen sie durch, stell durch, durchstellen, verbinden, verbinden sie, verbinden sie uns, \
+            verbinden sie mich, ich nehme ihn, ich nehme an, ich nehme ihn an, ich nehme den anruf, ich nehme den anruf an, \
+            nehme ich, nehme ich an",
+        declining: "nein, nö, nee, ne, nicht, nicht jetzt, jetzt nicht, gerade nicht, im moment nicht, heute nicht, \
+            lieber nicht, leider nicht, geht nicht, das geht nicht, keine zeit, ich habe keine zeit, ablehnen, \
+            ich lehne ab, später, nie",
+        neutral: "bitte, danke, vielen, dank, hallo, äh, ähm, also, na, dann, jetzt, doch, mal, gut, ach, oh, leider",
+    },
     common: &[
         "der", "die", "das", "ein", "eine", "einen", "einem", "einer", "ich", "du", "er", "sie", "es", "wir",
         "ihr", "ist", "sind", "war", "bin", "haben", "hat", "habe", "hatte", "nicht", "kein", "keine", "und",
@@ -176,7 +186,7 @@ pub(super) static GERMAN: Language = Language {
         emergency: "Wenn das ein Notfall ist, legen Sie bitte auf und wählen Sie sofort {{emergency}}.",
         notice: "Sie sprechen mit einem automatischen Assistenten, und das Gespräch wird mitgeschrieben.",
         transfer_call: "Ein Anruf für {name}.",
-        transfer_choice: "Drücken Sie die 1, um den Anruf anzunehmen, oder die 2, um ihn abzulehnen.",
+        transfer_choice: "Nehmen Sie den Anruf an? Sagen Sie ja oder nein, oder drücken Sie die 1 für ja oder die 2 für nein.",
         satisfaction: "Noch eine Frage: Wie zufrieden waren Sie, von 1 bis 5? Bitte sagen Sie die Zahl oder drücken Sie die Taste.",
     },
     forms: Some(&forms::GERMAN),

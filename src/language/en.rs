@@ -1,7 +1,7 @@
 //! English.
 
 use super::spoken::forms;
-use super::{Language, MedicalConditions, Prompts};
+use super::{ConsentWords, Language, MedicalConditions, Prompts};
 
 pub(super) static ENGLISH: Language = Language {
     tag: "en",
@@ -195,6 +195,7 @@ pub(super) static ENGLISH: Language = Language {
         "dr", "mr", "mrs", "ms", "prof", "st", "mt", "vs", "approx", "dept", "gen", "rep", "inc", "ltd",
         "jr", "sr", "etc",
     ],
+    consent: CONSENT,
     common: &[
         "the", "a", "an", "i", "you", "he", "she", "it", "we", "they", "is", "are", "was", "were", "am",
         "be", "been", "have", "has", "had", "do", "does", "did", "not", "don", "t", "and", "or", "but",
@@ -204,6 +205,17 @@ pub(super) static ENGLISH: Language = Language {
     ],
     prompts: PROMPTS,
     forms: Some(&forms::ENGLISH),
+};
+
+pub(super) const CONSENT: ConsentWords = ConsentWords {
+    accepting: "yes, yeah, yep, yup, ok, okay, sure, of course, certainly, absolutely, go ahead, no problem, that s fine, \
+        put them through, put him through, put her through, put it through, put the call through, put them on, \
+        connect me, connect us, connect them, connect the call, send them over, i ll take it, i ll take the call, i ll take them, \
+        i will take it, i will take the call, i can take it, i can take the call, i accept, accept",
+    declining: "no, nope, nah, not, not now, not today, not right now, never, decline, i decline, i can t, i cannot, can t, \
+        i can t take it, i can t right now, i don t want to, don t, later, busy, i m busy, i am busy, in a meeting, \
+        i m in a meeting, i am in a meeting, i m not available, take a message",
+    neutral: "please, thanks, thank, you, hello, hi, hey, um, uh, oh, ah, well, and, so, right, then, now, just, sorry",
 };
 
 pub(super) const PROMPTS: Prompts = Prompts {
@@ -225,6 +237,6 @@ pub(super) const PROMPTS: Prompts = Prompts {
     emergency: "If this is an emergency, hang up and dial {{emergency}} now.",
     notice: "You are speaking with an automated assistant, and this call is transcribed.",
     transfer_call: "A call for {name}.",
-    transfer_choice: "Press 1 to take the call, or 2 to decline it.",
+    transfer_choice: "Will you take the call? Say yes or no, or press 1 for yes, or 2 for no.",
     satisfaction: "Before you go: how satisfied were you, from 1 to 5? Please say the number, or press its key.",
 };

@@ -1,7 +1,7 @@
 //! Spanish. Not reviewed by a native speaker.
 
 use super::spoken::forms;
-use super::{Language, MedicalConditions, Prompts};
+use super::{ConsentWords, Language, MedicalConditions, Prompts};
 
 pub(super) static SPANISH: Language = Language {
     tag: "es",
@@ -98,6 +98,14 @@ pub(super) static SPANISH: Language = Language {
         present: &["ahora", "otra", "otro", "acaba", "hoy", "creo", "ayuda", "dolor", "está"],
     },
     abbreviations: &["dr", "dra", "sr", "sra", "srta", "ud", "uds", "av", "núm", "tel", "aprox", "etc"],
+    consent: ConsentWords {
+        accepting: "sí, si, claro, vale, ok, okay, por supuesto, de acuerdo, está bien, con gusto, adelante, acepto, \
+            la acepto, acepto la llamada, la tomo, tomo la llamada, páselo, pásela, pásemelo, pásemela, pásalo, pásamelo, \
+            pásamela, páseme la llamada, conécteme, comuníqueme",
+        declining: "no, ahora no, hoy no, no puedo, no quiero, rechazo, la rechazo, más tarde, en otro momento, \
+            estoy ocupado, estoy ocupada, nunca",
+        neutral: "gracias, muchas, por, favor, hola, bueno, eh, pues, muy, bien, ya, ah, oh",
+    },
     common: &[
         "el", "la", "los", "las", "un", "una", "yo", "tú", "usted", "él", "ella", "nosotros", "es", "son",
         "está", "están", "era", "soy", "tengo", "tiene", "tienen", "no", "y", "o", "pero", "que", "qué",
@@ -124,7 +132,7 @@ pub(super) static SPANISH: Language = Language {
         emergency: "Si es una emergencia, cuelgue y marque ahora el {{emergency}}.",
         notice: "Habla usted con un asistente automático y esta llamada se transcribe.",
         transfer_call: "Una llamada para {name}.",
-        transfer_choice: "Pulse 1 para aceptar la llamada o 2 para rechazarla.",
+        transfer_choice: "¿Acepta la llamada? Diga sí o no, o pulse 1 para sí o 2 para no.",
         satisfaction: "Antes de terminar: ¿qué tan satisfecho está, del 1 al 5? Diga el número o pulse la tecla.",
     },
     forms: Some(&forms::SPANISH),

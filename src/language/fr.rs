@@ -1,7 +1,7 @@
 //! French. Not reviewed by a native speaker.
 
 use super::spoken::forms;
-use super::{Language, MedicalConditions, Prompts};
+use super::{ConsentWords, Language, MedicalConditions, Prompts};
 
 pub(super) static FRENCH: Language = Language {
     tag: "fr",
@@ -123,6 +123,14 @@ pub(super) static FRENCH: Language = Language {
         present: &["maintenant", "encore", "vient", "aujourd", "crois", "aidez", "mal", "fait"],
     },
     abbreviations: &["dr", "m", "mme", "mlle", "mgr", "pr", "st", "av", "env", "tél", "etc"],
+    consent: ConsentWords {
+        accepting: "oui, ouais, ok, okay, d accord, bien sûr, volontiers, avec plaisir, entendu, c est bon, allez y, vas y, \
+            passez le, passez la, passez le moi, passez la moi, passez moi l appel, transférez, transférez le, transférez la, \
+            mettez nous en relation, je prends, je le prends, je la prends, je prends l appel, j accepte, j accepte l appel",
+        declining: "non, pas, pas maintenant, pas aujourd hui, pas possible, pas le temps, je n ai pas le temps, \
+            je ne peux pas, je peux pas, je refuse, plus tard, je suis occupé, je suis occupée, jamais",
+        neutral: "merci, beaucoup, s, il, vous, te, plaît, plait, bonjour, allo, allô, euh, ben, bah, alors, bon, bien, ah, oh",
+    },
     common: &[
         "le", "la", "les", "un", "une", "des", "du", "de", "je", "tu", "il", "elle", "nous", "vous", "ils",
         "est", "sont", "était", "suis", "ai", "avez", "avons", "a", "pas", "ne", "et", "ou", "mais", "que",
@@ -149,7 +157,7 @@ pub(super) static FRENCH: Language = Language {
         emergency: "Si c'est une urgence, raccrochez et composez tout de suite le {{emergency}}.",
         notice: "Vous parlez avec un assistant automatique et cet appel est transcrit.",
         transfer_call: "Un appel pour {name}.",
-        transfer_choice: "Appuyez sur 1 pour prendre l'appel, ou sur 2 pour le refuser.",
+        transfer_choice: "Prenez-vous l'appel ? Dites oui ou non, ou appuyez sur 1 pour oui ou sur 2 pour non.",
         satisfaction: "Avant de raccrocher : quelle est votre satisfaction, de 1 à 5 ? Dites le chiffre ou appuyez sur la touche.",
     },
     forms: Some(&forms::FRENCH),

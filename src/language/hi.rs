@@ -6,7 +6,7 @@
 mod words;
 
 use super::spoken::forms;
-use super::{Language, MedicalConditions, Prompts};
+use super::{ConsentWords, Language, MedicalConditions, Prompts};
 
 pub(super) static HINDI: Language = Language {
     tag: "hi",
@@ -323,6 +323,13 @@ pub(super) static HINDI: Language = Language {
         "ltd",
         "pvt",
     ],
+    consent: ConsentWords {
+        accepting: "हाँ, हां, ठीक है, बिल्कुल, जरूर, ओके, जोडिए, जोड दीजिए, जोड दो, मिला दीजिए, मिलाइए, बात कराइए, \
+            बात करा दीजिए, कनेक्ट कीजिए, कनेक्ट कर दीजिए, ले लूँगा, ले लूंगा, ले लूँगी, ले लूंगी, लेता हूँ, लेती हूँ, haan, han, \
+            theek hai, thik hai, bilkul, zaroor, ok, okay, yes",
+        declining: "नहीं, नही, ना, मत, अभी नहीं, बाद में, व्यस्त हूँ, समय नहीं है, nahi, nahin, abhi nahi, baad mein, no",
+        neutral: "जी, ji, कृपया, धन्यवाद, शुक्रिया, हैलो, नमस्ते, अच्छा, तो, अभी, please, thanks, hello",
+    },
     common: &[
         "है",
         "हैं",
@@ -405,7 +412,7 @@ pub(super) static HINDI: Language = Language {
         emergency: "अगर यह आपातकाल है, तो फ़ोन रखिए और तुरंत {{emergency}} मिलाइए।",
         notice: "आप एक स्वचालित सहायक से बात कर रहे हैं, और यह बातचीत लिखी जा रही है।",
         transfer_call: "{name} के लिए एक कॉल है।",
-        transfer_choice: "कॉल लेने के लिए 1 दबाइए, मना करने के लिए 2 दबाइए।",
+        transfer_choice: "क्या आप कॉल लेंगे? हाँ या नहीं कहिए, या हाँ के लिए 1 और नहीं के लिए 2 दबाइए।",
         satisfaction: "जाने से पहले: आप कितने संतुष्ट हैं, 1 से 5 तक? कृपया संख्या बोलें या उसका बटन दबाएँ।",
     },
     forms: Some(&forms::HINDI),

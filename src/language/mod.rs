@@ -4,6 +4,7 @@
 //! different words, and only one of them can end a sentence.
 
 mod calendar;
+mod consent;
 mod de;
 mod detection;
 mod dictation;
@@ -17,6 +18,7 @@ mod pt;
 mod spoken;
 mod words;
 
+pub use consent::{Consent, ConsentWords};
 pub use detection::detect;
 pub use dictation::dictated_digits;
 pub use pronunciation::Pronunciations;
@@ -70,6 +72,8 @@ pub struct Language {
     pub emergency_exceptions: &'static [&'static str],
     /// MedicalConditions that are emergencies unless they lie in the past.
     pub conditions: MedicalConditions,
+    /// The words by which a person takes a transferred call or declines it.
+    pub consent: ConsentWords,
     /// The commonest words, by which the language is detected.
     pub common: &'static [&'static str],
     /// Words with a full stop that does not end a sentence.
@@ -122,7 +126,7 @@ pub struct Prompts {
     pub notice: &'static str,
     /// To the target of a transfer: for whom the call is. `{name}` is the tenant's name.
     pub transfer_call: &'static str,
-    /// To the target of a transfer: 1 accepts the call, 2 declines it.
+    /// To the target of a transfer: yes or 1 accepts the call, no or 2 declines it.
     pub transfer_choice: &'static str,
     /// Asks for a rating from 1 to 5, by word or key.
     pub satisfaction: &'static str,

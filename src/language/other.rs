@@ -25,6 +25,7 @@ pub(super) static OTHER: Language = Language {
     emergency_exceptions: &[],
     conditions: MedicalConditions::NONE,
     abbreviations: &["dr", "st", "etc"],
+    consent: en::CONSENT,
     common: &[],
     prompts: en::PROMPTS,
     forms: None,

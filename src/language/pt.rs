@@ -1,7 +1,7 @@
 //! Portuguese, in words that Brazil and Portugal share where there are any. Not reviewed by a native speaker.
 
 use super::spoken::forms;
-use super::{Language, MedicalConditions, Prompts};
+use super::{ConsentWords, Language, MedicalConditions, Prompts};
 
 pub(super) static PORTUGUESE: Language = Language {
     tag: "pt",
@@ -97,6 +97,14 @@ pub(super) static PORTUGUESE: Language = Language {
         "dr", "dra", "sr", "sra", "srta", "prof", "profa", "eng", "av", "tel", "aprox", "ltda", "etc", "pág",
         "núm",
     ],
+    consent: ConsentWords {
+        accepting: "sim, claro, certo, ok, okay, com certeza, com prazer, de acordo, está bem, tá bom, tudo bem, pode ser, \
+            pode passar, pode transferir, pode conectar, passe, passe a chamada, aceito, aceito a chamada, atendo, eu atendo, \
+            vou atender",
+        declining: "não, nao, agora não, agora nao, hoje não, hoje nao, não posso, nao posso, não quero, nao quero, recuso, \
+            mais tarde, estou ocupado, estou ocupada, nunca",
+        neutral: "obrigado, obrigada, muito, por, favor, olá, ola, oi, alô, bom, bem, então, é, ah, oh",
+    },
     common: &[
         "o", "a", "os", "as", "um", "uma", "eu", "você", "vocês", "ele", "ela", "nós", "é", "são", "está",
         "estão", "era", "sou", "tenho", "tem", "têm", "não", "e", "ou", "mas", "que", "onde", "quando",
@@ -123,7 +131,7 @@ pub(super) static PORTUGUESE: Language = Language {
         emergency: "Se for uma emergência, desligue e ligue já para o {{emergency}}.",
         notice: "Está a falar com um assistente automático e esta chamada é transcrita.",
         transfer_call: "Uma chamada para {name}.",
-        transfer_choice: "Prima 1 para atender a chamada ou 2 para a recusar.",
+        transfer_choice: "Aceita a chamada? Diga sim ou não, ou prima 1 para sim ou 2 para não.",
         satisfaction: "Antes de terminar: qual é a sua satisfação, de 1 a 5? Diga o número ou prima a tecla.",
     },
     forms: Some(&forms::PORTUGUESE),

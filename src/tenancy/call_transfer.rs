@@ -18,7 +18,7 @@ words!(
         Busy = "busy",
         NoAnswer = "no_answer",
         Declined = "declined",
-        /// It answered and did not accept the call: it hung up or pressed no key, as a mailbox does.
+        /// It answered and did not accept the call: it hung up or gave no answer, as a mailbox does.
         NotAccepted = "not_accepted",
         /// It could not be reached: an unknown number or extension, or no route to it.
         Unreachable = "unreachable",
@@ -53,7 +53,7 @@ pub struct CallTransfer {
     pub started_at: DateTime<Utc>,
     /// The target answered; only for `dial`.
     pub answered_at: Option<DateTime<Utc>>,
-    /// The target accepted the call by key; only for the styles `confirmed` and `warm`.
+    /// The target accepted the call by key or word; only for the styles `confirmed` and `warm`.
     #[serde(default)]
     pub accepted_at: Option<DateTime<Utc>>,
     /// The attempt ended, or the conversation with the target did.

@@ -42,17 +42,17 @@ words!(
 );
 
 words!(
-    /// How a dialled target receives the caller. `cold`: at once. `confirmed`: it hears from whom the call is, and presses 1 to
-    /// take it or 2 to decline. `warm`: it also hears the agent's summary before that. A target that does not press 1 does not get
-    /// the caller, who returns to the agent.
+    /// How a dialled target receives the caller. `cold`: at once. `confirmed`: it hears from whom the call is, and takes
+    /// it by key 1 or a word, or declines by key 2 or a word. `warm`: it also hears the agent's summary before that. A target that does
+    /// not take the call does not get the caller, who returns to the agent.
     #[derive(Default)]
     TransferStyle {
         /// It talks to the caller as soon as it answers.
         #[default]
         Cold = "cold",
-        /// It presses a key to take the call.
+        /// It takes the call by a key or a word.
         Confirmed = "confirmed",
-        /// It hears the agent's summary and presses a key to take the call. The caller hears music meanwhile.
+        /// It hears the agent's summary and takes the call by a key or a word. The caller hears music meanwhile.
         Warm = "warm",
     }
 );

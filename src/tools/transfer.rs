@@ -29,7 +29,8 @@ pub(super) fn spec(targets: &[TargetChoice]) -> ToolSpec {
         targets.iter().map(|target| format!("{}: {}", target.name, target.description)).collect();
     let names: Vec<&str> = targets.iter().map(|target| &*target.name).collect();
     let description = "Transfer the caller to a person or a queue, after the words of the same reply. Tell the caller \
-        first. If the transfer fails, the caller returns to you and the result says why.";
+        first. While a person is being called, the caller can press * to return to you. If the transfer fails, the caller \
+        returns to you and the result says why.";
     let mut parameters = json!({
         "type": "object",
         "properties": { "target": {

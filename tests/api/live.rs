@@ -229,7 +229,10 @@ async fn a_live_call_gets_commands(api: ApiServer) {
     ];
     assert_eq!(api.lines.commands(), expected);
     let actions = audited(&line, call.id).await;
-    assert_eq!(actions, ["hang_up", "unmute", "cancel_transfer", "transfer", "mute", "add_note", "say", "say"]);
+    assert_eq!(
+        actions,
+        ["hang_up", "unmute", "cancel_transfer", "transfer", "mute", "add_note", "say", "say"]
+    );
     let audit = line.scope.audit(&Default::default(), vca::store::Window::first(20)).await;
     let audit = serde_json::to_string(&audit.expect("the audit log").items).expect("JSON");
     assert!(!audit.contains("One moment") && !audit.contains("spelt"), "words of the call: {audit}");
@@ -282,6 +285,7 @@ async fn refusals_of_commands_name_the_reason(api: ApiServer) {
         (LiveRefusal::NotAnswered, 409, "call_not_answered"),
         (LiveRefusal::Ending, 409, "call_ending"),
         (LiveRefusal::Transferring, 409, "call_transferring"),
+        (LiveRefusal::NoTransfer, 409, "no_transfer"),
         (LiveRefusal::TooMany, 409, "too_many_commands"),
         (LiveRefusal::TargetUnavailable("all lines are in use".into()), 409, "target_unavailable"),
         (LiveRefusal::NoResponse, 503, "call_busy"),

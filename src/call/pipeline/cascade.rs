@@ -16,7 +16,7 @@ use super::recogniser::Recogniser;
 use super::speech_queue::{NewSpeech, SpeechQueue};
 use super::tasks::{EngineResult, EngineTasks, RequestId, SynthesisEvent};
 use super::voice::Voice;
-use super::{Announcer, AudioPiece, EngineFault, PipelineEvent, PlaybackEffect, reply};
+use super::{Announcer, AudioPiece, EngineFault, PipelineEvent, PlaybackEffect, TargetListener, reply};
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{
     At, Attempt, Command, ContextItem, Recognition, ResponseEvent, SpeechId, TurnId, UtteranceId,
@@ -128,6 +128,13 @@ impl Cascade {
         let parts = [Some(call.as_str()), summary, Some(prompts.transfer_choice)];
         let text = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
         Announcer::new(self.speech.another(), text)
+    }
+
+    /// Listens to the target of a transfer, which has the call's media from now on.
+    pub fn target_listener(&self) -> TargetListener {
+        let config = session(&self.agent, &self.meter, self.positions.rate());
+        let from = self.positions.before_end(Duration::ZERO);
+        TargetListener::new(&*self.agent.engines.stt, config, from, self.agent.language)
     }
 
     /// Carries out a command of the conversation.

@@ -11,6 +11,7 @@ mod recent_audio;
 mod recogniser;
 mod reply;
 mod speech_queue;
+mod target_listener;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::tenancy::EngineKind;
 
 pub use announcer::Announcer;
 use cascade::Cascade;
+pub use target_listener::{TargetAnswer, TargetListener};
 pub use whole::Pipeline;
 
 /// An event of the pipeline. Events of cancelled work are dropped.

@@ -533,7 +533,7 @@ async fn an_announcement_is_synthesised_at_once_and_played_when_it_is_released()
     assert_eq!(announcer.next().await, PipelineEvent::Audio);
     assert_eq!(announcer.next_audio(), None, "it is held");
     announcer.release();
-    let expected = "A call for Acme. Ms Ito, a late order. Press 1 to take the call, or 2 to decline it.";
+    let expected = "A call for Acme. Ms Ito, a late order. Will you take the call? Say yes or no, or press 1 for yes, or 2 for no.";
     let mut played = 0;
     while let Some(piece) = announcer.next_audio() {
         played += piece.samples.len();

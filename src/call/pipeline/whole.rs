@@ -18,7 +18,7 @@ use tracing::warn;
 
 use super::tasks::SynthesisEvent;
 use super::voice::{RequestAudio, RequestProgress, Voice, VoiceUtterance};
-use super::{Announcer, AudioPiece, Cascade, PipelineEvent, PlaybackEffect};
+use super::{Announcer, AudioPiece, Cascade, PipelineEvent, PlaybackEffect, TargetListener};
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{
     At, Attempt, Command, Recognition, ResponseEvent, Say, SpeechId, TurnId, UtteranceId,
@@ -75,6 +75,11 @@ impl Pipeline {
     /// As of [`Cascade::announcer`].
     pub fn announcer(&self, tenant: &str, summary: Option<&str>) -> Announcer {
         self.cascade.announcer(tenant, summary)
+    }
+
+    /// As of [`Cascade::target_listener`].
+    pub fn target_listener(&self) -> TargetListener {
+        self.cascade.target_listener()
     }
 
     /// Carries out a command of the conversation.

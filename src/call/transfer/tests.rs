@@ -92,17 +92,17 @@ fn a_target_that_does_not_answer_returns_the_caller() {
 #[test]
 fn the_announcement_waits_for_the_first_words() {
     let (mut transfer, now) = answered();
-    transfer.voice_paused(now);
+    transfer.voice_paused(now, 0);
     assert_eq!(transfer.tick(now + seconds(2)), None, "a pause without words before it");
-    transfer.voice_started(now + seconds(2));
+    transfer.voice_started(now + seconds(2), 0);
     assert_eq!(transfer.tick(now + seconds(4)), None, "they last longer than the wait for them");
-    transfer.voice_paused(now + seconds(4));
-    transfer.voice_started(now + seconds(4));
+    transfer.voice_paused(now + seconds(4), 0);
+    transfer.voice_started(now + seconds(4), 0);
     assert_eq!(transfer.tick(now + seconds(5)), None, "a short pause is not their end");
-    transfer.voice_paused(now + seconds(5));
+    transfer.voice_paused(now + seconds(5), 0);
     assert_eq!(transfer.tick(now + seconds(5) + WORDS_PAUSE), Some(TransferStep::Announce));
     let (mut transfer, now) = answered();
-    transfer.voice_started(now + seconds(1));
+    transfer.voice_started(now + seconds(1), 0);
     assert_eq!(transfer.tick(now + seconds(5)), None);
     assert_eq!(transfer.tick(now + seconds(6)), Some(TransferStep::Announce), "the greeting of a mailbox");
 }
@@ -121,6 +121,57 @@ fn the_target_accepts_or_declines_by_a_key_at_any_time() {
         assert_eq!(transfer.pressed(LEG, key('2'), now), declined);
         assert_eq!(transfer.pressed(LEG, key('1'), now), None, "too late");
     }
+}
+
+/// The target has answered the question, and its words are awaited.
+fn asked() -> (Transfer, Instant) {
+    let (mut transfer, now) = deciding();
+    let begins = transfer.voice_started(now + seconds(10), 80_000);
+    assert_eq!(begins, Some(TransferStep::BeginWords { from: 80_000 }));
+    transfer.voice_paused(now + seconds(11), 88_000);
+    assert_eq!(transfer.voice_started(now + seconds(11), 89_000), None, "a short pause is not their end");
+    transfer.voice_paused(now + seconds(12), 96_000);
+    let ends = transfer.tick(now + seconds(12) + WORDS_PAUSE);
+    assert_eq!(ends, Some(TransferStep::EndWords { to: 96_000 }));
+    (transfer, now + seconds(13))
+}
+
+#[test]
+fn the_target_accepts_or_declines_by_words_after_the_question() {
+    let (mut transfer, now) = asked();
+    let connects = transfer.answered_in_words(now, Some(Consent::Accepted));
+    assert_eq!(connects, Some(TransferStep::Connect { leg: LEG }));
+    let (mut transfer, now) = asked();
+    let declines = transfer.answered_in_words(now, Some(Consent::Declined));
+    assert_eq!(declines, returned(TransferOutcome::Declined, Some(LEG)));
+    let (mut transfer, now) = asked();
+    assert_eq!(transfer.answered_in_words(now, None), None, "doubt");
+    assert_eq!(transfer.answered_in_words(now, Some(Consent::Accepted)), None, "no words are awaited");
+    assert_eq!(transfer.voice_started(now, 8), Some(TransferStep::BeginWords { from: 8 }), "another answer");
+    let (mut transfer, now) = asked();
+    assert_eq!(transfer.tick(now + LONGEST_RECOGNITION), Some(TransferStep::DropWords));
+    let over = returned(TransferOutcome::NotAccepted, Some(LEG));
+    assert_eq!(transfer.tick(now + seconds(10)), over, "its time is over meanwhile");
+}
+
+#[test]
+fn words_before_the_question_and_long_speech_are_no_answer() {
+    for stage in [answered, announcing] {
+        let (mut transfer, now) = stage();
+        assert_eq!(transfer.voice_started(now, 0), None);
+        transfer.voice_paused(now, 0);
+        assert_eq!(transfer.answered_in_words(now, Some(Consent::Accepted)), None);
+    }
+    let (mut transfer, now) = announcing();
+    transfer.voice_started(now + seconds(8), 0);
+    transfer.announced(now + seconds(9));
+    transfer.voice_paused(now + seconds(10), 0);
+    assert_eq!(transfer.tick(now + seconds(12)), None, "it began before the question");
+    let (mut transfer, now) = deciding();
+    transfer.voice_started(now + seconds(15), 0);
+    assert_eq!(transfer.tick(now + seconds(18)), None);
+    assert_eq!(transfer.tick(now + seconds(19)), Some(TransferStep::DropWords), "the greeting of a mailbox");
+    assert_eq!(transfer.tick(now + seconds(19)), returned(TransferOutcome::NotAccepted, Some(LEG)));
 }
 
 #[test]
@@ -204,6 +255,7 @@ enum Happening {
     Presses(char),
     Leaves,
     Cancelled,
+    Words(Option<Consent>),
     Waits(u64),
 }
 
@@ -216,12 +268,15 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => prop::sample::select(vec!['1', '2', '3']).prop_map(Happening::Presses),
         1 => Just(Happening::Leaves),
         1 => Just(Happening::Cancelled),
+        2 => prop::sample::select(vec![None, Some(Consent::Accepted), Some(Consent::Declined)])
+            .prop_map(Happening::Words),
         3 => (0..4_000_u64).prop_map(Happening::Waits),
     ]
 }
 
 proptest! {
-    /// In any order of events the caller is connected once at most, only after key 1 where the target has to accept, and the
+    /// In any order of events the caller is connected once at most, only after key 1 or its consent in words
+    /// where the target has to accept, and the
     /// transfer ends once: by a return or an end, within bounded time.
     #[test]
     fn every_transfer_ends_once(
@@ -233,14 +288,19 @@ proptest! {
         let is_over = |steps: &[TransferStep]| {
             steps.iter().any(|step| matches!(step, TransferStep::Return { .. } | TransferStep::End { .. }))
         };
-        for event in events.into_iter().chain([Happening::Waits(200_000); 6]) {
+        for event in events.into_iter().chain([Happening::Waits(200_000); 8]) {
             if is_over(&steps) {
                 break;
             }
             let step = match event {
                 Happening::Answers => transfer.leg_answered(LEG, now),
-                Happening::Speaks => { transfer.voice_started(now); None }
-                Happening::Pauses => { transfer.voice_paused(now); None }
+                Happening::Speaks => transfer.voice_started(now, 0),
+                Happening::Pauses => { transfer.voice_paused(now, 0); None }
+                Happening::Words(consent) => {
+                    let step = transfer.answered_in_words(now, consent);
+                    accepted |= consent == Some(Consent::Accepted) && step.is_some();
+                    step
+                }
                 Happening::Announced => { transfer.announced(now); None }
                 Happening::Presses(character) => {
                     let step = transfer.pressed(LEG, key(character), now);

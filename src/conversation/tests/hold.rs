@@ -476,7 +476,7 @@ fn a_caller_who_waits_for_a_target_is_not_said_goodbye() {
         +1000 hold
             3000 pause playback
         +20 end
-            3020 hang up Requested
+            3020 hang up: Requested
         "#,
     );
 }

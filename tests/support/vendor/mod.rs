@@ -79,6 +79,8 @@ pub enum Habit {
     UnopenedReasoning,
     /// The words are "Thank you.", and doubtful: there was only noise (Whisper).
     NoiseWords,
+    /// The words of a short clip are "Yes, please."
+    ShortYes,
     /// The words are those of a caller in an emergency.
     EmergencyWords,
     /// `verbose_json` is refused (vLLM before 0.11).

@@ -23,6 +23,9 @@ const FIELDS: &[&str] = &[
     "temperature",
 ];
 
+/// The longest clip that [`Habit::ShortYes`] takes for a yes, in seconds.
+const SHORT: f64 = 1.3;
+
 pub async fn transcribe(State(server): Shared, headers: HeaderMap, body: Bytes) -> Response {
     if let Some(failure) = receive((&server, Dialect::OpenAi, Kind::Stt), &headers, &body).await {
         return failure;
@@ -39,6 +42,7 @@ pub async fn transcribe(State(server): Shared, headers: HeaderMap, body: Bytes) 
     let is_noise = server.has(Habit::NoiseWords);
     let (words, doubt) = match is_noise {
         true => ("Thank you.", 0.87),
+        false if server.has(Habit::ShortYes) && seconds < SHORT => ("Yes, please.", 0.01),
         false if server.has(Habit::EmergencyWords) => ("Help, this is an emergency!", 0.01),
         false => (WORDS, 0.01),
     };
