@@ -8,6 +8,7 @@ use vca::sim::Step;
 use vca::tenancy::{CallTransfer, TenantId, TransferEnd, TransferOutcome};
 
 use crate::support::phone::Call;
+use crate::support::receiver::{Answer, Receiver};
 use crate::support::test_env::TestEnv;
 use crate::support::vendor::{KEY, Kind, Vendor};
 use crate::support::{self, clips, wait};
@@ -166,4 +167,81 @@ fn a_trunk_is_asked_to_connect_the_target() {
         (outcomes, call.disposition.as_deref()),
         (vec![TransferOutcome::HandedOver], Some("transferred"))
     );
+}
+
+/// The model calls the tools by their names, without arguments, and the callers continue in contexts of the shipped dialplan.
+#[test]
+fn callers_go_to_a_queue_and_to_a_mailbox_of_the_shipped_dialplan() {
+    let Some(sandbox) = support::sandbox() else { return };
+    let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    env.set("VCA__TRANSFER__QUEUE_CONTEXT", "vca-queue");
+    env.set("VCA__TRANSFER__VOICEMAIL_CONTEXT", "vca-voicemail");
+    for (context, extension) in [("vca-queue", "reception"), ("vca-voicemail", "shop")] {
+        for (number, application) in (1..).zip(["Wait(2)", "Hangup()"]) {
+            env.asterisk
+                .cli(&format!("dialplan add extension {extension},{number},{application} into {context}"));
+        }
+    }
+    env.set_script(
+        r#"
+        phrases = ["what are your opening hours", "please take a message"]
+        otherwise = "Pardon?"
+        [[reply]]
+        pattern = "opening hours"
+        say = "One moment."
+        call = { tool = "queue" }
+        [[reply]]
+        pattern = "message"
+        say = "After the tone."
+        call = { tool = "voicemail" }
+        "#,
+    );
+    let agent = json!({ "greeting": "Welcome.", "tools": ["queue", "voicemail"] });
+    let tenant = env.seed.tenant("shop", "+49305550330", Some(5), agent);
+    env.seed.target(tenant, "waiting-room", json!({ "kind": "queue", "address": "reception" }));
+    env.seed.target(tenant, "mailbox", json!({ "kind": "voicemail", "address": "shop" }));
+    env.open();
+    let message = Step::Say(clips::flite("please take a message", "slt"));
+    let mut calls: Vec<Call> = [question(), message]
+        .into_iter()
+        .map(|words| env.place("+49305550330", vec![listen(), words, listen(), Step::Wait(ms(30_000))]))
+        .collect();
+    see_to_the_end(&env, &mut calls);
+    drop(calls);
+    env.clears_away(ms(10_000));
+    env.last_call(tenant);
+    let transfers = env.seed.calls(tenant).into_iter().flat_map(|(call, _)| call.transfers);
+    let mut reached: Vec<_> = transfers.map(|it| (it.target.to_string(), it.outcome)).collect();
+    reached.sort_by(|one, other| one.0.cmp(&other.0));
+    let handed_over = TransferOutcome::HandedOver;
+    let expected = [("mailbox".to_owned(), handed_over), ("waiting-room".to_owned(), handed_over)];
+    assert_eq!(reached, expected, "{}", env.log());
+}
+
+/// The tenants' endpoints name an extension: one that the target's resolver allows, and one that the operator alone allows.
+#[test]
+fn an_endpoint_names_the_person() {
+    let Some((mut env, vendor)) = test_env() else { return };
+    env.set("VCA__TOOLS__ALLOW_PRIVATE_TARGETS", "true");
+    env.set("VCA__TOOLS__ALLOW_HTTP", "true");
+    let endpoint = Receiver::start();
+    endpoint.answers(Answer::Json(200, r#"{ "kind": "extension", "address": "answers@people" }"#));
+    let target = |allow: Value| json!({ "kind": "http", "address": endpoint.url("/on-call"), "resolver": { "allow": allow } });
+    let allowed = tenant(&env, "+49305550340", target(json!(["@people"])));
+    let refused = tenant(&env, "+49305550341", target(json!(["@sales"])));
+    env.open();
+    let script = || vec![listen(), question(), listen(), Step::Wait(ms(8_000)), Step::HangUp];
+    let mut calls: Vec<Call> =
+        ["+49305550340", "+49305550341"].iter().map(|did| env.place(did, script())).collect();
+    see_to_the_end(&env, &mut calls);
+    drop(calls);
+    env.clears_away(ms(10_000));
+    let (reached, _) = transfer(&env, allowed);
+    let place = Some("answers@people".to_owned());
+    assert_eq!((reached.outcome, reached.resolved_to), (TransferOutcome::Connected, place), "{}", env.log());
+    let (returned, _) = transfer(&env, refused);
+    assert_eq!((returned.outcome, returned.resolved_to), (TransferOutcome::Refused, None), "{}", env.log());
+    assert_eq!(endpoint.requests().len(), 2);
+    let results = vendor.requests(Kind::Llm);
+    assert!(results.iter().any(|request| request.contains("refused")), "the model reads it");
 }

@@ -90,6 +90,8 @@ fn cases() -> Vec<Case> {
         case(Warm, Habit::Refuses(486), 8_000, Busy, None),
         case(Warm, Habit::Refuses(603), 8_000, Declined, None),
         case(Warm, Habit::Rings, 12_000, NoAnswer, None),
+        case(Warm, Habit::Rings, 2_500, Cancelled, by_caller),
+        case(Warm, person(&[]), 9_500, Cancelled, by_caller),
         case(Confirmed, accepts(), 15_000, Connected, by_caller),
         case(Cold, leaves(vec![greeting()], 4_000), 15_000, Connected, by_target),
     ]
@@ -179,10 +181,8 @@ fn length_of(pitch: u32, tones: &[(u32, usize)]) -> usize {
     tones.iter().filter(|(it, _)| *it == pitch).map(|(_, length)| length).sum()
 }
 
-#[test]
-fn a_person_accepts_or_declines_what_the_caller_does_not_hear() {
-    let Some(sandbox) = support::sandbox() else { return };
-    let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+fn test_env() -> Option<(TestEnv, Vendor)> {
+    let mut env = TestEnv::build(&support::sandbox()?, Path::new(env!("CARGO_BIN_EXE_vca")), None);
     let vendor = Vendor::with(&[Habits::ShortYes]);
     for (name, value) in [
         ("OPENAI_BASE_URL", vendor.base_url().as_str()),
@@ -195,6 +195,33 @@ fn a_person_accepts_or_declines_what_the_caller_does_not_hear() {
     ] {
         env.set(name, value);
     }
+    Some((env, vendor))
+}
+
+#[test]
+fn twenty_people_are_asked_at_once() {
+    let Some((mut env, _vendor)) = test_env() else { return };
+    env.set("VCA__TRANSFER__ACCEPT_S", "10");
+    let case = || Case {
+        style: TransferStyle::Warm,
+        phone: person(&[Step::Press('1')]),
+        caller: caller(20_000),
+        outcome: TransferOutcome::Connected,
+        ended_by: Some(TransferEnd::Caller),
+    };
+    let cases: Vec<Case> = (0..20).map(|_| case()).collect();
+    let heard = play(&mut env, &cases);
+    env.clears_away(ms(10_000));
+    for (tenant, ..) in heard {
+        let (call, _) = env.last_call(tenant);
+        let outcomes: Vec<_> = call.transfers.iter().map(|it| (it.outcome, it.ended_by)).collect();
+        assert_eq!(outcomes, [(TransferOutcome::Connected, Some(TransferEnd::Caller))], "{}", env.log());
+    }
+}
+
+#[test]
+fn a_person_accepts_or_declines_what_the_caller_does_not_hear() {
+    let Some((mut env, vendor)) = test_env() else { return };
     assert_eq!(pitch("A call for"), ANNOUNCEMENT);
     let cases = cases();
     let heard = play(&mut env, &cases);
@@ -243,7 +270,7 @@ fn a_person_accepts_or_declines_what_the_caller_does_not_hear() {
             "A call for Bakery {n}.{summary} Will you take the call? Say yes or no, or press 1 for yes, or 2 for no."
         )
     };
-    for text in [texts(0, &format!(" {SUMMARY}")), texts(10, "")] {
+    for text in [texts(0, &format!(" {SUMMARY}")), texts(12, "")] {
         assert!(announced.iter().any(|request| request.json()["input"] == text.as_str()), "{text}");
     }
     let results = vendor.requests(Kind::Llm);

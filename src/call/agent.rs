@@ -18,9 +18,9 @@ use crate::engines::tts::{Tts, Voice};
 use crate::language::{Language, Pronunciations};
 use crate::tenancy::variables::names;
 use crate::tenancy::{
-    AiProfile, Permitted, ProfileId, ProfileSettings, Schedule, TenantId, Tool, TransferRules, TransferTarget,
+    AiProfile, Permitted, ProfileId, ProfileSettings, Schedule, TenantId, TransferRules, TransferTarget,
 };
-use crate::tools::{TargetChoice, Toolbox};
+use crate::tools::{TargetChoice, TargetTools, Toolbox};
 
 /// The most characters of a name or a reason in a note.
 const LONGEST_NOTED: usize = 300;
@@ -201,7 +201,8 @@ impl Agent {
         Agent { system_prompt: format!("{}\n\n{note}", self.system_prompt).into(), ..self.clone() }
     }
 
-    /// The agent with the tool `transfer`, where its profile has that tool, for the targets that the operator allows.
+    /// The agent with those of the tools `transfer`, `queue` and `voicemail` that its profile has, for the targets that the operator
+    /// allows.
     #[must_use]
     pub fn with_targets(
         self,
@@ -212,19 +213,20 @@ impl Agent {
         let allowed = targets.iter().filter(|target| rules.route(target).is_ok());
         let choice = |target: &TransferTarget| TargetChoice {
             name: target.name.as_str().into(),
+            kind: target.kind,
             description: target.description.as_str().into(),
             takes_summary: rules.takes_summary(target),
         };
-        let choices: Vec<TargetChoice> = allowed.map(choice).collect();
-        if choices.is_empty() || !settings.may(Tool::Transfer) {
+        let tools = TargetTools::new(settings, allowed.map(choice).collect());
+        if tools.is_empty() {
             return self;
         }
         let languages = self.other_languages.iter().map(|agent| Agent {
-            toolbox: Arc::new(agent.toolbox.with_targets(choices.clone())),
+            toolbox: Arc::new(agent.toolbox.with_targets(tools.clone())),
             ..agent.clone()
         });
         let other_languages = languages.collect();
-        Agent { toolbox: Arc::new(self.toolbox.with_targets(choices)), other_languages, ..self }
+        Agent { toolbox: Arc::new(self.toolbox.with_targets(tools)), other_languages, ..self }
     }
 
     /// The texts of its prompts.

@@ -281,6 +281,7 @@ mod tests {
             address: address.into(),
             method: TransferMethod::Dial,
             style: TransferStyle::Cold,
+            resolver: None,
             hours: None,
             created_at: route.tenant.created_at,
         };

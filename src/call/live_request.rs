@@ -102,6 +102,7 @@ mod tests {
             address: address.to_owned(),
             method: TransferMethod::Dial,
             style: TransferStyle::Cold,
+            resolver: None,
             hours: None,
             created_at: DateTime::UNIX_EPOCH,
         }

@@ -27,6 +27,7 @@ mod sentence_cache;
 mod setup;
 mod situation;
 mod talking;
+mod target_resolution;
 mod task;
 mod tasks;
 mod tenant_metrics;

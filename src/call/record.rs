@@ -115,45 +115,53 @@ impl RecordWriter {
             method: target.method,
             style: target.style,
             outcome,
+            resolved_to: None,
             started_at: at,
             answered_at: None,
             accepted_at: None,
             ended_at: (outcome == TransferOutcome::Refused).then_some(at),
             ended_by: None,
         });
+        self.change_transfer(at, |_| {});
+    }
+
+    /// The target's endpoint has named a place.
+    pub fn transfer_resolved(&mut self, place: String, target: &TransferTarget) {
+        if let Some(transfer) = self.call.transfers.last_mut() {
+            transfer.resolved_to = Some(place);
+            (transfer.method, transfer.style) = (target.method, target.style);
+        }
         self.update();
-        self.publish_transfer(at);
     }
 
     pub fn transfer_answered(&mut self, at: Instant) {
         let at = self.clock.at(at);
-        if let Some(transfer) = self.call.transfers.last_mut() {
-            transfer.answered_at = Some(at);
-        }
-        self.update();
-        self.publish_transfer(at);
+        self.change_transfer(at, |transfer| transfer.answered_at = Some(at));
     }
 
-    /// The target and the caller are connected.
     pub fn transfer_connected(&mut self, at: Instant) {
         let at = self.clock.at(at);
-        if let Some(transfer) = self.call.transfers.last_mut() {
+        self.change_transfer(at, |transfer| {
             transfer.outcome = TransferOutcome::Connected;
             transfer.accepted_at = (transfer.style != TransferStyle::Cold).then_some(at);
-        }
-        self.update();
-        self.publish_transfer(at);
+        });
     }
 
     pub fn transfer_ended(&mut self, outcome: Option<TransferOutcome>, by: Option<TransferEnd>, at: Instant) {
         let at = self.clock.at(at);
-        if let Some(transfer) = self.call.transfers.last_mut() {
+        self.change_transfer(at, |transfer| {
             transfer.outcome = outcome.unwrap_or(transfer.outcome);
             transfer.ended_at = Some(at);
             transfer.ended_by = by;
-        }
+        });
+    }
+
+    fn change_transfer(&mut self, at: DateTime<Utc>, change: impl FnOnce(&mut CallTransfer)) {
+        let Some(transfer) = self.call.transfers.last_mut() else { return };
+        change(transfer);
+        let (target, outcome) = (transfer.target.clone(), transfer.outcome);
         self.update();
-        self.publish_transfer(at);
+        self.feed.tell(at, LiveEventKind::Transfer { target, outcome });
     }
 
     pub fn agent_changed(&mut self, agent: &Agent, cause: AgentChangeCause, at: Instant) {
@@ -282,13 +290,6 @@ impl RecordWriter {
     /// The call has accepted a command, or the agent is muted or hears again.
     pub fn publish(&self, event: LiveEventKind, at: Instant) {
         self.feed.tell(self.clock.at(at), event);
-    }
-
-    fn publish_transfer(&self, at: DateTime<Utc>) {
-        if let Some(transfer) = self.call.transfers.last() {
-            let (target, outcome) = (transfer.target.clone(), transfer.outcome);
-            self.feed.tell(at, LiveEventKind::Transfer { target, outcome });
-        }
     }
 
     /// An engine failed, retries and fallbacks included. The first failure of its kind is written at once.

@@ -97,6 +97,13 @@ impl Records {
         }
     }
 
+    /// The endpoint of the transfer's target has named a place.
+    pub fn transfer_resolved(&mut self, place: String, target: &TransferTarget) {
+        if let Some(writer) = &mut self.writer {
+            writer.transfer_resolved(place, target);
+        }
+    }
+
     /// The target of the transfer has answered.
     pub fn transfer_answered(&mut self) {
         if let Some(writer) = &mut self.writer {
@@ -155,6 +162,10 @@ impl Records {
     }
 
     /// The caller's number, where it is known.
+    pub fn call_id(&self) -> Option<CallId> {
+        Some(self.writer.as_ref()?.call().id)
+    }
+
     pub fn caller_number(&self) -> Option<&str> {
         self.writer.as_ref()?.call().caller_number.as_deref()
     }

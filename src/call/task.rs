@@ -188,6 +188,7 @@ impl Task {
             TaskResult::Greeting(Ok(())) => self.admit(),
             TaskResult::Greeting(Err(error)) => self.refuse_without_greeting(error),
             TaskResult::McpProblems(problems) => self.records.tools_missing(&problems),
+            TaskResult::Resolved(resolution) => self.target_resolved(resolution),
         }
     }
 

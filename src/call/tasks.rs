@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use super::target_resolution::TargetResolution;
 use crate::ari::answer::AriError;
 use crate::ari::topology::RequestId;
 use crate::engines::core::EngineError;
@@ -24,6 +25,8 @@ pub enum TaskResult {
     Greeting(Result<(), EngineError>),
     /// Tools of MCP servers that the call lacks.
     McpProblems(Vec<McpProblem>),
+    /// The endpoint of a transfer target has responded, or has not.
+    Resolved(TargetResolution),
 }
 
 /// Results that wait for the call; a task that finds the queue full waits.

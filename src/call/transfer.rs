@@ -5,6 +5,9 @@
 //! | phase | event | next | step |
 //! |---|---|---|---|
 //! | `LastWords` | the last words have reached the caller | `Waiting` | `Dial`, `Refer` or `HandOver` |
+//! | `LastWords` | the same, and the tenant's endpoint names the place | `Resolving` | `Ask` |
+//! | `Resolving` | the place is known | `Waiting` | `Dial`, `Refer` or `HandOver` |
+//! | `Resolving` | it is not | – | `Return` |
 //! | `Waiting` | the driver has dialled | `Ringing` | – |
 //! | `Waiting` | the driver has sent the REFER | `Referring` | – |
 //! | `Ringing` | the target answers, cold | `Connected` | `Connect` |
@@ -21,6 +24,7 @@
 //! | any before `Connected`, not `Referring` | the transfer is cancelled | – | `Return` |
 //! | `Connected` | the target hangs up, or the time is over | – | `End` |
 
+mod step;
 mod words;
 
 use std::time::{Duration, Instant};
@@ -28,11 +32,11 @@ use std::time::{Duration, Instant};
 use crate::ari::topology::LegId;
 use crate::conversation::ToolId;
 use crate::dtmf::Digit;
-use crate::language::Consent;
-use crate::tenancy::{
-    DialplanRoute, TransferEnd, TransferOutcome, TransferRoute, TransferRules, TransferStyle,
-};
-use words::{Answer, FirstWords, LONGEST_RECOGNITION};
+use crate::language::Acceptance;
+use crate::tenancy::{TransferEnd, TransferOutcome, TransferRoute, TransferRules, TransferStyle};
+pub use step::TransferStep;
+use step::{failed, outcome_of, returned};
+use words::{FirstWords, LONGEST_RECOGNITION, TargetSpeech};
 
 /// A caller who is still there this long after a REFER is not transferred, as far as it is known, and returns to the agent.
 const REFER_LIMIT: Duration = Duration::from_secs(15);
@@ -66,42 +70,37 @@ pub struct TransferTimes {
 
 #[derive(Debug)]
 enum TransferPhase {
-    LastWords { until: Instant, route: TransferRoute },
+    LastWords {
+        until: Instant,
+        route: TransferRoute,
+    },
+    /// The endpoint is asked, which has a time limit of its own.
+    Resolving,
     Waiting,
-    Ringing { leg: LegId, until: Instant },
-    Referring { until: Instant },
-    Answering { leg: LegId, words: FirstWords },
-    Announcing { leg: LegId, until: Instant },
-    Deciding { leg: LegId, until: Instant, answer: Answer },
-    Connected { leg: LegId, until: Instant },
-}
-
-/// An action for the driver.
-#[derive(Debug, PartialEq, Eq)]
-pub enum TransferStep {
-    /// Ring this endpoint of Asterisk, then call [`Transfer::ringing`].
-    Dial { endpoint: String },
-    /// Ask the caller's side to connect this URI, then call [`Transfer::referring`].
-    Refer { uri: String },
-    /// Have the dialplan continue here. The transfer is over.
-    HandOver(DialplanRoute),
-    /// Join the agent with this leg, without the caller, and prepare the announcement.
-    Consult { leg: LegId },
-    /// Play the announcement, then call [`Transfer::announced`].
-    Announce,
-    /// Recognise the target's words from this position of its audio on.
-    BeginWords { from: u64 },
-    /// They end here: call [`Transfer::answered_in_words`] with them.
-    EndWords { to: u64 },
-    /// They are no answer.
-    DropWords,
-    /// Join the caller with this leg, without the agent.
-    Connect { leg: LegId },
-    /// The transfer failed: hang up the leg, if any, and return the caller to the agent.
-    /// `by` has cancelled it.
-    Return { outcome: TransferOutcome, by: Option<TransferEnd>, release: Option<LegId> },
-    /// The conversation with the target is over: hang up the caller.
-    End { by: TransferEnd },
+    Ringing {
+        leg: LegId,
+        until: Instant,
+    },
+    Referring {
+        until: Instant,
+    },
+    Answering {
+        leg: LegId,
+        words: FirstWords,
+    },
+    Announcing {
+        leg: LegId,
+        until: Instant,
+    },
+    Deciding {
+        leg: LegId,
+        until: Instant,
+        answer: TargetSpeech,
+    },
+    Connected {
+        leg: LegId,
+        until: Instant,
+    },
 }
 
 impl TransferTimes {
@@ -136,7 +135,7 @@ impl Transfer {
             | TransferPhase::Connected { until, .. } => Some(until),
             TransferPhase::Deciding { until, answer, .. } => Some(answer.deadline().unwrap_or(until)),
             TransferPhase::Answering { words, .. } => Some(words.until()),
-            TransferPhase::Waiting => None,
+            TransferPhase::Waiting | TransferPhase::Resolving => None,
         }
     }
 
@@ -145,11 +144,7 @@ impl Transfer {
             return None;
         }
         match std::mem::replace(&mut self.phase, TransferPhase::Waiting) {
-            TransferPhase::LastWords { route, .. } => Some(match route {
-                TransferRoute::Dial { endpoint } => TransferStep::Dial { endpoint },
-                TransferRoute::Refer { uri } => TransferStep::Refer { uri },
-                TransferRoute::Dialplan(place) => TransferStep::HandOver(place),
-            }),
+            TransferPhase::LastWords { route, .. } => Some(self.begin(route)),
             TransferPhase::Ringing { leg, .. } => returned(TransferOutcome::NoAnswer, Some(leg)),
             TransferPhase::Referring { .. } => returned(TransferOutcome::Unreachable, None),
             TransferPhase::Answering { leg, .. } => {
@@ -159,8 +154,35 @@ impl Transfer {
             TransferPhase::Announcing { leg, .. } => returned(TransferOutcome::NotAccepted, Some(leg)),
             TransferPhase::Deciding { leg, until, answer } => self.tick_answer(now, leg, until, answer),
             TransferPhase::Connected { .. } => Some(TransferStep::End { by: TransferEnd::System }),
-            TransferPhase::Waiting => None,
+            TransferPhase::Waiting | TransferPhase::Resolving => None,
         }
+    }
+
+    fn begin(&mut self, route: TransferRoute) -> TransferStep {
+        match route {
+            TransferRoute::Dial { endpoint } => TransferStep::Dial { endpoint },
+            TransferRoute::Refer { uri } => TransferStep::Refer { uri },
+            TransferRoute::Dialplan(place) => TransferStep::HandOver(place),
+            TransferRoute::Ask => {
+                self.phase = TransferPhase::Resolving;
+                TransferStep::Ask
+            }
+        }
+    }
+
+    /// The endpoint has named the place, which has a style of its own.
+    pub fn resolved(&mut self, route: TransferRoute, style: TransferStyle) -> Option<TransferStep> {
+        let is_asked = matches!(self.phase, TransferPhase::Resolving) && route != TransferRoute::Ask;
+        is_asked.then(|| {
+            self.style = style;
+            self.phase = TransferPhase::Waiting;
+            self.begin(route)
+        })
+    }
+
+    /// The endpoint has named no place that the caller may go to.
+    pub fn unresolved(&mut self, outcome: TransferOutcome) -> Option<TransferStep> {
+        matches!(self.phase, TransferPhase::Resolving).then(|| failed(outcome, None))
     }
 
     pub fn ringing(&mut self, leg: LegId, until: Instant) {
@@ -193,14 +215,16 @@ impl Transfer {
         now: Instant,
         leg: LegId,
         until: Instant,
-        answer: Answer,
+        answer: TargetSpeech,
     ) -> Option<TransferStep> {
         let (answer, step) = match answer {
-            Answer::Silent => return returned(TransferOutcome::NotAccepted, Some(leg)),
-            Answer::Paused { to, .. } => {
-                (Answer::Asked { until: now + LONGEST_RECOGNITION }, TransferStep::EndWords { to })
+            TargetSpeech::Silent => return returned(TransferOutcome::NotAccepted, Some(leg)),
+            TargetSpeech::Paused { to, .. } => {
+                (TargetSpeech::Asked { until: now + LONGEST_RECOGNITION }, TransferStep::EndWords { to })
             }
-            Answer::Speaking { .. } | Answer::Asked { .. } => (Answer::Silent, TransferStep::DropWords),
+            TargetSpeech::Speaking { .. } | TargetSpeech::Asked { .. } => {
+                (TargetSpeech::Silent, TransferStep::DropWords)
+            }
         };
         self.phase = TransferPhase::Deciding { leg, until, answer };
         Some(step)
@@ -218,11 +242,11 @@ impl Transfer {
                 None
             }
             TransferPhase::Deciding { answer, .. } => {
-                let begins = matches!(answer, Answer::Silent);
+                let begins = matches!(answer, TargetSpeech::Silent);
                 *answer = match *answer {
-                    Answer::Silent => Answer::Speaking { since: now },
-                    Answer::Paused { since, .. } => Answer::Speaking { since },
-                    other @ (Answer::Speaking { .. } | Answer::Asked { .. }) => other,
+                    TargetSpeech::Silent => TargetSpeech::Speaking { since: now },
+                    TargetSpeech::Paused { since, .. } => TargetSpeech::Speaking { since },
+                    other @ (TargetSpeech::Speaking { .. } | TargetSpeech::Asked { .. }) => other,
                 };
                 begins.then_some(TransferStep::BeginWords { from })
             }
@@ -237,8 +261,8 @@ impl Transfer {
                 *until = (*at_most).min(now + WORDS_PAUSE);
             }
             TransferPhase::Deciding { answer, .. } => {
-                if let Answer::Speaking { since } = *answer {
-                    *answer = Answer::Paused { since, until: now + WORDS_PAUSE, to };
+                if let TargetSpeech::Speaking { since } = *answer {
+                    *answer = TargetSpeech::Paused { since, until: now + WORDS_PAUSE, to };
                 }
             }
             _ => {}
@@ -249,21 +273,21 @@ impl Transfer {
     pub fn announced(&mut self, now: Instant) {
         if let TransferPhase::Announcing { leg, .. } = self.phase {
             let until = now + self.times.accept;
-            self.phase = TransferPhase::Deciding { leg, until, answer: Answer::Silent };
+            self.phase = TransferPhase::Deciding { leg, until, answer: TargetSpeech::Silent };
         }
     }
 
     /// The words of the target's answer are known. Doubt is no consent: `None` counts as no answer.
-    pub fn answered_in_words(&mut self, now: Instant, consent: Option<Consent>) -> Option<TransferStep> {
+    pub fn answered_in_words(&mut self, now: Instant, consent: Option<Acceptance>) -> Option<TransferStep> {
         let TransferPhase::Deciding { leg, answer, .. } = &mut self.phase else { return None };
-        if !matches!(answer, Answer::Asked { .. }) {
+        if !matches!(answer, TargetSpeech::Asked { .. }) {
             return None;
         }
         let leg = *leg;
-        *answer = Answer::Silent;
+        *answer = TargetSpeech::Silent;
         match consent {
-            Some(Consent::Accepted) => self.connect(leg, now),
-            Some(Consent::Declined) => {
+            Some(Acceptance::Accepted) => self.connect(leg, now),
+            Some(Acceptance::Declined) => {
                 self.phase = TransferPhase::Waiting;
                 returned(TransferOutcome::Declined, Some(leg))
             }
@@ -310,7 +334,7 @@ impl Transfer {
     /// caller's side has been asked to connect it.
     pub fn cancel(&mut self, by: TransferEnd) -> Option<TransferStep> {
         let release = match self.phase {
-            TransferPhase::LastWords { .. } => None,
+            TransferPhase::LastWords { .. } | TransferPhase::Resolving => None,
             TransferPhase::Ringing { leg, .. }
             | TransferPhase::Answering { leg, .. }
             | TransferPhase::Announcing { leg, .. }
@@ -330,6 +354,7 @@ impl Transfer {
             TransferPhase::Referring { .. } if by == TransferEnd::Caller => Some(TransferOutcome::HandedOver),
             TransferPhase::Connected { .. } => None,
             TransferPhase::LastWords { .. }
+            | TransferPhase::Resolving
             | TransferPhase::Waiting
             | TransferPhase::Ringing { .. }
             | TransferPhase::Referring { .. }
@@ -352,25 +377,6 @@ impl Transfer {
     fn connect(&mut self, leg: LegId, now: Instant) -> Option<TransferStep> {
         self.phase = TransferPhase::Connected { leg, until: now + self.times.leg };
         Some(TransferStep::Connect { leg })
-    }
-}
-
-fn returned(outcome: TransferOutcome, release: Option<LegId>) -> Option<TransferStep> {
-    Some(failed(outcome, release))
-}
-
-fn failed(outcome: TransferOutcome, release: Option<LegId>) -> TransferStep {
-    TransferStep::Return { outcome, by: None, release }
-}
-
-/// The outcome of a leg that ended unanswered, by its Q.850 cause.
-fn outcome_of(cause: Option<u16>) -> TransferOutcome {
-    match cause {
-        Some(17) => TransferOutcome::Busy,
-        // No user responding, no answer, subscriber absent; and the timer that Asterisk itself has.
-        Some(18..=20 | 102) => TransferOutcome::NoAnswer,
-        Some(21) => TransferOutcome::Declined,
-        _ => TransferOutcome::Unreachable,
     }
 }
 

@@ -36,11 +36,23 @@ const MOST_TRANSFERS: usize = 5;
 
 /// A transfer that is under way, with its target and its place among the dialled legs.
 pub struct ActiveTransfer {
-    transfer: Transfer,
-    target: TransferTarget,
+    pub(super) transfer: Transfer,
+    pub(super) target: TransferTarget,
     /// The agent's words about the call, for the target.
-    summary: Option<Arc<str>>,
+    pub(super) summary: Option<Arc<str>>,
     _leg: Option<CountedLeg>,
+}
+
+impl ActiveTransfer {
+    /// The tool that has asked for it.
+    pub(super) fn tool(&self) -> ToolId {
+        self.transfer.tool
+    }
+
+    /// The caller goes to this target in place of the one that has led to it.
+    pub(super) fn following(self, target: TransferTarget, leg: Option<CountedLeg>) -> ActiveTransfer {
+        ActiveTransfer { target, _leg: leg, ..self }
+    }
 }
 
 impl Task {
@@ -85,8 +97,12 @@ impl Task {
         if let Some(target) = self.operators_targets.find(name) {
             return Some(target.clone());
         }
-        let (route, _) = self.failover.called()?;
-        route.targets.iter().find(|target| target.name.as_str() == name).cloned()
+        self.known_targets().iter().find(|target| target.name.as_str() == name).cloned()
+    }
+
+    /// The tenant's targets, as they were when the call began.
+    pub(super) fn known_targets(&self) -> &[TransferTarget] {
+        self.failover.called().map_or(&[], |(route, _)| &route.targets)
     }
 
     /// The way to a target, and a place among the dialled legs where it is dialled.
@@ -100,6 +116,14 @@ impl Task {
         if self.records.transfers() >= MOST_TRANSFERS {
             return Err("there were too many transfers in this call".to_owned());
         }
+        self.open_route(target)
+    }
+
+    /// The way to a target that is open and that the operator allows.
+    pub(super) fn open_route(
+        &self,
+        target: &TransferTarget,
+    ) -> Result<(TransferRoute, Option<CountedLeg>), String> {
         if !target.is_open(Utc::now()) {
             return Err("it cannot be reached at this time".to_owned());
         }
@@ -110,7 +134,7 @@ impl Task {
                 let counted = self.services.dialled_legs.count(target.tenant_id, &rules);
                 Some(counted.ok_or_else(|| "all lines are in use".to_owned())?)
             }
-            TransferRoute::Refer { .. } | TransferRoute::Dialplan(_) => None,
+            TransferRoute::Refer { .. } | TransferRoute::Dialplan(_) | TransferRoute::Ask => None,
         };
         Ok((route, leg))
     }
@@ -177,9 +201,10 @@ impl Task {
         self.carry_out(step);
     }
 
-    fn carry_out(&mut self, step: Option<TransferStep>) {
+    pub(super) fn carry_out(&mut self, step: Option<TransferStep>) {
         match step {
             None => {}
+            Some(TransferStep::Ask) => self.ask_endpoint(),
             Some(TransferStep::Dial { endpoint }) => self.dial(endpoint),
             Some(TransferStep::Refer { uri }) => self.refer(uri),
             Some(TransferStep::HandOver(place)) => self.hand_over(place),

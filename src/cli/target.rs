@@ -12,7 +12,9 @@ use super::trial::Trial;
 use crate::config::Config;
 use crate::control;
 use crate::store::{NewTarget, Store, TargetChanges};
-use crate::tenancy::{Hours, Label, TargetKind, Tenant, TransferMethod, TransferStyle, TransferTarget};
+use crate::tenancy::{
+    Hours, Label, TargetKind, TargetResolver, Tenant, TransferMethod, TransferStyle, TransferTarget,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -59,16 +61,20 @@ pub struct CreateTarget {
     description: String,
     #[arg(long)]
     kind: TargetKind,
-    /// Written by kind: 1001@sales (extension), +493055500100 (number), shop@pbx.example.com (sip), reception (queue).
+    /// Written by kind: 1001@sales (extension), +493055500100 (number), shop@pbx.example.com (sip), reception (queue), shop (voicemail),
+    /// https://example.com/target (http).
     #[arg(long, allow_hyphen_values = true)]
     address: String,
-    /// Default: dialplan for a queue, dial for the others.
+    /// Default: dialplan for a queue or a mailbox, dial for the others.
     #[arg(long)]
     method: Option<TransferMethod>,
-    /// How it receives the caller: at once (cold), after it has pressed 1 (confirmed), or after it has heard the agent's summary and
-    /// pressed 1 (warm). For the method dial.
+    /// How it receives the caller: at once (cold), after it has accepted by key 1 or a word (confirmed), or after it has heard the agent's
+    /// summary and accepted (warm). For the method dial.
     #[arg(long, default_value_t)]
     style: TransferStyle,
+    /// For the kind http: headers, secret_headers, timeout_ms and allow, as JSON.
+    #[arg(long, value_parser = read_resolver)]
+    resolver: Option<TargetResolver>,
     /// Business hours as JSON, as in a profile's settings. Default: always.
     #[arg(long, value_parser = read_hours)]
     hours: Option<Hours>,
@@ -90,12 +96,22 @@ pub struct UpdateTarget {
     method: Option<TransferMethod>,
     #[arg(long)]
     style: Option<TransferStyle>,
+    /// For the kind http: headers, secret_headers, timeout_ms and allow, as JSON.
+    #[arg(long, value_parser = read_resolver, conflicts_with = "no_resolver")]
+    resolver: Option<TargetResolver>,
+    /// Remove the resolver, as for another kind.
+    #[arg(long)]
+    no_resolver: bool,
     /// Business hours as JSON.
     #[arg(long, value_parser = read_hours, conflicts_with = "always")]
     hours: Option<Hours>,
     /// It can be reached at all hours.
     #[arg(long)]
     always: bool,
+}
+
+fn read_resolver(text: &str) -> Result<TargetResolver, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 fn read_hours(text: &str) -> Result<Hours, String> {
@@ -123,10 +139,11 @@ impl Command {
                 address,
                 method,
                 style,
+                resolver,
                 hours,
             }) => {
                 let tenant = tenant::find(store, &tenant).await?;
-                let new = NewTarget { name, description, kind, address, method, style, hours };
+                let new = NewTarget { name, description, kind, address, method, style, resolver, hours };
                 let scope = store.scope(tenant.id);
                 (control::create_target(&scope, &actor(), rules, new).await?, tenant)
             }
@@ -150,10 +167,23 @@ impl Command {
 
 impl UpdateTarget {
     async fn run(self, store: &Store, config: &Config) -> Result<(TransferTarget, Tenant), Failure> {
-        let UpdateTarget { which, name, description, kind, address, method, style, hours, always } = self;
+        let UpdateTarget {
+            which,
+            name,
+            description,
+            kind,
+            address,
+            method,
+            style,
+            resolver,
+            no_resolver,
+            hours,
+            always,
+        } = self;
         let (target, tenant) = which.find(store).await?;
         let hours = if always { Some(None) } else { hours.map(Some) };
-        let changes = TargetChanges { name, description, kind, address, method, style, hours };
+        let resolver = if no_resolver { Some(None) } else { resolver.map(Some) };
+        let changes = TargetChanges { name, description, kind, address, method, style, resolver, hours };
         let (scope, actor, any) = (store.scope(tenant.id), actor(), control::in_any_state::<_, Failure>);
         let changed = control::update_target(&scope, &actor, &config.transfer, target.id, changes, any);
         Ok((changed.await?, tenant))
@@ -208,6 +238,7 @@ fn sheet(OwnedTarget { target, tenant_name }: &OwnedTarget) -> String {
         .line("address", &target.address)
         .line("method", target.method)
         .line("style", target.style)
+        .line("resolver", if target.resolver.is_some() { "set" } else { "–" })
         .line("hours", if target.hours.is_some() { "limited" } else { "always" })
         .line("tenant", tenant_name)
         .line("tenant id", target.tenant_id)

@@ -2,7 +2,9 @@
 
 use super::ControlError;
 use crate::store::{NewTarget, Scope, StoreError, TargetChanges};
-use crate::tenancy::{Actor, TargetId, TargetRefusal, TransferRules, TransferTarget, check_name};
+use crate::tenancy::{
+    Actor, TargetId, TargetRefusal, TransferRules, TransferTarget, check_name, check_resolver,
+};
 use crate::violation::Violation;
 
 /// The most characters of a description.
@@ -54,6 +56,7 @@ fn violations(rules: &TransferRules, target: &TransferTarget) -> Vec<Violation> 
         };
         found.push(Violation::new(field, refusal.to_string()));
     }
+    found.extend(check_resolver(target));
     let hours = target.hours.as_ref().and_then(|hours| hours.schedule().err()).unwrap_or_default();
     found.extend(hours.into_iter().map(|it| Violation::new(format!("hours.{}", it.field), it.problem)));
     found

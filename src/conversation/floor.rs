@@ -265,6 +265,22 @@ impl Conversation {
         self.finish_if_over(now);
     }
 
+    /// The caller's speech over the agent means nothing any more: playback continues.
+    pub(super) fn ignore_interruption(&mut self, now: At) {
+        let Floor::Agent(_, over) = &mut self.floor else { return };
+        let Some(interruption) = over.take() else { return };
+        for timer in [Timer::BargeIn, Timer::BargeInWords, Timer::BargeInCertain] {
+            self.timers.stop(timer);
+        }
+        if let Some(turn) = interruption.turn() {
+            self.out.command(Command::Cancel { turn });
+        }
+        if interruption.is_paused() {
+            self.hold.unpause(&mut self.out);
+        }
+        self.finish_if_over(now);
+    }
+
     /// No transcript in time: playback continues. The transcript may still interrupt when it arrives.
     pub(super) fn resume_playback(&mut self) {
         let Floor::Agent(_, Some(interruption)) = &mut self.floor else { return };

@@ -314,8 +314,9 @@ impl Conversation {
         self.out.push(Output::AgentMuted(MuteChange::Muted));
         self.timers.stop(Timer::Silence);
         // The operator's own words are said to their end.
-        if !matches!(&self.floor, Floor::Agent(response, None) if response.is_of_operator()) {
-            self.take_floor(now);
+        match &self.floor {
+            Floor::Agent(response, _) if response.is_of_operator() => self.ignore_interruption(now),
+            _ => self.take_floor(now),
         }
         self.background = None;
         self.forget_doubt();

@@ -9,7 +9,7 @@ const MOST_WORDS: usize = 12;
 
 /// A person's answer to the question whether they take a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Consent {
+pub enum Acceptance {
     Accepted,
     Declined,
 }
@@ -25,7 +25,7 @@ pub struct ConsentWords {
 
 impl Language {
     /// The meaning of an answer; `None` in doubt: it says both or neither, or has other words.
-    pub fn consent(&self, answer: &str) -> Option<Consent> {
+    pub fn consent(&self, answer: &str) -> Option<Acceptance> {
         let words = words(answer);
         if words.len() > MOST_WORDS {
             return None;
@@ -43,10 +43,13 @@ impl Language {
     }
 
     /// The longest known run at the beginning of these words, and its meaning. Of two that are alike the declining one counts.
-    fn longest_run(&self, words: &[String]) -> Option<(Option<Consent>, usize)> {
+    fn longest_run(&self, words: &[String]) -> Option<(Option<Acceptance>, usize)> {
         let ConsentWords { accepting, declining, neutral } = self.consent;
-        let lists =
-            [(neutral, None), (accepting, Some(Consent::Accepted)), (declining, Some(Consent::Declined))];
+        let lists = [
+            (neutral, None),
+            (accepting, Some(Acceptance::Accepted)),
+            (declining, Some(Acceptance::Declined)),
+        ];
         let runs = lists.iter().flat_map(|(list, meaning)| runs(list).map(|run| (*meaning, run)));
         let found = runs.filter_map(|(meaning, run)| {
             let length = run.split(' ').count();
@@ -68,7 +71,7 @@ mod tests {
     use super::super::{LANGUAGES, other};
     use super::*;
 
-    fn consent(tag: &str, answer: &str) -> Option<Consent> {
+    fn consent(tag: &str, answer: &str) -> Option<Acceptance> {
         Language::of(Some(tag)).consent(answer)
     }
 
@@ -92,7 +95,7 @@ mod tests {
             ("pt", &["Sim.", "Sim, pode passar.", "Com certeza, obrigado.", "Está bem."]),
         ] {
             for answer in answers {
-                assert_eq!(consent(tag, answer), Some(Consent::Accepted), "{tag}: {answer}");
+                assert_eq!(consent(tag, answer), Some(Acceptance::Accepted), "{tag}: {answer}");
             }
         }
     }
@@ -108,7 +111,7 @@ mod tests {
             ("pt", &["Não.", "Agora não, obrigada.", "Não posso."]),
         ] {
             for answer in answers {
-                assert_eq!(consent(tag, answer), Some(Consent::Declined), "{tag}: {answer}");
+                assert_eq!(consent(tag, answer), Some(Acceptance::Declined), "{tag}: {answer}");
             }
         }
     }
@@ -168,7 +171,7 @@ mod tests {
         #[test]
         fn no_text_without_an_accepting_word_accepts(text in text()) {
             for language in LANGUAGES {
-                if language.consent(&text) != Some(Consent::Accepted) {
+                if language.consent(&text) != Some(Acceptance::Accepted) {
                     continue;
                 }
                 let said = format!(" {} ", words(&text).join(" "));

@@ -18,7 +18,7 @@ mod pt;
 mod spoken;
 mod words;
 
-pub use consent::{Consent, ConsentWords};
+pub use consent::{Acceptance, ConsentWords};
 pub use detection::detect;
 pub use dictation::dictated_digits;
 pub use pronunciation::Pronunciations;

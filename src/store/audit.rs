@@ -114,7 +114,7 @@ fn changes_of_a_day(tenant: TenantId) -> Statement {
     const SQL: &str = "SELECT COUNT(*) FROM audit_log WHERE tenant_id = $1 AND id > $2 \
         AND actor_key_id IN (SELECT id FROM api_keys WHERE tenant_id = $1) \
         AND action NOT IN ('read_transcript', 'watch', 'listen', 'say', 'add_note', \
-        'mute', 'unmute', 'transfer', 'hang_up', 'export', 'revoke')";
+        'mute', 'unmute', 'transfer', 'cancel_transfer', 'hang_up', 'export', 'revoke')";
     sql(SQL).bind(tenant.0).bind(first_id_at(now() - TimeDelta::hours(24)))
 }
 

@@ -180,6 +180,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/postgres/0043_realtime_usage.sql"),
     ),
     (
+        "0046_target_resolvers",
+        include_str!("../../migrations/sqlite/0046_target_resolvers.sql"),
+        include_str!("../../migrations/postgres/0046_target_resolvers.sql"),
+    ),
+    (
         "0049_analysis_indexes",
         include_str!("../../migrations/sqlite/0049_analysis_indexes.sql"),
         include_str!("../../migrations/postgres/0049_analysis_indexes.sql"),

@@ -78,7 +78,7 @@ fn uses_targets(route: &Route) -> bool {
     let mut profiles = route.profile.iter().chain(route.number_profiles.all());
     // The agent that a call changes to may transfer it.
     let can_transfer =
-        |profile: &AiProfile| profile.settings.may(Tool::Transfer) || profile.settings.may(Tool::SwitchAgent);
+        |profile: &AiProfile| profile.settings.may_transfer() || profile.settings.may(Tool::SwitchAgent);
     profiles.any(can_transfer) || route.number.failover.uses_targets() || route.pre_call.is_some()
 }
 

@@ -10,7 +10,8 @@ use super::statement::{Statement, composed, sql};
 use super::tx::{Access, RowScope};
 use super::{Duplicate, Page, Scope, StoreError, Window, now};
 use crate::tenancy::{
-    Actor, Hours, Label, TargetId, TargetKind, TenantId, TransferMethod, TransferStyle, TransferTarget, given,
+    Actor, Hours, Label, TargetId, TargetKind, TargetResolver, TenantId, TransferMethod, TransferStyle,
+    TransferTarget, given,
 };
 
 /// A new transfer target.
@@ -24,15 +25,20 @@ pub struct NewTarget {
     #[schema(min_length = 1, max_length = 500, examples("The shop: orders and opening hours."))]
     pub description: String,
     pub kind: TargetKind,
-    /// `1001@sales` (extension), `+493055500100` (number), `shop@pbx.example.com` (sip) or `reception` (queue).
+    /// `1001@sales` (extension), `+493055500100` (number), `shop@pbx.example.com` (sip), `reception` (queue), `shop` (voicemail) or
+    /// `https://example.com/target` (http).
     #[schema(min_length = 1, max_length = 400, examples("1001@sales"))]
     pub address: String,
-    /// Default: `dialplan` for a queue, `dial` for the others.
+    /// Default: `dialplan` for a queue or a mailbox, `dial` for the others.
     #[serde(default)]
     pub method: Option<TransferMethod>,
     /// Default: `cold`. Other styles need the method `dial`.
     #[serde(default)]
     pub style: TransferStyle,
+    /// For the kind `http`: how its endpoint is asked. Default: without headers of its own, and only the tenant's targets may be
+    /// named.
+    #[serde(default)]
+    pub resolver: Option<TargetResolver>,
     /// When it can be reached. Default: always.
     #[serde(default)]
     pub hours: Option<Hours>,
@@ -61,13 +67,18 @@ pub struct TargetChanges {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     pub style: Option<TransferStyle>,
+    /// `null`: without.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<TargetResolver>)]
+    pub resolver: Option<Option<TargetResolver>>,
     /// `null`: always.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Hours>)]
     pub hours: Option<Option<Hours>>,
 }
 
-const COLUMNS: &str = "id, tenant_id, name, description, kind, address, method, style, hours, created_at";
+const COLUMNS: &str =
+    "id, tenant_id, name, description, kind, address, method, style, resolver, hours, created_at";
 const COUNT: &str = "SELECT COUNT(*) FROM transfer_targets WHERE tenant_id = $1";
 
 impl Scope {
@@ -80,7 +91,7 @@ impl Scope {
         target: TransferTarget,
     ) -> Result<TransferTarget, StoreError> {
         let insert = composed(format!(
-            "INSERT INTO transfer_targets ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+            "INSERT INTO transfer_targets ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
         ));
         let insert = bind(insert.bind(target.id.0).bind(self.tenant.0), &target)?.bind(target.created_at);
         let mut tx = self.begin(Access::Write).await?;
@@ -126,7 +137,7 @@ impl Scope {
         decide: impl FnOnce(&TransferTarget) -> Result<TransferTarget, E>,
     ) -> Result<TransferTarget, E> {
         const SQL: &str = "UPDATE transfer_targets SET name = $3, description = $4, kind = $5, address = $6, \
-            method = $7, style = $8, hours = $9 WHERE id = $1 AND tenant_id = $2";
+            method = $7, style = $8, resolver = $9, hours = $10 WHERE id = $1 AND tenant_id = $2";
         let mut tx = self.begin(Access::Write).await?;
         tx.lock_tenant(self.tenant).await?;
         let before: TransferTarget = tx.one::<Row>(one(self.tenant, id)).await?.try_into()?;
@@ -167,9 +178,10 @@ fn one(tenant: TenantId, id: TargetId) -> Statement {
         .bind(id.0)
 }
 
-/// Binds name, description, kind, address, method, style and hours.
+/// Binds name, description, kind, address, method, style, resolver and hours.
 fn bind(statement: Statement, target: &TransferTarget) -> Result<Statement, StoreError> {
     let hours = target.hours.as_ref().map(serde_json::to_string).transpose();
+    let resolver = target.resolver.as_ref().map(serde_json::to_string).transpose();
     Ok(statement
         .bind(target.name.as_str())
         .bind(target.description.as_str())
@@ -177,6 +189,7 @@ fn bind(statement: Statement, target: &TransferTarget) -> Result<Statement, Stor
         .bind(target.address.as_str())
         .bind(target.method.as_str())
         .bind(target.style.as_str())
+        .bind(resolver.map_err(StoreError::invalid)?.as_deref())
         .bind(hours.map_err(StoreError::invalid)?.as_deref()))
 }
 
@@ -192,6 +205,7 @@ impl NewTarget {
             address: self.address,
             method: self.method.unwrap_or(self.kind.usual_method()),
             style: self.style,
+            resolver: self.resolver,
             hours: self.hours,
             created_at: now(),
         }
@@ -209,6 +223,7 @@ impl TargetChanges {
             address: self.address.unwrap_or(before.address),
             method: self.method.unwrap_or(before.method),
             style: self.style.unwrap_or(before.style),
+            resolver: self.resolver.unwrap_or(before.resolver),
             hours: self.hours.unwrap_or(before.hours),
             ..before
         }
@@ -225,6 +240,7 @@ struct Row {
     address: String,
     method: String,
     style: String,
+    resolver: Option<String>,
     hours: Option<String>,
     created_at: DateTime<Utc>,
 }
@@ -234,6 +250,7 @@ impl TryFrom<Row> for TransferTarget {
 
     fn try_from(row: Row) -> Result<TransferTarget, StoreError> {
         let hours = row.hours.as_deref().map(serde_json::from_str).transpose();
+        let resolver = row.resolver.as_deref().map(serde_json::from_str).transpose();
         Ok(TransferTarget {
             id: TargetId(row.id),
             tenant_id: TenantId(row.tenant_id),
@@ -243,6 +260,7 @@ impl TryFrom<Row> for TransferTarget {
             address: row.address,
             method: row.method.parse().map_err(StoreError::corrupt)?,
             style: row.style.parse().map_err(StoreError::corrupt)?,
+            resolver: resolver.map_err(StoreError::corrupt)?,
             hours: hours.map_err(StoreError::corrupt)?,
             created_at: row.created_at,
         })

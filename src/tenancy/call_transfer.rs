@@ -49,6 +49,9 @@ pub struct CallTransfer {
     #[serde(default)]
     pub style: TransferStyle,
     pub outcome: TransferOutcome,
+    /// The place that the endpoint of a target of the kind `http` named: a target's name or an address.
+    #[serde(default)]
+    pub resolved_to: Option<String>,
     /// The agent's last words were over, and the transfer began.
     pub started_at: DateTime<Utc>,
     /// The target answered; only for `dial`.

@@ -35,7 +35,8 @@ pub enum LiveEventKind {
     Interrupted { turn: u32 },
     /// A tool that the agent called is finished.
     Tool { turn: u32, name: String, outcome: ToolRunOutcome },
-    /// The call accepted a command: `say`, `add_note`, `mute`, `unmute`, `transfer` or `hang_up`. The audit log has its author.
+    /// The call accepted a command: `say`, `add_note`, `mute`, `unmute`, `transfer`, `cancel_transfer` or `hang_up`. The audit
+    /// log has its author.
     Command { command: String },
     /// The agent neither hears nor answers.
     Muted,

@@ -33,6 +33,7 @@ mod registration;
 mod retention;
 mod schemas;
 mod target;
+mod target_resolver;
 mod tools;
 mod transcript;
 mod transfer_rules;
@@ -87,6 +88,7 @@ pub use retention::Retention;
 pub use target::{
     AddressError, Destination, TargetId, TargetKind, TransferMethod, TransferStyle, TransferTarget,
 };
+pub use target_resolver::{ResolveRequest, ResolvedTarget, TargetResolver, check_resolver};
 pub use tools::{MAX_FIELDS, ToolRun, ToolRunOutcome, ToolSecret, ToolSecretId, validator};
 pub use transcript::Transcript;
 pub use transfer_rules::{CallerIdPolicy, DialplanRoute, TargetRefusal, TransferRoute, TransferRules};

@@ -31,7 +31,8 @@ words!(
 words!(
     /// Built-in tools that an agent can call. `hang_up`: end the call. `send_dtmf`: send keys to the far end.
     /// `collect_digits`: collect an entry of keys from the caller.
-    /// `transfer`: transfer the caller to one of the tenant's targets. `remember`: keep a field on the call's record.
+    /// `transfer`: transfer the caller to one of the tenant's targets. `queue`: put the caller into one of the tenant's queues.
+    /// `voicemail`: let the caller leave a message in one of the tenant's mailboxes. `remember`: keep a field on the call's record.
     /// `switch_agent`: another profile of `switch_to` goes on with the call. `set_language`: continue in another of `languages`.
     Tool {
         /// End the call.
@@ -42,6 +43,10 @@ words!(
         CollectDigits = "collect_digits",
         /// Transfer the caller to one of the tenant's transfer targets.
         Transfer = "transfer",
+        /// Put the caller into one of the tenant's queues: its transfer targets of that kind.
+        Queue = "queue",
+        /// Let the caller leave a message: the tenant's transfer targets of that kind are mailboxes.
+        Voicemail = "voicemail",
         /// Keep a field on the call's record.
         Remember = "remember",
         /// Another profile goes on with the call.
@@ -203,5 +208,10 @@ impl ProfileSettings {
 
     pub fn may(&self, tool: Tool) -> bool {
         self.tools.iter().any(|named| named == tool.as_str())
+    }
+
+    /// May the agent lead the caller to a transfer target, by any tool?
+    pub fn may_transfer(&self) -> bool {
+        [Tool::Transfer, Tool::Queue, Tool::Voicemail].into_iter().any(|tool| self.may(tool))
     }
 }

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::kinds::{id, words};
+use super::target_resolver::TargetResolver;
+use super::url_template::UrlTemplate;
 use super::{Did, Hours, Label, TenantId};
 
 id!(
@@ -15,7 +17,8 @@ id!(
 words!(
     /// The kind of a target, which decides how its `address` is written. `extension`: `1001@sales`, an extension in a
     /// context of the dialplan. `number`: `+493055500100`. `sip`: `shop@pbx.example.com`. `queue`: `reception`, an extension
-    /// in the operator's context of queues.
+    /// in the operator's context of queues. `voicemail`: `shop`, an extension in the operator's context of mailboxes. `http`:
+    /// `https://example.com/target`, an endpoint of the tenant's that is asked for the place when the transfer begins.
     TargetKind {
         /// An extension in a context of the dialplan: `1001@sales`.
         Extension = "extension",
@@ -25,6 +28,10 @@ words!(
         Sip = "sip",
         /// An extension in the operator's context of queues: `reception`.
         Queue = "queue",
+        /// An extension in the operator's context of mailboxes: `shop`.
+        Voicemail = "voicemail",
+        /// The tenant's endpoint names the place: `https://example.com/target`.
+        Http = "http",
     }
 );
 words!(
@@ -72,6 +79,8 @@ pub struct TransferTarget {
     pub method: TransferMethod,
     /// How it receives the caller. Other styles than `cold` need the method `dial`.
     pub style: TransferStyle,
+    /// For the kind `http`: how its endpoint is asked.
+    pub resolver: Option<TargetResolver>,
     /// When it can be reached. Default: always.
     pub hours: Option<Hours>,
     pub created_at: DateTime<Utc>,
@@ -81,8 +90,10 @@ impl TargetKind {
     /// The method of a target for which none is chosen.
     pub fn usual_method(self) -> TransferMethod {
         match self {
-            TargetKind::Queue => TransferMethod::Dialplan,
-            TargetKind::Extension | TargetKind::Number | TargetKind::Sip => TransferMethod::Dial,
+            TargetKind::Queue | TargetKind::Voicemail => TransferMethod::Dialplan,
+            TargetKind::Extension | TargetKind::Number | TargetKind::Sip | TargetKind::Http => {
+                TransferMethod::Dial
+            }
         }
     }
 }
@@ -105,10 +116,19 @@ impl TransferTarget {
 /// its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    Extension { extension: String, context: String },
+    Extension {
+        extension: String,
+        context: String,
+    },
     Number(Did),
-    Sip { user: String, host: String },
+    Sip {
+        user: String,
+        host: String,
+    },
     Queue(Label),
+    Voicemail(Label),
+    /// The tenant's endpoint names it. Not a place that is dialled.
+    Endpoint,
 }
 
 /// Why an address is refused. `Display` is for the tenant's administrator.
@@ -124,10 +144,15 @@ pub enum AddressError {
     Sip,
     #[error("write the name of a queue, as in reception: 1 to 40 of the characters a to z, 0 to 9, _ and -")]
     Queue,
+    #[error("write the name of a mailbox, as in shop: 1 to 40 of the characters a to z, 0 to 9, _ and -")]
+    Voicemail,
+    #[error("write a URL without variables, as in https://example.com/target")]
+    Url,
 }
 
 const LONGEST_PART: usize = 64;
 const LONGEST_HOST: usize = 253;
+const LONGEST_URL: usize = 400;
 
 impl Destination {
     /// # Errors
@@ -138,6 +163,12 @@ impl Destination {
             TargetKind::Number => number(address).ok_or(AddressError::Number),
             TargetKind::Sip => sip(address).ok_or(AddressError::Sip),
             TargetKind::Queue => address.parse().map(Destination::Queue).map_err(|_| AddressError::Queue),
+            TargetKind::Voicemail => {
+                address.parse().map(Destination::Voicemail).map_err(|_| AddressError::Voicemail)
+            }
+            TargetKind::Http => {
+                is_endpoint(address).then_some(Destination::Endpoint).ok_or(AddressError::Url)
+            }
         }
     }
 }
@@ -162,6 +193,11 @@ fn sip(address: &str) -> Option<Destination> {
     fits.then(|| Destination::Sip { user: user.to_owned(), host: host.to_ascii_lowercase() })
 }
 
+fn is_endpoint(address: &str) -> bool {
+    let is_visible = address.len() <= LONGEST_URL && address.bytes().all(|byte| byte.is_ascii_graphic());
+    is_visible && UrlTemplate::parse(address).is_ok_and(|url| url.variables().next().is_none())
+}
+
 /// Letters and digits of ASCII, and `others`.
 fn consists_of(text: &str, longest: usize, others: &[u8]) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || others.contains(&byte);
@@ -183,6 +219,8 @@ mod tests {
             (TargetKind::Sip, "shop@PBX.example.com"),
             (TargetKind::Sip, "+4930@192.0.2.10:5070"),
             (TargetKind::Queue, "reception"),
+            (TargetKind::Voicemail, "shop"),
+            (TargetKind::Http, "https://example.com/target?shop=7"),
         ] {
             assert!(Destination::parse(kind, address).is_ok(), "{kind} {address}");
         }
@@ -212,6 +250,10 @@ mod tests {
             (TargetKind::Sip, "shop?Replaces=x@pbx"),
             (TargetKind::Queue, "Reception"),
             (TargetKind::Queue, ""),
+            (TargetKind::Voicemail, "shop@default"),
+            (TargetKind::Http, "ftp://example.com/"),
+            (TargetKind::Http, "https://example.com/{{caller}}"),
+            (TargetKind::Http, "shop"),
         ] {
             assert!(Destination::parse(kind, address).is_err(), "{kind} {address}");
         }
@@ -224,7 +266,8 @@ mod tests {
                 Destination::Extension { extension, context } => vec![extension, context],
                 Destination::Number(did) => vec![did.digits().to_owned()],
                 Destination::Sip { user, host } => vec![user, host.replacen(':', "", 1)],
-                Destination::Queue(label) => vec![label.to_string()],
+                Destination::Queue(label) | Destination::Voicemail(label) => vec![label.to_string()],
+                Destination::Endpoint => vec![],
             };
             for kind in TargetKind::ALL {
                 let parts = Destination::parse(*kind, &address).map(parts).unwrap_or_default();

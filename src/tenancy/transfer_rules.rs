@@ -24,6 +24,8 @@ pub struct TransferRules {
     pub contexts: Vec<String>,
     /// The context whose extensions are queues. Default: empty, there are no queues.
     pub queue_context: String,
+    /// The context with an extension for each mailbox. Default: empty, there are none.
+    pub voicemail_context: String,
     /// The hosts that SIP targets may name, with their port where a target names one. Default: none.
     pub sip_hosts: Vec<String>,
     /// The prefixes that numbers have to begin with, such as `+49`. Default: none, no number is allowed.
@@ -72,6 +74,7 @@ impl Default for TransferRules {
             refer_uri: String::new(),
             contexts: Vec::new(),
             queue_context: String::new(),
+            voicemail_context: String::new(),
             sip_hosts: Vec::new(),
             prefixes: Vec::new(),
             blocked_prefixes: Vec::new(),
@@ -100,6 +103,8 @@ pub enum TransferRoute {
         uri: String,
     },
     Dialplan(DialplanRoute),
+    /// The tenant's endpoint is asked for the place.
+    Ask,
 }
 
 /// A place in the dialplan.
@@ -127,6 +132,8 @@ pub enum TargetRefusal {
     SipHost(String),
     #[error("the operator does not allow numbers that begin like {0}")]
     Prefix(Did),
+    #[error("its endpoint is asked during calls with an agent only")]
+    Endpoint,
     #[error("an emergency number cannot be a target")]
     Emergency,
     #[error("the operator has not set up {0}")]
@@ -149,11 +156,13 @@ impl TransferRules {
             return Err(TargetRefusal::Style(method));
         }
         match (method, &destination) {
+            (_, Destination::Endpoint) => Ok(TransferRoute::Ask),
             (TransferMethod::Dialplan, _) => self.place(&destination).map(TransferRoute::Dialplan),
-            (TransferMethod::Dial, Destination::Queue(_))
-            | (TransferMethod::Refer, Destination::Queue(_) | Destination::Extension { .. }) => {
-                Err(TargetRefusal::Method { kind: target.kind, method })
-            }
+            (TransferMethod::Dial, Destination::Queue(_) | Destination::Voicemail(_))
+            | (
+                TransferMethod::Refer,
+                Destination::Queue(_) | Destination::Voicemail(_) | Destination::Extension { .. },
+            ) => Err(TargetRefusal::Method { kind: target.kind, method }),
             (TransferMethod::Dial, _) => {
                 self.endpoint(&destination).map(|endpoint| TransferRoute::Dial { endpoint })
             }
@@ -215,7 +224,10 @@ impl TransferRules {
             Destination::Queue(_) if self.queue_context.is_empty() => {
                 return Err(TargetRefusal::NotSetUp("queues (transfer.queue_context)"));
             }
-            Destination::Queue(_) => {}
+            Destination::Voicemail(_) if self.voicemail_context.is_empty() => {
+                return Err(TargetRefusal::NotSetUp("mailboxes (transfer.voicemail_context)"));
+            }
+            Destination::Queue(_) | Destination::Voicemail(_) | Destination::Endpoint => {}
         }
         Ok(destination)
     }
@@ -238,7 +250,10 @@ impl TransferRules {
                 true => Err(TargetRefusal::NotSetUp("dialling SIP addresses (transfer.sip_endpoint)")),
                 false => Ok(self.sip_endpoint.replace("{uri}", &sip_uri(user, host))),
             },
-            Destination::Queue(_) => Err(TargetRefusal::NotSetUp("dialling queues")),
+            Destination::Queue(_) | Destination::Voicemail(_) => {
+                Err(TargetRefusal::NotSetUp("dialling queues and mailboxes"))
+            }
+            Destination::Endpoint => Err(TargetRefusal::Endpoint),
         }
     }
 
@@ -247,9 +262,10 @@ impl TransferRules {
             Destination::Sip { user, host } => Ok(sip_uri(user, host)),
             Destination::Number(did) => filled(&self.refer_uri, did)
                 .ok_or(TargetRefusal::NotSetUp("SIP REFER to numbers (transfer.refer_uri)")),
-            Destination::Extension { .. } | Destination::Queue(_) => {
+            Destination::Extension { .. } | Destination::Queue(_) | Destination::Voicemail(_) => {
                 Err(TargetRefusal::NotSetUp("SIP REFER to extensions"))
             }
+            Destination::Endpoint => Err(TargetRefusal::Endpoint),
         }
     }
 
@@ -262,6 +278,8 @@ impl TransferRules {
         Ok(match destination {
             Destination::Extension { extension, context } => route(context, extension, None),
             Destination::Queue(name) => route(&self.queue_context, name.as_str(), None),
+            Destination::Voicemail(name) => route(&self.voicemail_context, name.as_str(), None),
+            Destination::Endpoint => return Err(TargetRefusal::Endpoint),
             Destination::Number(_) | Destination::Sip { .. } => {
                 route(DialplanRoute::DIAL_CONTEXT, "s", Some(self.endpoint(destination)?))
             }
@@ -294,7 +312,8 @@ fn is_emergency(destination: &Destination) -> bool {
         Destination::Number(did) => is_emergency_number(did),
         Destination::Extension { extension, .. } => is_emergency_extension(extension),
         Destination::Sip { user, .. } => is_emergency_extension(user),
-        Destination::Queue(name) => is_emergency_extension(name.as_str()),
+        Destination::Queue(name) | Destination::Voicemail(name) => is_emergency_extension(name.as_str()),
+        Destination::Endpoint => false,
     }
 }
 

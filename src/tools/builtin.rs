@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::arguments::parsed;
-use super::{switching, transfer};
+use super::switching;
+use super::transfer::TargetTools;
 use crate::conversation::{DigitRules, ToolAction, ToolWords};
 use crate::dtmf::{Digit, Tone};
 use crate::engines::llm::ToolSpec;
@@ -42,7 +43,9 @@ pub(super) enum BuiltIn {
 pub(super) fn spec(tool: Tool) -> Option<ToolSpec> {
     let (description, parameters) = match tool {
         Tool::HangUp => return Some(ToolSpec::hang_up()),
-        Tool::Transfer | Tool::SwitchAgent | Tool::SetLanguage => return None,
+        Tool::Transfer | Tool::Queue | Tool::Voicemail | Tool::SwitchAgent | Tool::SetLanguage => {
+            return None;
+        }
         Tool::SendDtmf => (
             "Press keys of the telephone keypad, for example in another company's telephone menu. They are sent after the \
              words of the same reply.",
@@ -101,7 +104,9 @@ pub(super) fn read(tool: Tool, arguments: &str) -> Result<BuiltIn, String> {
         // Some models explain themselves in arguments that the tool does not have.
         Tool::HangUp => Ok(BuiltIn::HangUp),
         // The choices are the toolbox's.
-        Tool::Transfer => transfer::read(arguments, &[]).map(BuiltIn::Act),
+        Tool::Transfer | Tool::Queue | Tool::Voicemail => {
+            TargetTools::default().read(tool, arguments).map(BuiltIn::Act)
+        }
         Tool::SwitchAgent => switching::agent(arguments, &[]).map(BuiltIn::Act),
         Tool::SetLanguage => switching::language(arguments, &[]).map(BuiltIn::Act),
         Tool::SendDtmf => tones(&parsed::<SendDtmf>(arguments)?.keys)

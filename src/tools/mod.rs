@@ -11,6 +11,7 @@ mod builtin;
 mod http;
 mod mcp;
 mod reply;
+mod resolver;
 mod runner;
 mod services;
 mod switching;
@@ -22,8 +23,9 @@ mod trial;
 
 pub use builtin::Remembered;
 pub use mcp::McpToolListing;
+pub use resolver::resolve;
 pub use runner::{CallOf, Finished, Runner};
 pub use services::{Secrets, Settings, ToolServices};
 pub use toolbox::{McpProblem, Reading, Toolbox};
-pub use transfer::TargetChoice;
+pub use transfer::{TargetChoice, TargetTools};
 pub use trial::{McpServerListing, ToolTrial, list_mcp_server, try_mcp_tool, try_out};

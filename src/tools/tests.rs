@@ -18,7 +18,7 @@ use crate::dtmf::{Digit, Tone};
 use crate::tenancy::{CallId, HttpTool, ProfileSettings, TenantId};
 
 /// The secrets of a test: one, of one tenant.
-struct OneSecret(TenantId);
+pub(super) struct OneSecret(pub TenantId);
 
 impl Secrets for OneSecret {
     fn open<'a>(&'a self, tenant: TenantId, name: &'a str) -> BoxFuture<'a, Result<SecretString, String>> {
@@ -29,8 +29,8 @@ impl Secrets for OneSecret {
 }
 
 /// A server that gives the same response to each request, and keeps the requests.
-struct Server {
-    url: String,
+pub(super) struct Server {
+    pub url: String,
     requests: Arc<Mutex<Vec<String>>>,
     task: AbortHandle,
 }
@@ -42,7 +42,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    async fn with(response: impl Into<Vec<u8>>) -> Server {
+    pub async fn with(response: impl Into<Vec<u8>>) -> Server {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (requests, response) = (Arc::<Mutex<Vec<String>>>::default(), response.into());
@@ -63,7 +63,7 @@ impl Server {
         Server { url, requests, task: task.abort_handle() }
     }
 
-    async fn json(status: &str, body: &str) -> Server {
+    pub async fn json(status: &str, body: &str) -> Server {
         let length = body.len();
         Server::with(format!(
             "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
@@ -71,7 +71,7 @@ impl Server {
         .await
     }
 
-    fn requests(&self) -> Vec<String> {
+    pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -137,7 +137,7 @@ impl Bench {
     }
 }
 
-fn local() -> Settings {
+pub(super) fn local() -> Settings {
     Settings { allow_private_targets: true, allow_http: true, ..Settings::default() }
 }
 

@@ -10,7 +10,7 @@ use super::builtin::{self, BuiltIn, refusal};
 use super::mcp::{self, McpOffer};
 use super::services::ToolServices;
 use super::switching;
-use super::transfer::{self, TargetChoice};
+use super::transfer::TargetTools;
 use crate::conversation::{ToolAction, ToolRequest, ToolWords};
 use crate::engines::llm::{self, ToolSpec};
 use crate::tenancy::{
@@ -26,8 +26,8 @@ const MAX_ARGUMENTS: usize = 4_000;
 pub struct Toolbox {
     specs: Arc<[ToolSpec]>,
     http: Vec<Arc<HttpTool>>,
-    /// For the tool `transfer`.
-    targets: Vec<TargetChoice>,
+    /// The tools that lead to targets.
+    targets: TargetTools,
     /// For the tool `switch_agent`.
     agents: Vec<String>,
     /// For the tool `set_language`.
@@ -63,10 +63,10 @@ pub enum Reading {
 }
 
 impl Toolbox {
-    /// The tools of a profile. Those that do not exist or cannot work are left out: a profile may have been imported. So is
-    /// `transfer`, which needs targets.
+    /// The tools of a profile. Those that do not exist or cannot work are left out: a profile may have been imported. So are
+    /// those that need targets.
     pub fn new(settings: &ProfileSettings) -> Toolbox {
-        let offered = Tool::ALL.iter().filter(|tool| settings.may(**tool) && **tool != Tool::Transfer);
+        let offered = Tool::ALL.iter().filter(|tool| settings.may(**tool));
         let builtin =
             offered.filter_map(|tool| builtin::spec(*tool).or_else(|| switching::spec(*tool, settings)));
         let mut names = BTreeSet::new();
@@ -83,7 +83,7 @@ impl Toolbox {
         let servers = sound.take(MAX_MCP_SERVERS).cloned().map(Arc::new);
         let servers = servers.map(|server| ServerTools::unlisted(&server)).collect();
         let (agents, languages) = (settings.switch_to.clone(), settings.languages.clone());
-        Toolbox { specs, http, targets: Vec::new(), agents, languages, servers }
+        Toolbox { specs, http, targets: TargetTools::default(), agents, languages, servers }
     }
 
     /// The same tools for one call. Its MCP servers have not listed theirs yet.
@@ -99,9 +99,9 @@ impl Toolbox {
         }
     }
 
-    /// The same tools, and `transfer` to these targets.
-    pub fn with_targets(&self, targets: Vec<TargetChoice>) -> Toolbox {
-        let specs = self.specs.iter().cloned().chain([transfer::spec(&targets)]);
+    /// The same tools, and those that lead to targets.
+    pub fn with_targets(&self, targets: TargetTools) -> Toolbox {
+        let specs = self.specs.iter().cloned().chain(targets.specs());
         Toolbox { specs: specs.collect(), targets, ..self.for_call() }
     }
 
@@ -156,7 +156,9 @@ impl Toolbox {
         }
         let tool = call.name.parse().map_err(|_| "there is no such tool".to_owned())?;
         match tool {
-            Tool::Transfer => transfer::read(&call.arguments, &self.targets).map(BuiltIn::Act),
+            Tool::Transfer | Tool::Queue | Tool::Voicemail => {
+                self.targets.read(tool, &call.arguments).map(BuiltIn::Act)
+            }
             Tool::SwitchAgent => switching::agent(&call.arguments, &self.agents).map(BuiltIn::Act),
             Tool::SetLanguage => switching::language(&call.arguments, &self.languages).map(BuiltIn::Act),
             tool => builtin::read(tool, &call.arguments),

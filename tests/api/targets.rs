@@ -9,6 +9,7 @@ use super::on_both;
 on_both!(
     a_tenant_has_targets,
     targets_are_within_the_operators_limits,
+    an_endpoint_resolves_a_target,
     another_tenants_targets_are_not_there,
 );
 
@@ -25,7 +26,8 @@ async fn a_tenant_has_targets(api: ApiServer) {
     let made = admin.post(&path(tenant), shop()).await.expect(201);
     let expected = json!({
         "id": made["id"], "tenant_id": tenant, "name": "shop", "description": "Orders.", "kind": "extension",
-        "address": "1001@sales", "method": "dial", "style": "cold", "hours": null, "created_at": made["created_at"],
+        "address": "1001@sales", "method": "dial", "style": "cold", "resolver": null, "hours": null,
+        "created_at": made["created_at"],
     });
     assert_eq!(made, expected);
     let one = format!("{}/{}", path(tenant), made["id"].as_str().expect("an id"));
@@ -80,6 +82,36 @@ async fn targets_are_within_the_operators_limits(api: ApiServer) {
     }
     assert_eq!(admin.get(&one).await.expect(200), made);
     admin.patch(&one, json!({ "kind": "number", "address": "+493055500100" })).await.expect(200);
+}
+
+async fn an_endpoint_resolves_a_target(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let resolver = json!({
+        "headers": { "x-shop": "7" }, "secret_headers": { "authorization": "duty" }, "timeout_ms": 2_000, "allow": ["+4930"],
+    });
+    let new = json!({
+        "name": "on-call", "description": "On duty.", "kind": "http", "address": "https://example.com/on-call",
+        "style": "warm", "resolver": resolver,
+    });
+    let made = admin.post(&path(tenant), new.clone()).await.expect(201);
+    assert_eq!((&made["method"], &made["resolver"]), (&json!("dial"), &resolver));
+    let one = format!("{}/{}", path(tenant), made["id"].as_str().expect("an id"));
+    assert_eq!(admin.get(&one).await.expect(200), made);
+    for (change, field) in [
+        (json!({ "address": "example.com" }), "address"),
+        (json!({ "address": "https://example.com/{{caller}}" }), "address"),
+        (json!({ "resolver": { "headers": { "host": "x" } } }), "resolver.headers"),
+        (json!({ "resolver": { "timeout_ms": 99 } }), "resolver.timeout_ms"),
+        (json!({ "resolver": { "allow": ["everywhere"] } }), "resolver.allow"),
+        (json!({ "kind": "extension", "address": "1001@sales" }), "resolver"),
+    ] {
+        let answer = admin.patch(&one, change.clone()).await.expect(400);
+        assert_eq!(answer["errors"][0]["field"], field, "{change}: {answer:#}");
+    }
+    let changed = admin.patch(&one, json!({ "resolver": null })).await.expect(200);
+    assert_eq!(changed["resolver"], Value::Null);
+    let extension = json!({ "kind": "extension", "address": "1001@sales" });
+    assert_eq!(admin.patch(&one, extension).await.expect(200)["kind"], "extension");
 }
 
 async fn another_tenants_targets_are_not_there(api: ApiServer) {

@@ -58,6 +58,8 @@ pub struct Cascade {
 
 /// A request to the model.
 struct Asked {
+    /// The agent that asks: the call may have another one before the reply ends.
+    agent: Arc<Agent>,
     turn: TurnId,
     request: RequestId,
     handle: AbortHandle,
@@ -269,7 +271,7 @@ impl Cascade {
             let deltas = llm.reply(prompt, meter).await;
             reply::report(deltas, request, &reports).await;
         });
-        self.asked = Some(Asked { turn, request, handle });
+        self.asked = Some(Asked { agent: self.agent.clone(), turn, request, handle });
     }
 
     /// Abandons a request for this turn that has not ended.
@@ -344,18 +346,18 @@ impl Cascade {
     fn replied(&mut self, request: RequestId, delta: Option<Result<Delta, EngineError>>) {
         let is_last = matches!(delta, None | Some(Err(_) | Ok(Delta::End)));
         let asked = self.asked.as_ref().filter(|asked| asked.request == request);
-        let Some(turn) = asked.map(|asked| asked.turn) else { return };
+        let Some((agent, turn)) = asked.map(|asked| (asked.agent.clone(), asked.turn)) else { return };
         self.asked.take_if(|_| is_last);
         let event = match delta {
             Some(Ok(Delta::Text(text))) => ResponseEvent::Text(text),
-            Some(Ok(Delta::ToolCall(call))) => match self.agent.toolbox.read(call) {
+            Some(Ok(Delta::ToolCall(call))) => match agent.toolbox.read(call) {
                 Reading::HangUp => ResponseEvent::HangUp,
                 Reading::Call(call) => ResponseEvent::ToolCall(call),
             },
             Some(Ok(Delta::Writing)) => ResponseEvent::Writing,
-            Some(Ok(Delta::Declined)) => ResponseEvent::Text(self.agent.language.prompts.declined.to_owned()),
+            Some(Ok(Delta::Declined)) => ResponseEvent::Text(agent.language.prompts.declined.to_owned()),
             Some(Err(error)) => {
-                let engine = self.agent.engines.llm.name().clone();
+                let engine = agent.engines.llm.name().clone();
                 warn!(%error, %engine, "no reply");
                 self.engine_failed(EngineKind::Llm, engine, error);
                 ResponseEvent::Failed

@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::EngineFault;
 use crate::engines::stt::{SessionConfig, Stt, SttEvent, SttSession, Utterance};
-use crate::language::{Consent, Language};
+use crate::language::{Acceptance, Language};
 use crate::tenancy::EngineKind;
 
 /// Listens to a target from when it has the call's media. Positions are those in the call's audio.
@@ -25,7 +25,7 @@ pub struct TargetListener {
 #[derive(Debug, PartialEq, Eq)]
 pub enum TargetAnswer {
     /// `None` in doubt.
-    Words(Option<Consent>),
+    Words(Option<Acceptance>),
     Failed(EngineFault),
 }
 

@@ -21,7 +21,7 @@ use crate::engines::llm::{Delta, Deltas, HANG_UP, Llm, Prompt, ToolCall};
 use crate::engines::stt::scripted::{Scripted, Step};
 use crate::engines::stt::{Buffered, Hints, SessionConfig, Stt, SttEvent, SttSession, Utterance};
 use crate::engines::tts::{Pieces, Tts, Voice};
-use crate::language::Language;
+use crate::language::{Acceptance, Language};
 use crate::tenancy::{ProfileId, ProfileSettings, TenantId};
 use crate::tools::Toolbox;
 
@@ -286,6 +286,42 @@ async fn another_agents_engines_serve_what_begins_after_the_change() {
     cascade.go(respond(TWO));
     let events = [ResponseEvent::Text("Yes.".into()), ResponseEvent::Finished];
     assert_eq!(cascade.settle().await, events.map(|event| response(TWO, event)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_reply_is_read_with_the_tools_of_the_agent_that_asked() {
+    let hang_up = ToolCall { id: "1".into(), name: HANG_UP.into(), arguments: "{}".into() };
+    let mut cascade = cascade(agent([], [vec![text("Goodbye."), Ok(Delta::ToolCall(hang_up))]]));
+    cascade.go(respond(ONE));
+    let next = Agent { toolbox: Arc::default(), ..agent([], []) };
+    cascade.change_agent(Arc::new(next));
+    let events = [ResponseEvent::Text("Goodbye.".into()), ResponseEvent::HangUp, ResponseEvent::Finished];
+    assert_eq!(cascade.settle().await, events.map(|event| response(ONE, event)));
+}
+
+/// An answer counts from the question on, in positions of the call's audio.
+#[tokio::test(start_paused = true)]
+async fn the_words_of_a_transfers_target_accept_or_decline() {
+    let step = |answer: Result<&str, EngineError>| {
+        let answer = answer.map(str::to_owned);
+        Step { delay: Duration::from_millis(300), answer }
+    };
+    let answers = [Ok("Yes, please."), Ok("Not now."), Ok("Please leave a message."), Err(failure())];
+    let mut cascade = cascade(agent(answers.map(step), []));
+    cascade.caller_audio(&[0; 8_000]);
+    let mut listener = cascade.target_listener();
+    listener.audio(&[0; 8_000]);
+    for expected in [Some(Acceptance::Accepted), Some(Acceptance::Declined), None] {
+        listener.begin(9_000);
+        listener.end(15_000);
+        assert_eq!(listener.next().await, TargetAnswer::Words(expected));
+    }
+    listener.begin(9_000);
+    listener.cancel();
+    listener.begin(9_000);
+    listener.end(15_000);
+    let fault = EngineFault { kind: EngineKind::Stt, engine: "scripted".into(), error: failure() };
+    assert_eq!(listener.next().await, TargetAnswer::Failed(fault));
 }
 
 #[tokio::test(start_paused = true)]

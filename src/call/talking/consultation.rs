@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::Talking;
 use crate::call::pipeline::{Announcer, AudioPiece, PipelineEvent, TargetAnswer, TargetListener};
 use crate::conversation::HoldChange;
-use crate::language::Consent;
+use crate::language::Acceptance;
 use crate::media::{MediaEvent, Port};
 
 /// Events that wait for the call, which reads them at once.
@@ -29,7 +29,7 @@ pub enum ConsultationEvent {
         to: u64,
     },
     /// The words of its answer; `None` in doubt.
-    Words(Option<Consent>),
+    Words(Option<Acceptance>),
     /// The announcement was played, or cannot be.
     Announced,
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::tenancy::DialplanRoute;
 
 const LEG: LegId = LegId::MEDIA;
 const TIMES: TransferTimes = TransferTimes {
@@ -139,14 +140,14 @@ fn asked() -> (Transfer, Instant) {
 #[test]
 fn the_target_accepts_or_declines_by_words_after_the_question() {
     let (mut transfer, now) = asked();
-    let connects = transfer.answered_in_words(now, Some(Consent::Accepted));
+    let connects = transfer.answered_in_words(now, Some(Acceptance::Accepted));
     assert_eq!(connects, Some(TransferStep::Connect { leg: LEG }));
     let (mut transfer, now) = asked();
-    let declines = transfer.answered_in_words(now, Some(Consent::Declined));
+    let declines = transfer.answered_in_words(now, Some(Acceptance::Declined));
     assert_eq!(declines, returned(TransferOutcome::Declined, Some(LEG)));
     let (mut transfer, now) = asked();
     assert_eq!(transfer.answered_in_words(now, None), None, "doubt");
-    assert_eq!(transfer.answered_in_words(now, Some(Consent::Accepted)), None, "no words are awaited");
+    assert_eq!(transfer.answered_in_words(now, Some(Acceptance::Accepted)), None, "no words are awaited");
     assert_eq!(transfer.voice_started(now, 8), Some(TransferStep::BeginWords { from: 8 }), "another answer");
     let (mut transfer, now) = asked();
     assert_eq!(transfer.tick(now + LONGEST_RECOGNITION), Some(TransferStep::DropWords));
@@ -160,7 +161,7 @@ fn words_before_the_question_and_long_speech_are_no_answer() {
         let (mut transfer, now) = stage();
         assert_eq!(transfer.voice_started(now, 0), None);
         transfer.voice_paused(now, 0);
-        assert_eq!(transfer.answered_in_words(now, Some(Consent::Accepted)), None);
+        assert_eq!(transfer.answered_in_words(now, Some(Acceptance::Accepted)), None);
     }
     let (mut transfer, now) = announcing();
     transfer.voice_started(now + seconds(8), 0);
@@ -246,6 +247,35 @@ fn the_dialplan_takes_over_after_the_last_words() {
     assert_eq!(transfer.tick(now + seconds(2)), None);
 }
 
+#[test]
+fn an_endpoint_names_the_place() {
+    let asked = || {
+        let (mut transfer, now) = begun(TransferRoute::Ask, TransferStyle::Cold);
+        assert_eq!(transfer.tick(now + seconds(1)), Some(TransferStep::Ask));
+        assert_eq!(transfer.deadline(), None, "the request has a time limit of its own");
+        (transfer, now)
+    };
+    let route = || TransferRoute::Dial { endpoint: "PJSIP/alice".into() };
+    let (mut transfer, now) = asked();
+    let dial = Some(TransferStep::Dial { endpoint: "PJSIP/alice".into() });
+    assert_eq!(transfer.resolved(route(), TransferStyle::Warm), dial);
+    assert_eq!(transfer.resolved(route(), TransferStyle::Warm), None, "once");
+    transfer.ringing(LEG, now + seconds(30));
+    assert_eq!(transfer.leg_answered(LEG, now), Some(TransferStep::Consult { leg: LEG }), "its own style");
+    let (mut transfer, _) = asked();
+    assert_eq!(
+        transfer.resolved(TransferRoute::Ask, TransferStyle::Cold),
+        None,
+        "no endpoint leads to another"
+    );
+    assert_eq!(transfer.unresolved(TransferOutcome::Refused), returned(TransferOutcome::Refused, None));
+    let (mut transfer, _) = asked();
+    assert_eq!(transfer.call_ended(TransferEnd::Caller), Some(TransferOutcome::Cancelled));
+    assert!(transfer.cancel(TransferEnd::Caller).is_some());
+    assert_eq!(transfer.resolved(route(), TransferStyle::Cold), None, "it was cancelled");
+    assert_eq!(transfer.unresolved(TransferOutcome::Unreachable), None);
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Happening {
     Answers,
@@ -255,7 +285,7 @@ enum Happening {
     Presses(char),
     Leaves,
     Cancelled,
-    Words(Option<Consent>),
+    Words(Option<Acceptance>),
     Waits(u64),
 }
 
@@ -268,7 +298,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => prop::sample::select(vec!['1', '2', '3']).prop_map(Happening::Presses),
         1 => Just(Happening::Leaves),
         1 => Just(Happening::Cancelled),
-        2 => prop::sample::select(vec![None, Some(Consent::Accepted), Some(Consent::Declined)])
+        2 => prop::sample::select(vec![None, Some(Acceptance::Accepted), Some(Acceptance::Declined)])
             .prop_map(Happening::Words),
         3 => (0..4_000_u64).prop_map(Happening::Waits),
     ]
@@ -298,7 +328,7 @@ proptest! {
                 Happening::Pauses => { transfer.voice_paused(now, 0); None }
                 Happening::Words(consent) => {
                     let step = transfer.answered_in_words(now, consent);
-                    accepted |= consent == Some(Consent::Accepted) && step.is_some();
+                    accepted |= consent == Some(Acceptance::Accepted) && step.is_some();
                     step
                 }
                 Happening::Announced => { transfer.announced(now); None }

@@ -17,7 +17,7 @@ pub(super) enum FirstWords {
 
 /// Speech of a target that was asked whether it takes the call. Speech that began before the question was asked is none.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Answer {
+pub(super) enum TargetSpeech {
     Silent,
     Speaking {
         since: Instant,
@@ -41,13 +41,13 @@ impl FirstWords {
     }
 }
 
-impl Answer {
+impl TargetSpeech {
     /// When it changes by itself; `None` without one.
     pub fn deadline(self) -> Option<Instant> {
         match self {
-            Answer::Silent => None,
-            Answer::Speaking { since } => Some(since + LONGEST_ANSWER),
-            Answer::Paused { until, .. } | Answer::Asked { until } => Some(until),
+            TargetSpeech::Silent => None,
+            TargetSpeech::Speaking { since } => Some(since + LONGEST_ANSWER),
+            TargetSpeech::Paused { until, .. } | TargetSpeech::Asked { until } => Some(until),
         }
     }
 }

@@ -319,10 +319,11 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
 }
 
 fn transfer_line(transfer: &CallTransfer) -> String {
-    let CallTransfer { target, method, style, outcome, started_at, .. } = transfer;
+    let CallTransfer { target, method, style, outcome, resolved_to, started_at, .. } = transfer;
+    let place = resolved_to.as_ref().map(|place| format!(" ({})", printable(place))).unwrap_or_default();
     let time = |at: &Option<DateTime<Utc>>| or_dash(at.map(|at| at.format("%T%.3f UTC")));
     format!(
-        "{style} transfer to {target} by {method}: {outcome}, began at {}, answered {}, accepted {}, ended {} by {}",
+        "{style} transfer to {target}{place} by {method}: {outcome}, began at {}, answered {}, accepted {}, ended {} by {}",
         started_at.format("%T%.3f UTC"),
         time(&transfer.answered_at),
         time(&transfer.accepted_at),

@@ -37,8 +37,9 @@ pub(super) fn check(rules: &TransferRules) -> Vec<Violation> {
     found.extend(prefixes("transfer.prefixes", &rules.prefixes));
     found.extend(prefixes("transfer.blocked_prefixes", &rules.blocked_prefixes));
     found.extend(contradictions(rules));
-    let queue_context = Some(&rules.queue_context).filter(|name| !name.is_empty());
-    found.extend(contexts(rules.contexts.iter().chain(queue_context)));
+    let shipped = [(&rules.queue_context, "vca-queue"), (&rules.voicemail_context, "vca-voicemail")];
+    let own = shipped.into_iter().filter(|(name, shipped)| !name.is_empty() && name != shipped);
+    found.extend(contexts(rules.contexts.iter().chain(own.map(|(name, _)| name))));
     found
 }
 
@@ -160,6 +161,8 @@ mod tests {
         }
         assert_eq!(keys(|rules| rules.contexts = vec!["vca-inbound".into()]), ["transfer.contexts"]);
         assert_eq!(keys(|rules| rules.queue_context = "vca-absent".into()), ["transfer.contexts"]);
+        assert_eq!(keys(|rules| rules.voicemail_context = "vca-queue".into()), ["transfer.contexts"]);
+        assert_eq!(keys(|rules| rules.voicemail_context = "vca-voicemail".into()), [] as [&str; 0]);
         for seconds in [0, u64::MAX] {
             assert_eq!(keys(|rules| rules.ring_s = seconds), ["transfer.ring_s"]);
             assert_eq!(keys(|rules| rules.max_leg_s = seconds), ["transfer.max_leg_s"]);

@@ -368,3 +368,27 @@ fn a_take_over_does_not_wait_for_a_caller_who_speaks() {
         "#,
     );
 }
+
+#[test]
+fn a_mute_does_not_cut_the_operators_words_that_the_caller_speaks_over() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +1000 op_say "Hello from the shop."
+            3000 accepted
+            3000 say #1 turn 1 "Hello from the shop."
+        +50 starts #1
+        +500 speech
+            3690 pause playback
+        +500 op_mute 60000
+            4050 accepted
+            4050 agent Muted
+            4050 cancel turn 2
+            4050 resume playback
+        +100 pause
+        +900 ends #1
+            5050 finished turn 1 O: Hello from the shop. audio=50
+        "#,
+    );
+}

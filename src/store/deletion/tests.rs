@@ -107,6 +107,7 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
         address: "shop".into(),
         method: None,
         style: TransferStyle::Cold,
+        resolver: None,
         hours: None,
     };
     scope.create_target(&actor, target.of(route.tenant.id)).await.expect("a target");

@@ -94,6 +94,7 @@ async fn a_route_has_targets_where_they_can_be_used(db: Database) {
         address: "reception".to_owned(),
         method: None,
         style: TransferStyle::Cold,
+        resolver: None,
         hours: None,
     };
     let target = scope.create_target(&actor, new.of(route.tenant.id)).await.expect("a target");

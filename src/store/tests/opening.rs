@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 33] = [
+const STEPS: [&str; 34] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -38,6 +38,7 @@ const STEPS: [&str; 33] = [
     "0040_analysis",
     "0042_engine_credentials",
     "0043_realtime_usage",
+    "0046_target_resolvers",
     "0049_analysis_indexes",
 ];
 

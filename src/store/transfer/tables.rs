@@ -8,7 +8,7 @@ use super::words::{did, document, events, hold_reason, profile_name, target_addr
 use crate::billing::Statement;
 use crate::tenancy::{
     AgentRole, FailoverRoutes, Hours, Label, Month, Plan, ProfilePurpose, ProfileSettings, ProviderState,
-    ProviderType, Retention, TargetKind, TenantStatus, TransferMethod, TransferStyle,
+    ProviderType, Retention, TargetKind, TargetResolver, TenantStatus, TransferMethod, TransferStyle,
 };
 
 /// A tenant-owned table.
@@ -128,6 +128,7 @@ pub const OWNED: [Table; 11] = [
             ("address", Text),
             ("method", Word(word::<TransferMethod>)),
             ("style", Word(word::<TransferStyle>)),
+            ("resolver", Document(document::<TargetResolver>)),
             ("hours", Document(document::<Hours>)),
             ("created_at", Moment),
         ],

@@ -28,6 +28,7 @@ fn target(kind: TargetKind, address: &str, method: TransferMethod) -> TransferTa
         address: address.into(),
         method,
         style: TransferStyle::Cold,
+        resolver: None,
         hours: None,
         created_at: DateTime::UNIX_EPOCH,
     }
