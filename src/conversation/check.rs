@@ -9,13 +9,14 @@ use crate::violation::Violation;
 pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Settings that must not be 0.
-pub(super) const NON_ZERO: [&str; 9] = [
+pub(super) const NON_ZERO: [&str; 10] = [
     "max_turns",
     "max_duration_ms",
     "max_failures",
     "commit_ms",
     "commit_finished_ms",
     "commit_trailing_ms",
+    "commit_engine_ms",
     "silence_ms",
     "barge_in_ms",
     "barge_in_words_ms",

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::{settled_words, spoken};
 use super::interruption::{Interruption, PendingWords, WordsOver};
 use super::limits::Turn;
 use super::response::{Question, Response};
 use super::timer::Timer;
 use super::utterance::Utterance;
-use super::{At, CallerSpeech, Command, Conversation, GreetingBargeIn, Output, Recognition, UtteranceId};
+use super::{At, CallerSpeech, Command, Conversation, GreetingBargeIn, Output};
 
 /// Whose turn it is to speak.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,22 +56,6 @@ impl Conversation {
             CallerSpeech::Paused { at, level } => {
                 self.speech_paused(at.min(now), level);
                 self.note_pause(now);
-            }
-        }
-    }
-
-    pub(super) fn recognition(&mut self, now: At, utterance: UtteranceId, event: &Recognition) {
-        match event {
-            Recognition::Partial { text } => self.partial_words(now, utterance, text.trim()),
-            Recognition::Final { text } => {
-                if !self.words_on_hold(now, utterance, spoken(text)) {
-                    self.words(now, utterance, spoken(text));
-                }
-            }
-            Recognition::Failed => {
-                if !self.words_on_hold(now, utterance, "") {
-                    self.words_failed(now, utterance);
-                }
             }
         }
     }
@@ -145,62 +128,6 @@ impl Conversation {
         self.timers.start(Timer::BargeInWords, at, wait);
     }
 
-    fn words(&mut self, now: At, utterance: UtteranceId, text: &str) {
-        match &self.floor {
-            Floor::Caller(_) => self.utterance_words(now, utterance, text),
-            Floor::Agent(..) => {
-                if let Some(pending) = self.pending(utterance) {
-                    self.words_over(now, pending, text);
-                }
-            }
-            Floor::NotConnected | Floor::Free | Floor::Ended => {}
-        }
-    }
-
-    /// The words of speech over the agent, or in place of keys that it waits for.
-    fn words_over(&mut self, now: At, pending: PendingWords, text: &str) {
-        let digits = self.digits_said(text);
-        let Floor::Agent(response, _) = &self.floor else { return };
-        if digits.is_none() && pending.over.is_meant(text, self.language) && self.gives_way(response) {
-            self.give_way(now);
-            return self.utterance_words(now, pending.utterance, text);
-        }
-        self.recognition_times.add(now.since(pending.to));
-        // A caller who says more is recognised from the beginning again.
-        let digits = digits.filter(|_| self.voice.is_none());
-        self.withdraw(now);
-        self.collect_said(now, digits.unwrap_or_default());
-    }
-
-    /// The words so far: those with a meaning interrupt the agent while the caller speaks on.
-    fn partial_words(&mut self, now: At, utterance: UtteranceId, text: &str) {
-        let Floor::Agent(response, Some(interruption)) = &mut self.floor else {
-            return self.utterance_partial(utterance, text);
-        };
-        let over = response.spoken_over(interruption.from(), &self.texts);
-        let heard = interruption.hear(utterance, text);
-        if heard && over.is_meant(settled_words(text), self.language) && self.digits_said(text).is_none() {
-            let Floor::Agent(response, _) = &self.floor else { return };
-            if self.gives_way(response) {
-                self.give_way(now);
-            }
-        }
-    }
-
-    fn words_failed(&mut self, now: At, utterance: UtteranceId) {
-        match &self.floor {
-            Floor::Caller(_) => self.utterance_failed(now, utterance),
-            Floor::Agent(..) if self.pending(utterance).is_some() => self.withdraw(now),
-            _ => {}
-        }
-    }
-
-    /// The speech over the agent that `utterance` is.
-    fn pending(&self, utterance: UtteranceId) -> Option<PendingWords> {
-        let Floor::Agent(_, Some(interruption)) = &self.floor else { return None };
-        interruption.pending().filter(|pending| pending.utterance == utterance)
-    }
-
     /// The caller begins to speak while the agent has the floor.
     pub(super) fn speak_over(&mut self, at: At) {
         let Floor::Agent(response, interruption) = &mut self.floor else { return };
@@ -221,7 +148,7 @@ impl Conversation {
     }
 
     /// Whether the caller may take the floor from the agent.
-    fn gives_way(&self, response: &Response) -> bool {
+    pub(super) fn gives_way(&self, response: &Response) -> bool {
         self.settings.lets_interrupt(response) || response.keeps_waiting() || response.is_over()
     }
 
@@ -250,7 +177,7 @@ impl Conversation {
     }
 
     /// The speech was a backchannel or had no words: playback continues if the caller is silent.
-    fn withdraw(&mut self, now: At) {
+    pub(super) fn withdraw(&mut self, now: At) {
         let Floor::Agent(_, over) = &mut self.floor else { return };
         let Some(interruption) = over else { return };
         if self.voice.is_some() {
@@ -289,7 +216,7 @@ impl Conversation {
     }
 
     /// The words are more than a backchannel: the floor goes to the caller.
-    fn give_way(&mut self, now: At) {
+    pub(super) fn give_way(&mut self, now: At) {
         match &self.floor {
             Floor::Agent(response, _) if response.is_over() => self.finish(now),
             _ => self.interrupt(now),

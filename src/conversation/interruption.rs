@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::endpoint::{is_backchannel, is_courtesy, is_presence_check};
 use super::outbox::Outbox;
-use super::words::Words;
+use super::words::{TurnEnd, Words};
 use super::{At, Command, TurnId, UtteranceId};
 use crate::language::Language;
 
@@ -110,6 +110,18 @@ impl Interruption {
             Interruption::Paused { words: WordsOver::Open { words, .. }, .. } => words.partial(),
             _ => "",
         }
+    }
+
+    /// Takes the engine's judgement of speech that is recognised as it is spoken.
+    pub fn judge(&mut self, of: UtteranceId, text: &str, end: TurnEnd) {
+        if let Interruption::Paused { words: WordsOver::Open { words, .. }, .. } = self {
+            words.judge(of, text, end);
+        }
+    }
+
+    /// Whether `utterance` is its speech, which is recognised as it is spoken.
+    pub fn is_open(&self, utterance: UtteranceId) -> bool {
+        matches!(self, Interruption::Paused { words: WordsOver::Open { words, .. }, .. } if words.is_open(utterance))
     }
 
     /// Keeps the words so far. Returns whether they are of this speech.

@@ -11,7 +11,7 @@
 //! # Its parts
 //!
 //! [`Conversation`] routes each event to the part that owns the state: `floor` (who speaks) with `utterance` (the caller's
-//! turn, endpointing, with its `words` and `segments`), `background` (voices that are not the caller's), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
+//! turn, endpointing, with its `words` and `segments`), `recognition` (their words), `background` (voices that are not the caller's), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
 //! `acting` (its tools) with `agent_change`, `repair` (failures of the model and stalls) and `emergency`; `keypad`, `collection`, `hold`, `operator`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
 //!
 //! # Who holds the floor
@@ -58,6 +58,7 @@ mod limits;
 mod operator;
 mod outbox;
 mod pipeline;
+mod recognition;
 mod recognition_times;
 mod repair;
 mod response;

@@ -58,6 +58,15 @@ pub enum Attempt {
 pub enum Recognition {
     /// The words so far of an utterance that is recognised as it is spoken. They may change until the final ones.
     Partial { text: String },
+    /// The engine hears a turn of the caller, with these words so far, and will report its end. This and the three that follow
+    /// are of engines that judge the ends of turns.
+    TurnStarted { text: String },
+    /// The turn may be over with these words: a response may be prepared.
+    TurnMayEnd { text: String },
+    /// It is not: the caller speaks on.
+    TurnResumed { text: String },
+    /// The turn is over with these words, whether or not the utterance was ended. The last event.
+    TurnEnded { text: String },
     /// The words of the ended utterance; empty when there were none. The last event.
     Final { text: String },
     /// The STT engine failed, retries included. The last event.

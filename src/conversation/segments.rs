@@ -33,6 +33,11 @@ impl Segments {
         is_one
     }
 
+    /// Whether the words of a part are awaited.
+    pub fn awaits(&self, part: UtteranceId) -> bool {
+        self.awaited.iter().any(|(id, words)| *id == part && words.is_none())
+    }
+
     /// Whether no words are awaited.
     pub fn are_known(&self) -> bool {
         self.awaited.iter().all(|(_, words)| words.is_some())

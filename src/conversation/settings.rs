@@ -129,6 +129,8 @@ settings! {
     commit_finished_ms: ms = 300,
     /// The same, when the words trail off: "and", "um", digits being read out.
     commit_trailing_ms: ms = 1_200,
+    /// The same at an STT engine that judges the ends of turns by itself and reports none; a short answer waits for `commit_ms`.
+    commit_engine_ms: ms = 2_000,
     /// Listen to the end of an utterance as well: one that sounds unfinished is waited for as if it trailed off. Needs the
     /// operator's end-of-turn model.
     end_of_turn_model: switch = false,

@@ -10,6 +10,7 @@
 //! | paused | `SpeechStarted` | open: a new utterance with the same beginning |
 //! | paused | words | the commit is adjusted to them, and a response is prepared |
 //! | open | partial words | kept: at the pause they prepare a response before the final words are known |
+//! | open, paused | `TurnStarted`, `TurnMayEnd`, `TurnResumed`, `TurnEnded` of the engine | see `judged_end` |
 //! | paused | `SoundsUnfinished` | the commit waits as long as for trailing words |
 //! | paused | timer `Commit`, words known | the agent has the floor; free, after a cough |
 //! | paused | timer `Commit`, no words yet | waiting for words |
@@ -17,6 +18,7 @@
 //! | paused | timer `Commit`, keys are being pressed | paused |
 
 mod endpointing;
+mod judged_end;
 
 use std::time::Duration;
 
@@ -180,7 +182,6 @@ impl Utterance {
         self.wait = Wait::ForSpeech;
         self.sound = Sound::Unknown;
         self.latency = Latency::default();
-        self.early = None;
     }
 
     /// Takes the final words of a part. Returns those of the whole utterance, once they are complete.

@@ -14,6 +14,7 @@ pub(super) enum Words {
     Open {
         id: UtteranceId,
         partial: String,
+        end: TurnEnd,
     },
     /// The speech has ended, and its words are awaited.
     Asked {
@@ -26,18 +27,29 @@ pub(super) enum Words {
     Failed,
 }
 
+/// The judgement of the end of the turn by an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum TurnEnd {
+    /// The engine judges none, or has heard no words.
+    NotJudged,
+    /// The engine will report it.
+    Awaited,
+    /// The turn may be over.
+    Possible,
+}
+
 impl Words {
     /// Begins the recognition of speech from `from` on.
     pub fn open(turn: TurnId, from: At, out: &mut Outbox) -> Words {
         let id = out.new_utterance();
         out.command(Command::Recognise { utterance: id, turn, from });
-        Words::Open { id, partial: String::new() }
+        Words::Open { id, partial: String::new(), end: TurnEnd::NotJudged }
     }
 
     /// The speech ends at `at`, for now. Returns whether it was open.
     pub fn end(&mut self, at: At, out: &mut Outbox) -> bool {
         let was_open = matches!(self, Words::Open { .. });
-        if let Words::Open { id, partial } = self {
+        if let Words::Open { id, partial, .. } = self {
             out.command(Command::EndUtterance { utterance: *id, at });
             *self = Words::Asked { id: *id, partial: std::mem::take(partial) };
         }
@@ -47,11 +59,44 @@ impl Words {
     /// Keeps the words so far, unless `of` is another utterance.
     pub fn hear(&mut self, of: UtteranceId, text: &str) -> bool {
         match self {
-            Words::Open { id, partial } | Words::Asked { id, partial } if *id == of => {
+            Words::Open { id, partial, .. } | Words::Asked { id, partial } if *id == of => {
                 text.clone_into(partial);
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Takes the engine's judgement of the turn, with the words so far. Returns whether it is of this utterance, which is open.
+    pub fn judge(&mut self, of: UtteranceId, text: &str, judged: TurnEnd) -> bool {
+        let Words::Open { id, partial, end } = self else { return false };
+        let is_this = *id == of;
+        if is_this {
+            text.clone_into(partial);
+            *end = judged;
+        }
+        is_this
+    }
+
+    /// The engine has ended the utterance: its final words follow without [`Words::end`].
+    pub fn end_by_engine(&mut self, of: UtteranceId) {
+        if let Words::Open { id, partial, .. } = self
+            && *id == of
+        {
+            *self = Words::Asked { id: of, partial: std::mem::take(partial) };
+        }
+    }
+
+    /// Whether it is the recognition of `of`, which is open.
+    pub fn is_open(&self, of: UtteranceId) -> bool {
+        matches!(self, Words::Open { id, .. } if *id == of)
+    }
+
+    /// The engine's judgement of the end of the turn.
+    pub fn turn_end(&self) -> TurnEnd {
+        match self {
+            Words::Open { end, .. } => *end,
+            _ => TurnEnd::NotJudged,
         }
     }
 

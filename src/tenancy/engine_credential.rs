@@ -30,6 +30,8 @@ words!(
         ElevenLabs = "elevenlabs",
         /// Deepgram: speech to text, and text to speech.
         Deepgram = "deepgram",
+        /// Deepgram's Flux, which judges the ends of turns: speech to text.
+        Flux = "deepgram-flux",
         /// Cartesia: text to speech.
         Cartesia = "cartesia",
     }
@@ -61,7 +63,7 @@ impl EngineApi {
         match self {
             EngineApi::OpenAi => kind != EngineKind::Realtime,
             EngineApi::Responses | EngineApi::Anthropic => kind == EngineKind::Llm,
-            EngineApi::Realtime => kind == EngineKind::Stt,
+            EngineApi::Realtime | EngineApi::Flux => kind == EngineKind::Stt,
             EngineApi::ElevenLabs | EngineApi::Deepgram => matches!(kind, EngineKind::Stt | EngineKind::Tts),
             EngineApi::Cartesia => kind == EngineKind::Tts,
         }
@@ -237,6 +239,7 @@ mod tests {
         assert_eq!(kinds(EngineApi::OpenAi), "stt llm tts");
         assert_eq!(kinds(EngineApi::Anthropic), "llm");
         assert_eq!(kinds(EngineApi::Deepgram), "stt tts");
+        assert_eq!(kinds(EngineApi::Flux), "stt");
         assert_eq!(kinds(EngineApi::Cartesia), "tts");
         assert_eq!(kinds(EngineApi::Realtime), "stt");
     }

@@ -13,6 +13,7 @@ from cartesia import Cartesia
 from deepgram import DeepgramClient
 from deepgram.core.api_error import ApiError as DeepgramError
 from deepgram.environment import DeepgramClientEnvironment
+from deepgram.listen.v2.types import ListenV2TurnInfo
 from elevenlabs.client import ElevenLabs
 from elevenlabs.core.api_error import ApiError as ElevenLabsError
 from elevenlabs.realtime.connection import RealtimeEvents
@@ -257,6 +258,60 @@ def deepgram_live() -> None:
         assert error.response.status_code == status, error
 
 
+def flux_live() -> None:
+    def connect(key: str = KEY, model: str = "flux-general-multi", **fields):
+        base = f"{LIVE}/deepgram".replace("http", "ws", 1)
+        places = DeepgramClientEnvironment(base=base, production=base, agent=base, agent_rest=base)
+        listen = DeepgramClient(api_key=key, environment=places).listen.v2
+        options = {"eager_eot_threshold": 0.5, "eot_threshold": 0.7, "eot_timeout_ms": 5000, **fields}
+        return listen.connect(model=model, encoding="linear16", sample_rate=8000, **options)
+
+    def turns(socket, last: str) -> list:
+        """The turn's events but for updates, up to one of a name."""
+        events = []
+        while not (events and events[-1].event == last):
+            message = socket.recv()
+            assert isinstance(message, ListenV2TurnInfo), message
+            if message.event != "Update":
+                events.append(message)
+        return events
+
+    silence = [bytes(1280)] * 6
+    with connect(keyterm=["Ada", "Bob"], language_hint=["en", "de"]) as socket:
+        assert socket.recv().type == "Connected"
+        for frame in SOUND + silence[:3] + SOUND + silence:
+            socket.send_media(frame)
+        first = turns(socket, "EndOfTurn")
+        names = ["StartOfTurn", "EagerEndOfTurn", "TurnResumed", "EagerEndOfTurn", "EndOfTurn"]
+        assert [turn.event for turn in first] == names, first
+        start, last = first[0], first[-1]
+        assert (start.transcript, start.turn_index) == ("What", 0), start
+        assert (last.transcript, last.trigger) == (WORDS, "model"), last
+        for frame in SOUND:
+            socket.send_media(frame)
+        socket.send_force_end_turn()
+        forced = turns(socket, "EndOfTurn")[-1]
+        assert (forced.transcript, forced.trigger, forced.turn_index) == (WORDS, "manual", 1), forced
+        assert forced.words[0].word == "What" and forced.audio_window_end > last.audio_window_end, forced
+        socket.send_force_end_turn()
+        socket.send_close_stream()
+        assert not [message for message in socket if getattr(message, "event", "Update") != "Update"]
+    with connect() as socket:
+        socket.send_media(b"odd")
+        assert [socket.recv().type for _ in range(2)] == ["Connected", "Error"]
+    unknown = {"request_options": {"additional_query_parameters": {"no_such_field": 1}}}
+    refusals = (
+        ({"key": "wrong"}, 401),
+        ({"model": "nova-3"}, 400),
+        ({"model": "flux-general-en", "language_hint": ["de"]}, 400),
+        ({"eager_eot_threshold": 0.8}, 400),
+        (unknown, 400),
+    )
+    for wrong, status in refusals:
+        error = refused(InvalidStatus, connect(**wrong).__enter__)
+        assert error.response.status_code == status, error
+
+
 def openai_live() -> None:
     api = openai.OpenAI(base_url=f"{LIVE}/v1", api_key=KEY)
     with api.realtime.connect(extra_query={"intent": "transcription"}) as connection:
@@ -341,6 +396,6 @@ def elevenlabs_live() -> None:
 
 for run in (chat, responses, claude, transcription, speech, elevenlabs, cartesia, deepgram):
     run()
-for run in (deepgram_live, openai_live, openai_voice, elevenlabs_live):
+for run in (deepgram_live, flux_live, openai_live, openai_voice, elevenlabs_live):
     run()
 print("done")

@@ -1,5 +1,7 @@
 //! A call with an engine of each kind at a server of its own.
 
+use std::time::Duration;
+
 use serde_json::json;
 use vca::sim::Step;
 use vca::tenancy::{CallStatus, EngineKind, UsageUnit};
@@ -143,4 +145,47 @@ fn a_call_with_a_live_engine_survives_the_loss_of_its_connection() {
         audio.is_some_and(|it| it.model == "nova-3" && (2_000..9_000).contains(&it.quantity)),
         "{audio:?}"
     );
+}
+
+/// Each turn ends when the engine says so, and costs one request to the model, which is sent at its possible end.
+#[test]
+fn an_engine_that_judges_the_ends_of_turns_answers_at_them() {
+    let agent =
+        json!({ "greeting": "Welcome to the test.", "language": "en-GB", "stt": "flux", "llm": "llama" });
+    let Some((mut env, main)) = env(agent) else { return };
+    let (flux, llama) = (Vendor::start(), Vendor::start());
+    for (name, kind, api, base_url) in [
+        ("FLUX", "stt", "deepgram-flux", flux.live_url("/deepgram/v2")),
+        ("LLAMA", "llm", "openai", llama.base_url()),
+    ] {
+        for (key, value) in [("KIND", kind), ("API", api), ("BASE_URL", &base_url), ("KEY", KEY)] {
+            env.set(&format!("VCA__ENGINES__{name}__{key}"), value);
+        }
+    }
+    env.set("VCA__ENGINES__LLAMA__MODEL", "llama3.2");
+    // The words alone would wait longer than the engine.
+    env.set("VCA__TURN__COMMIT_MS", "5000");
+    env.set("VCA__TURN__COMMIT_TRAILING_MS", "5000");
+    env.set("VCA__TURN__COMMIT_FINISHED_MS", "5000");
+    env.set("VCA__TURN__COMMIT_ENGINE_MS", "5000");
+    env.set("VCA__TURN__FILLER_MS", "0");
+    env.set("VCA__TTS__DEFAULT", "flite");
+    env.open();
+    let script = vec![listen(), question(), listen(), question(), listen(), Step::HangUp];
+    let report = env.satisfied(env.place(super::MAIN, script));
+    let (record, turns) = env.last_call(main);
+    assert_eq!((record.status, record.engine_failures.len()), (CallStatus::Completed, 0), "{}", env.log());
+    let said: Vec<_> = turns.iter().map(|turn| turn.caller_text.as_str()).collect();
+    assert_eq!(said, ["", WORDS, WORDS], "{}", env.log());
+    let waits = report.conversation.responses().into_iter().filter_map(|response| response.latency());
+    let waits: Vec<_> = waits.collect();
+    assert!(!waits.is_empty() && waits.iter().all(|wait| *wait < Duration::from_secs(3)), "{waits:?}");
+
+    assert_eq!(llama.requests(Kind::Llm).len(), 2, "one for each turn");
+    let connections = flux.requests(Kind::Stt);
+    assert_eq!(connections.len(), 1);
+    assert!(connections[0].contains("model=flux-general-multi&encoding=linear16&sample_rate=8000"));
+    let usage = env.seed.usage_of(&record);
+    let audio = usage.engines.iter().find(|it| (it.engine.as_str(), it.unit) == ("flux", UsageUnit::AudioMs));
+    assert!(audio.is_some_and(|it| it.model == "flux-general-multi" && it.quantity >= 2_000), "{audio:?}");
 }

@@ -58,12 +58,14 @@ fn each_engine_is_asked_a_real_question_and_timed() {
          [engines.aura]\nkind = \"tts\"\napi = \"deepgram\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\nformat = \"mulaw\"\n\
          [engines.claude]\nkind = \"llm\"\napi = \"anthropic\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n\
          [engines.nova]\nkind = \"stt\"\napi = \"deepgram\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n\
+         [engines.flux]\nkind = \"stt\"\napi = \"deepgram-flux\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n\
          [engines.live]\nkind = \"stt\"\napi = \"openai-realtime\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n\
          [engines.scribe]\nkind = \"stt\"\napi = \"elevenlabs\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n",
         vendor.url("/elevenlabs/v1"),
         vendor.url("/deepgram/v1"),
         vendor.url("/anthropic/v1"),
         vendor.live_url("/deepgram/v1"),
+        vendor.live_url("/deepgram/v2"),
         vendor.live_url("/v1"),
         vendor.live_url("/elevenlabs/v1"),
     );
@@ -71,6 +73,7 @@ fn each_engine_is_asked_a_real_question_and_timed() {
     for (check, words) in [
         ("stt openai (default)", "whisper-1: transcribed 0.3 s of sound in "),
         ("stt nova", "nova-3: transcribed 0.3 s of sound in "),
+        ("stt flux", "flux-general-multi: transcribed 0.3 s of sound in "),
         ("stt live", "gpt-live-transcribe: transcribed 0.3 s of sound in "),
         ("stt scribe", "scribe_v2_realtime: transcribed 0.3 s of sound in "),
         ("llm openai (default)", "llama3.2: replied \"We are open from nine to five.\" in "),

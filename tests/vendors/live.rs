@@ -39,14 +39,14 @@ fn configured(vendor: &Vendor, extra: &str) -> Engines {
     engines(&format!("{extra}\n{live}{whisper}"))
 }
 
-struct Call {
-    session: Box<dyn SttSession>,
-    meter: Meter,
-    position: u64,
+pub struct Call {
+    pub session: Box<dyn SttSession>,
+    pub meter: Meter,
+    pub position: u64,
 }
 
 impl Call {
-    fn open(engines: &Engines, name: &str, rate: u32) -> Call {
+    pub fn open(engines: &Engines, name: &str, rate: u32) -> Call {
         let meter = Meter::default();
         let hints = Hints { language: Some("en-GB".into()), ..Hints::default() };
         let session = engines.stt(Some(name)).expect("an engine").open(SessionConfig {
@@ -58,7 +58,7 @@ impl Call {
     }
 
     /// A frame of 20 ms each 2 ms.
-    async fn sound(&mut self, samples: usize, level: i16) -> Vec<SttEvent> {
+    pub async fn sound(&mut self, samples: usize, level: i16) -> Vec<SttEvent> {
         let mut events = Vec::new();
         for _ in 0..samples / 160 {
             self.session.audio(&[level; 160]);
@@ -76,12 +76,12 @@ impl Call {
     }
 
     /// The last event of an utterance.
-    async fn last(&mut self) -> SttEvent {
+    pub async fn last(&mut self) -> SttEvent {
         let last = async {
             loop {
                 match self.next().await {
-                    SttEvent::Partial { .. } => {}
-                    event => return event,
+                    event if event.is_last() => return event,
+                    _ => {}
                 }
             }
         };
@@ -89,7 +89,7 @@ impl Call {
     }
 
     /// An utterance of 1.5 s with silence before and after it.
-    async fn utter(&mut self, utterance: Utterance) -> (Vec<SttEvent>, SttEvent) {
+    pub async fn utter(&mut self, utterance: Utterance) -> (Vec<SttEvent>, SttEvent) {
         self.sound(SECOND, 0).await;
         self.session.begin(utterance, self.position);
         let partials = self.sound(SECOND * 3 / 2, 5_000).await;
@@ -99,7 +99,7 @@ impl Call {
         (partials, self.last().await)
     }
 
-    fn audio_ms(&self, engine: &str) -> u64 {
+    pub fn audio_ms(&self, engine: &str) -> u64 {
         let total = self.meter.total();
         let audio = total.iter().find(|(item, _)| &*item.engine == engine && item.unit == Unit::AudioMs);
         audio.map_or(0, |(_, quantity)| *quantity)

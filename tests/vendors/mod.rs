@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::support::vendor::{Habit, KEY, Kind, Mood, Vendor};
 
 mod doctor;
+mod flux;
 mod live;
 mod named;
 mod voice;

@@ -166,6 +166,7 @@ fn a_vendors_own_server_needs_a_key() {
         ("stt", "openai-realtime"),
         ("stt", "elevenlabs"),
         ("stt", "deepgram"),
+        ("stt", "deepgram-flux"),
     ] {
         let settings: Settings =
             toml::from_str(&format!("[engines.own]\nkind = \"{kind}\"\napi = \"{api}\"\n"))
@@ -179,9 +180,10 @@ fn a_vendors_own_server_needs_a_key() {
 fn live_engines_use_the_keys_of_the_vendors_accounts() {
     let engine = |name: &str, api: &str| format!("[engines.{name}]\nkind = \"stt\"\napi = \"{api}\"\n");
     let live = engine("a", "openai-realtime") + &engine("b", "elevenlabs") + &engine("c", "deepgram");
+    let live = live + &engine("d", "deepgram-flux");
     let keys = ["openai", "elevenlabs", "deepgram"].map(|vendor| format!("[{vendor}]\nkey = \"k\"\n"));
     let engines = engines(&(keys.concat() + &live));
-    for name in ["a", "b", "c"] {
+    for name in ["a", "b", "c", "d"] {
         assert!(engines.stt(Some(name)).is_some_and(|engine| engine.is_live()), "{name}");
     }
 }
@@ -193,7 +195,7 @@ fn every_example_of_the_documentation_can_be_built() {
     let document = include_str!("../../docs/engines.md");
     let examples: Vec<&str> =
         document.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 18);
+    assert_eq!(examples.len(), 19);
     for example in examples {
         let lines = example.lines().map(|line| match line.starts_with("key_file = ") {
             true => "key = \"k\"",

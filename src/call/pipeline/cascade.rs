@@ -12,7 +12,7 @@ use tracing::warn;
 use super::context::prompt;
 use super::positions::Positions;
 use super::recent_audio::RecentAudio;
-use super::recogniser::Recogniser;
+use super::recogniser::{Recogniser, recognition};
 use super::speech_queue::{NewSpeech, SpeechQueue};
 use super::tasks::{EngineResult, EngineTasks, RequestId, SynthesisEvent};
 use super::voice::Voice;
@@ -286,31 +286,24 @@ impl Cascade {
         self.events.retain(|event| !matches!(event, PipelineEvent::Response { turn: of, .. } if *of == turn));
     }
 
-    /// Reports the words so far of the open utterance.
-    fn partial(&mut self, utterance: UtteranceId, text: String) {
-        if self.open.is_some_and(|(open, _)| open == utterance) {
-            let event = Recognition::Partial { text };
-            self.events.push_back(PipelineEvent::Recognition { utterance, event });
-        }
-    }
-
     fn recognised(&mut self, (event, engine): (SttEvent, Arc<str>)) {
-        let (Utterance(id), result) = match event {
-            SttEvent::Partial { utterance, text } => return self.partial(UtteranceId(utterance.0), text),
-            SttEvent::Final { utterance, text } => (utterance, Ok(text)),
-            SttEvent::Failed { utterance, error } => (utterance, Err(error)),
-        };
-        let utterance = UtteranceId(id);
-        let Some(place) = self.ended.iter().position(|(ended, _)| *ended == utterance) else { return };
-        self.ended.swap_remove(place);
-        let event = match result {
-            Ok(text) => Recognition::Final { text },
-            Err(error) => {
-                warn!(%error, %engine, "no transcript");
-                self.engine_failed(EngineKind::Stt, engine, error);
-                Recognition::Failed
+        let (utterance, result) = recognition(event);
+        let is_this = |it: &mut (UtteranceId, TurnId)| it.0 == utterance;
+        let is_awaited = match &result {
+            Ok(Recognition::Final { .. }) | Err(_) => self.ended.extract_if(.., is_this).count() > 0,
+            Ok(Recognition::TurnEnded { .. }) => {
+                self.open.take_if(is_this).is_some() || self.ended.extract_if(.., is_this).count() > 0
             }
+            Ok(_) => self.open.is_some_and(|(open, _)| open == utterance),
         };
+        if !is_awaited {
+            return;
+        }
+        let event = result.unwrap_or_else(|error| {
+            warn!(%error, %engine, "no transcript");
+            self.engine_failed(EngineKind::Stt, engine, error);
+            Recognition::Failed
+        });
         self.events.push_back(PipelineEvent::Recognition { utterance, event });
     }
 

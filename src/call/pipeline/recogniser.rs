@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use crate::conversation::{Recognition, UtteranceId};
+use crate::engines::core::EngineError;
 use crate::engines::stt::{SessionConfig, Stt, SttEvent, SttSession, Utterance};
 
 /// The sessions. Positions are those in the call's audio.
@@ -74,8 +76,8 @@ impl Recogniser {
     pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<(SttEvent, Arc<str>)> {
         let event = ready!(self.current.session.poll_event(cx));
         let engine = self.current.engine.clone();
-        if let SttEvent::Final { utterance, .. } | SttEvent::Failed { utterance, .. } = &event {
-            self.pending.remove(utterance);
+        if event.is_last() {
+            self.pending.remove(&event.utterance());
             self.advance();
         }
         Poll::Ready((event, engine))
@@ -99,4 +101,19 @@ impl PlacedSession {
     fn place(&self, position: u64) -> u64 {
         position.saturating_sub(self.from)
     }
+}
+
+/// The event of a session for the conversation, or the engine's failure.
+pub fn recognition(event: SttEvent) -> (UtteranceId, Result<Recognition, EngineError>) {
+    let Utterance(utterance) = event.utterance();
+    let recognition = match event {
+        SttEvent::Partial { text, .. } => Ok(Recognition::Partial { text }),
+        SttEvent::TurnStarted { text, .. } => Ok(Recognition::TurnStarted { text }),
+        SttEvent::TurnMayEnd { text, .. } => Ok(Recognition::TurnMayEnd { text }),
+        SttEvent::TurnResumed { text, .. } => Ok(Recognition::TurnResumed { text }),
+        SttEvent::TurnEnded { text, .. } => Ok(Recognition::TurnEnded { text }),
+        SttEvent::Final { text, .. } => Ok(Recognition::Final { text }),
+        SttEvent::Failed { error, .. } => Err(error),
+    };
+    (UtteranceId(utterance), recognition)
 }

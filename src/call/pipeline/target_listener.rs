@@ -65,7 +65,9 @@ impl TargetListener {
     pub async fn next(&mut self) -> TargetAnswer {
         loop {
             match poll_fn(|cx| self.session.poll_event(cx)).await {
-                SttEvent::Final { utterance, text } if utterance == self.utterance => {
+                SttEvent::Final { utterance, text } | SttEvent::TurnEnded { utterance, text }
+                    if utterance == self.utterance =>
+                {
                     return TargetAnswer::Words(self.language.consent(&text));
                 }
                 SttEvent::Failed { utterance, error } if utterance == self.utterance => {
@@ -73,7 +75,7 @@ impl TargetListener {
                     warn!(%error, %engine, "no transcript of a target's answer");
                     return TargetAnswer::Failed(EngineFault { kind: EngineKind::Stt, engine, error });
                 }
-                SttEvent::Final { .. } | SttEvent::Failed { .. } | SttEvent::Partial { .. } => {}
+                _ => {}
             }
         }
     }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use metrics::counter;
 use tracing::warn;
 
+use super::recogniser::recognition;
 use super::tasks::SynthesisEvent;
 use super::voice::{RequestAudio, RequestProgress, Voice, VoiceUtterance};
 use super::{Announcer, AudioPiece, Cascade, PipelineEvent, PlaybackEffect, TargetListener};
@@ -26,7 +27,7 @@ use crate::conversation::{
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::engines::realtime::{ResponseKey, VoiceEvent, VoicePart};
-use crate::engines::stt::{SttEvent, Utterance};
+use crate::engines::stt::SttEvent;
 use crate::tenancy::EngineKind;
 use crate::tools::Reading;
 
@@ -228,12 +229,11 @@ impl Pipeline {
     }
 
     fn recognised(&mut self, event: SttEvent) {
-        let (Utterance(id), event) = match event {
-            SttEvent::Partial { .. } => return,
-            SttEvent::Final { utterance, text } => (utterance, Recognition::Final { text }),
-            SttEvent::Failed { utterance, .. } => (utterance, Recognition::Failed),
-        };
-        let utterance = UtteranceId(id);
+        if !event.is_last() {
+            return;
+        }
+        let (utterance, result) = recognition(event);
+        let event = result.unwrap_or(Recognition::Failed);
         let Some(voice) = &mut self.voice else { return };
         if voice.utterances.extract_if(.., |it| it.utterance == utterance).count() > 0 {
             self.cascade.report(PipelineEvent::Recognition { utterance, event });

@@ -41,7 +41,7 @@ impl Talking {
 
     /// The caller's words may be in another language of the agent.
     pub(super) fn detect_language(&mut self, event: &Recognition, records: &mut Records) {
-        let Recognition::Final { text } = event else { return };
+        let (Recognition::Final { text } | Recognition::TurnEnded { text }) = event else { return };
         let turns =
             self.conversation.context().iter().filter(|item| matches!(item, ContextItem::Caller { .. }));
         let turns = turns.count();

@@ -24,10 +24,22 @@ pub(super) fn faults(config: &Config) -> Vec<Violation> {
     found.extend(zero_values(&settings));
     found.extend(models(&settings));
     found.extend(settings.llm_entries().iter().flat_map(llm));
+    found.extend(settings.stt_entries().iter().flat_map(ranges));
     found.extend(voices(&settings));
     found.sort_by(|one, other| one.field.cmp(&other.field));
     found.dedup();
     found
+}
+
+/// Options of Deepgram Flux that its server refuses.
+fn ranges(entry: &Entry<SttSpec>) -> Vec<Violation> {
+    let SttSpec::Flux(Remote { options, .. }) = &entry.spec else { return Vec::new() };
+    let found = options.out_of_range().into_iter();
+    let violation = |(key, range)| {
+        let field = format!("{}.{key}", entry.section);
+        Violation::with_remedy(field, "the value is out of range", format!("set it to {range}"))
+    };
+    found.map(violation).collect()
 }
 
 fn retry(section: &str, retry: &retry::Settings) -> Vec<Violation> {

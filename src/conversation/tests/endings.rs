@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::LEVEL;
-use super::invariants::{Event, Watch, events};
+use super::invariants::{Event, Watch, ended_turn, events};
 use crate::conversation::*;
 
 /// The reports that follow the last event, at most.
@@ -91,6 +91,13 @@ impl Work {
         }
     }
 
+    fn note(&mut self, input: &Input) {
+        if let Some(utterance) = ended_turn(input) {
+            self.open.take_if(|(open, _)| *open == utterance);
+            self.utterances.retain(|(of, _)| *of != utterance);
+        }
+    }
+
     /// The next report, with or without a success.
     fn report(&mut self, succeeds: bool) -> Option<Input> {
         if self.speeches.front().is_some_and(|queued| !queued.held && !self.paused) {
@@ -156,6 +163,8 @@ impl Call {
         for event in events {
             self.wait(self.now.saturating_add(Duration::from_millis(event.wait.max(0).unsigned_abs())));
             let input = self.watch.input(event, self.now);
+            self.watch.note(&input);
+            self.work.note(&input);
             self.handle(input);
         }
     }

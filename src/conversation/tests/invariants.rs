@@ -29,7 +29,7 @@ impl Event {
 
 pub fn events() -> impl Strategy<Value = Vec<Event>> {
     let wait = prop_oneof![6 => 0i64..400, 2 => -50i64..0, 2 => 400i64..3_000, 1 => 3_000i64..20_000];
-    let kind = prop_oneof![12 => 0u8..10, 3 => 10u8..13, 2 => Just(16u8), 2 => 13u8..30, 1 => 31u8..37];
+    let kind = prop_oneof![3 => Just(37u8), 12 => 0u8..10, 3 => 10u8..13, 2 => Just(16u8), 2 => 13u8..30, 1 => 31u8..37];
     let back = prop_oneof![8 => Just(0u32), 2 => 0u32..6];
     let text = prop::sample::select(vec![
         "",
@@ -266,6 +266,26 @@ impl Watch {
         }
     }
 
+    /// An input is about to be handled: the end of a turn by the engine ends its utterance.
+    pub fn note(&mut self, input: &Input) {
+        if let Some(utterance) = ended_turn(input) {
+            self.open.take_if(|(open, _)| *open == utterance);
+        }
+    }
+
+    /// The engine judges the turn of the open utterance.
+    fn judgement(&self, event: &Event, latest: UtteranceId) -> Input {
+        let text = event.text.to_owned();
+        let utterance = self.open.map_or(latest, |(open, _)| open);
+        let event = match event.wait.rem_euclid(4) {
+            0 => Recognition::TurnStarted { text },
+            1 => Recognition::TurnMayEnd { text },
+            2 => Recognition::TurnResumed { text },
+            _ => Recognition::TurnEnded { text },
+        };
+        Input::Recognition { utterance, event }
+    }
+
     pub fn input(&self, event: &Event, now: At) -> Input {
         let utterance = UtteranceId(self.utterance.saturating_sub(event.back));
         let turn = TurnId(self.turn.saturating_sub(event.back));
@@ -317,6 +337,7 @@ impl Watch {
                     _ => Input::Tool { tool, outcome: ToolOutcome::Succeeded, result: "{}".into() },
                 }
             }
+            37 => self.judgement(event, utterance),
             31..=36 => Input::Operator(operator_command(event)),
             _ if event.wait % 2 == 0 => Input::EndRequested,
             _ => Input::CallerLeft,
@@ -365,6 +386,14 @@ fn tool_call(event: &Event) -> ToolRequest {
     ToolRequest { id: id.into(), name: "stock".into(), arguments: "{}".into(), action }
 }
 
+/// The utterance that an input ends.
+pub fn ended_turn(input: &Input) -> Option<UtteranceId> {
+    match input {
+        Input::Recognition { utterance, event: Recognition::TurnEnded { .. } } => Some(*utterance),
+        _ => None,
+    }
+}
+
 /// By a tool, or because the words are in another language.
 fn changes_agent(input: &Input, event: &Event) -> bool {
     match input {
@@ -399,6 +428,7 @@ fn check(settings: Settings, events: &[Event]) -> Watch {
             Input::Hold(HoldChange::Resumed | HoldChange::Uncertain) => watch.on_hold = false,
             _ => {}
         }
+        watch.note(&input);
         if changes_agent(&input, event) {
             turn.change_agent(settings.clone(), texts.clone(), Language::of(Some("de")));
         }

@@ -16,6 +16,7 @@ mod fillers;
 mod greeting;
 mod hold;
 mod invariants;
+mod judged_end;
 mod keys;
 mod late_words;
 mod leaving;

@@ -9,6 +9,7 @@
 //!
 //! `speech` and `pause` are reported 60 and 120 ms late, as a detector does, unless a number says otherwise.
 //! `partial` are words of the latest recognition that has begun, or of the id after `#`.
+//! `turn_starts`, `turn_may_end`, `turn_resumes` and `turn_ends` are the judgements of an engine of the same.
 //! `level=-40` after them is the level of the speech in dBov.
 //! `words`, `stt_fails`, `reply`, `writes`, `pauses`, `hangup`, `done` and `llm_fails` concern the latest request, or the id after `#`.
 //! `speaks` are words of a response that the model speaks itself.
@@ -239,7 +240,8 @@ impl Stage {
         let id = arguments.iter().find_map(|word| word.strip_prefix('#')?.parse::<u32>().ok());
         let numbers: Vec<u64> = arguments.iter().filter_map(|word| word.parse().ok()).collect();
         let ago = |default| At(self.now.0 - Duration::from_millis(*numbers.first().unwrap_or(&default)));
-        let latest = if verb == "partial" { self.recognised } else { self.utterance };
+        let latest =
+            if verb == "partial" || verb.starts_with("turn_") { self.recognised } else { self.utterance };
         let utterance = UtteranceId(id.unwrap_or(latest));
         let level =
             arguments.iter().find_map(|word| word.strip_prefix("level=")?.parse().ok()).unwrap_or(LEVEL);
@@ -253,6 +255,10 @@ impl Stage {
             "pause" => Input::CallerSpeech(CallerSpeech::Paused { at: ago(120), level }),
             "words" => recognised(Recognition::Final { text }),
             "partial" => recognised(Recognition::Partial { text }),
+            "turn_starts" => recognised(Recognition::TurnStarted { text }),
+            "turn_may_end" => recognised(Recognition::TurnMayEnd { text }),
+            "turn_resumes" => recognised(Recognition::TurnResumed { text }),
+            "turn_ends" => recognised(Recognition::TurnEnded { text }),
             "unfinished" => Input::SoundsUnfinished { to: self.judged },
             "stt_fails" => recognised(Recognition::Failed),
             "reply" => response(ResponseEvent::Text(text)),

@@ -9,7 +9,7 @@ use crate::conversation::limits::Turn;
 use crate::conversation::response::Response;
 use crate::conversation::segments::Segments;
 use crate::conversation::timer::Timer;
-use crate::conversation::words::Words;
+use crate::conversation::words::{TurnEnd, Words};
 use crate::conversation::{At, Attempt, Command, Conversation, Ending, Phrase, Say, UtteranceId};
 
 /// Sound without words that is shorter than this is a cough or a knock, not speech that was not understood.
@@ -80,6 +80,9 @@ impl Conversation {
         let partial = utterance.words.partial().to_owned();
         let partial = if partial.is_empty() { partial } else { utterance.with_earlier_words(&partial) };
         let (turn, from) = (utterance.turn, utterance.from);
+        if utterance.words.turn_end() != TurnEnd::NotJudged {
+            return self.leave_end_to_engine(to, &partial);
+        }
         self.timers.start(Timer::Commit, to, self.wait_after(&partial));
         if self.settings.end_of_turn_model && to.since(from) >= SHORT {
             self.out.command(Command::JudgeEnd { turn, from, to });
@@ -107,7 +110,8 @@ impl Conversation {
     /// The utterance that paused at `to` sounds unfinished, whatever its words.
     pub(in crate::conversation) fn sounds_unfinished(&mut self, to: At) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
-        if utterance.paused_at() == Some(to) && !utterance.is_overdue() {
+        let is_judged = utterance.words.turn_end() != TurnEnd::NotJudged;
+        if utterance.paused_at() == Some(to) && !utterance.is_overdue() && !is_judged {
             utterance.sound = Sound::Unfinished;
             self.timers.start(Timer::Commit, to, self.settings.commit_trailing_ms);
         }
@@ -170,7 +174,7 @@ impl Conversation {
     }
 
     /// A response that was prepared for partial words stands if the final words are the same.
-    fn confirm_response(&mut self, now: At, text: &str) {
+    pub(super) fn confirm_response(&mut self, now: At, text: &str) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let (Some(to), Some(early)) = (utterance.to(), &mut utterance.early) else { return };
         if !early.confirm(text, now.since(to)) || text.is_empty() {
@@ -179,7 +183,7 @@ impl Conversation {
     }
 
     /// Prepares a response, unheard, to words that may be the whole utterance.
-    fn prepare(&mut self, to: At, text: &str) {
+    pub(super) fn prepare(&mut self, to: At, text: &str) {
         // Its first words are not the model's.
         let is_emergency = self.is_new_emergency(text);
         let Floor::Caller(utterance) = &mut self.floor else { return };

@@ -22,8 +22,8 @@ use crate::engines::core::EngineError;
 use crate::engines::core::usage::Charge;
 use crate::engines::llm::{Prompt, ToolCall, ToolSpec};
 use crate::engines::stt::items::CommittedItems;
-use crate::engines::stt::live::Frame;
 use crate::engines::stt::live::timeline::UtteranceTimeline;
+use crate::engines::stt::live::{Frame, SessionTimeline};
 use crate::engines::stt::realtime::SessionEncoder;
 use crate::engines::stt::{SttEvent, Utterance};
 

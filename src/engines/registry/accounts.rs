@@ -6,6 +6,7 @@ use super::Settings;
 use super::named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
 use crate::engines::core::server;
 use crate::engines::llm::anthropic;
+use crate::engines::stt::flux;
 use crate::engines::tts::{deepgram, elevenlabs};
 
 /// The names of the engines that accounts add.
@@ -68,6 +69,7 @@ impl Settings {
             Spec::Stt(SttSpec::Deepgram(remote)) => {
                 (&mut remote.server, &self.deepgram.key, deepgram::BASE_URL)
             }
+            Spec::Stt(SttSpec::Flux(remote)) => (&mut remote.server, &self.deepgram.key, flux::BASE_URL),
             Spec::Stt(SttSpec::Realtime(remote)) if is_own(&self.openai, server::OPENAI) => {
                 (&mut remote.server, &self.openai.key, server::OPENAI)
             }

@@ -106,7 +106,8 @@ impl Entry<SttSpec> {
             SttSpec::OpenAi(Remote { server, .. })
             | SttSpec::Realtime(Remote { server, .. })
             | SttSpec::Scribe(Remote { server, .. })
-            | SttSpec::Deepgram(Remote { server, .. }) => Some(server),
+            | SttSpec::Deepgram(Remote { server, .. })
+            | SttSpec::Flux(Remote { server, .. }) => Some(server),
             SttSpec::Pocketsphinx(_) => None,
         }
     }
@@ -120,6 +121,7 @@ impl Entry<SttSpec> {
             SttSpec::Realtime(Remote { options, .. }) => Some((&options.model, &options.models)),
             SttSpec::Scribe(Remote { options, .. }) => Some((&options.model, &options.models)),
             SttSpec::Deepgram(Remote { options, .. }) => Some((&options.model, &options.models)),
+            SttSpec::Flux(Remote { options, .. }) => Some((&options.model, &options.models)),
             SttSpec::Pocketsphinx(_) => None,
         }
     }
@@ -134,6 +136,7 @@ impl Entry<SttSpec> {
             SttSpec::Realtime(Remote { options, .. }) => Some(options.final_timeout_ms),
             SttSpec::Scribe(Remote { options, .. }) => Some(options.final_timeout_ms),
             SttSpec::Deepgram(Remote { options, .. }) => Some(options.final_timeout_ms),
+            SttSpec::Flux(Remote { options, .. }) => Some(options.final_timeout_ms),
             SttSpec::OpenAi(_) | SttSpec::Pocketsphinx(_) => None,
         }
     }
@@ -163,6 +166,10 @@ impl Entry<SttSpec> {
                 let endpoint = self.socket(server, stt::deepgram::BASE_URL, stt::deepgram::AUTH)?;
                 Arc::new(stt::deepgram::DeepgramStt::new(name, endpoint, options.clone()))
             }
+            SttSpec::Flux(Remote { server, options }) => {
+                let endpoint = self.socket(server, stt::flux::BASE_URL, stt::flux::AUTH)?;
+                Arc::new(stt::flux::Flux::new(name, endpoint, options.clone()))
+            }
             SttSpec::OpenAi(_) | SttSpec::Pocketsphinx(_) => return Ok(None),
         };
         let final_timeout = Duration::from_millis(self.final_timeout_ms().unwrap_or(FINAL_TIMEOUT_MS));
@@ -176,7 +183,7 @@ impl Entry<SttSpec> {
                 let endpoint = self.endpoint(server)?;
                 Ok(endpoint.map(|it| Arc::new(stt::openai::OpenAiStt::new(name, it, options.clone())) as _))
             }
-            SttSpec::Realtime(_) | SttSpec::Scribe(_) | SttSpec::Deepgram(_) => Ok(None),
+            SttSpec::Realtime(_) | SttSpec::Scribe(_) | SttSpec::Deepgram(_) | SttSpec::Flux(_) => Ok(None),
             SttSpec::Pocketsphinx(options) => {
                 let mut options = options.clone();
                 if options.phrases.is_empty() {

@@ -24,6 +24,9 @@ pub enum Api {
     Cartesia,
     ElevenLabs,
     Deepgram,
+    /// Deepgram's Flux, which judges the ends of turns.
+    #[serde(rename = "deepgram-flux")]
+    Flux,
     Pocketsphinx,
     Scripted,
     Espeak,
@@ -43,6 +46,7 @@ pub enum SttSpec {
     Realtime(Remote<stt::realtime::Settings>),
     Scribe(Remote<stt::scribe::Settings>),
     Deepgram(Remote<stt::deepgram::Settings>),
+    Flux(Remote<stt::flux::Settings>),
     Pocketsphinx(stt::pocketsphinx::Settings),
 }
 
@@ -105,6 +109,7 @@ impl Named {
             (Kind::Stt, Api::Deepgram) => {
                 Spec::Stt(SttSpec::Deepgram(remote_at(stt::deepgram::BASE_URL, table)?))
             }
+            (Kind::Stt, Api::Flux) => Spec::Stt(SttSpec::Flux(remote_at(stt::flux::BASE_URL, table)?)),
             (Kind::Stt, Api::Pocketsphinx) => Spec::Stt(SttSpec::Pocketsphinx(options(table)?)),
             (Kind::Llm, Api::OpenAi) => Spec::Llm(LlmSpec::OpenAi(remote(table)?)),
             (Kind::Llm, Api::Responses) => Spec::Llm(LlmSpec::Responses(remote(table)?)),
@@ -143,7 +148,7 @@ impl<'de> Deserialize<'de> for Named {
 
 fn misfit(kind: Kind) -> Box<Error> {
     let apis = match kind {
-        Kind::Stt => "openai, openai-realtime, elevenlabs, deepgram or pocketsphinx",
+        Kind::Stt => "openai, openai-realtime, elevenlabs, deepgram, deepgram-flux or pocketsphinx",
         Kind::Llm => "openai, openai-responses, anthropic or scripted",
         Kind::Tts => "openai, cartesia, elevenlabs, deepgram, espeak or flite",
         Kind::Realtime => "openai-realtime",

@@ -258,7 +258,8 @@ fn server_of(spec: &mut Spec) -> Option<&mut server::Settings> {
             SttSpec::OpenAi(Remote { server, .. })
             | SttSpec::Realtime(Remote { server, .. })
             | SttSpec::Scribe(Remote { server, .. })
-            | SttSpec::Deepgram(Remote { server, .. }),
+            | SttSpec::Deepgram(Remote { server, .. })
+            | SttSpec::Flux(Remote { server, .. }),
         )
         | Spec::Llm(
             LlmSpec::OpenAi(Remote { server, .. })

@@ -128,7 +128,7 @@ impl Dialogue for Listening {
         }
     }
 
-    fn keep_alive(&self) -> Message {
+    fn keep_alive(&mut self) -> Message {
         Message::text(r#"{"type":"KeepAlive"}"#)
     }
 

@@ -5,6 +5,7 @@
 
 mod buffered;
 pub mod deepgram;
+pub mod flux;
 pub mod grammar;
 pub(in crate::engines) mod items;
 mod language;

@@ -83,10 +83,38 @@ pub struct Utterance(pub u32);
 pub enum SttEvent {
     /// The words so far of the open utterance, which may change. Only engines that are live report them.
     Partial { utterance: Utterance, text: String },
+    /// The engine hears a turn of the caller in the open utterance, with these words so far, and will report its end. Only
+    /// engines that judge the ends of turns report this and the three that follow.
+    TurnStarted { utterance: Utterance, text: String },
+    /// The turn may be over with these words.
+    TurnMayEnd { utterance: Utterance, text: String },
+    /// It is not: the caller speaks on.
+    TurnResumed { utterance: Utterance, text: String },
+    /// The turn is over with these words, whether or not the utterance was ended. The last event of the utterance.
+    TurnEnded { utterance: Utterance, text: String },
     /// The words of an ended utterance; empty when there were none. The last event of the utterance.
     Final { utterance: Utterance, text: String },
     /// The engine failed, retries and fallback included. The last event of the utterance.
     Failed { utterance: Utterance, error: EngineError },
+}
+
+impl SttEvent {
+    pub fn utterance(&self) -> Utterance {
+        match self {
+            SttEvent::Partial { utterance, .. }
+            | SttEvent::TurnStarted { utterance, .. }
+            | SttEvent::TurnMayEnd { utterance, .. }
+            | SttEvent::TurnResumed { utterance, .. }
+            | SttEvent::TurnEnded { utterance, .. }
+            | SttEvent::Final { utterance, .. }
+            | SttEvent::Failed { utterance, .. } => *utterance,
+        }
+    }
+
+    /// Whether no event of its utterance follows.
+    pub fn is_last(&self) -> bool {
+        matches!(self, SttEvent::TurnEnded { .. } | SttEvent::Final { .. } | SttEvent::Failed { .. })
+    }
 }
 
 /// Recognises one clip in a session of its own.
@@ -106,9 +134,9 @@ pub async fn recognise(
     session.end(utterance, speech.samples.len() as u64);
     loop {
         match poll_fn(|cx| session.poll_event(cx)).await {
-            SttEvent::Partial { .. } => {}
-            SttEvent::Final { text, .. } => return Ok(text),
+            SttEvent::Final { text, .. } | SttEvent::TurnEnded { text, .. } => return Ok(text),
             SttEvent::Failed { error, .. } => return Err(error),
+            _ => {}
         }
     }
 }

@@ -1,5 +1,5 @@
 //! A vendor of engines on loopback: OpenAI's API below `/v1`, Anthropic's below `/anthropic/v1`, Cartesia's below `/cartesia`,
-//! ElevenLabs' below `/elevenlabs/v1` and Deepgram's below `/deepgram/v1`.
+//! ElevenLabs' below `/elevenlabs/v1` and Deepgram's below `/deepgram/v1` and, for Flux, `/deepgram/v2`.
 //!
 //! It refuses what the vendors refuse, in their words. It transcribes fixed words, replies a fixed text and speaks in tones;
 //! or it fails by its [`Mood`], or behaves like another server by its [`Habit`]s. The vendors' own clients are run against

@@ -29,6 +29,8 @@ enum ListApi {
     DeepgramStt,
     /// ElevenLabs has no list of models that transcribe.
     Scribe,
+    /// Deepgram's second version has no list.
+    Flux,
 }
 
 /// A server and the model that is asked for.
@@ -57,6 +59,7 @@ impl EngineServer {
             SttSpec::OpenAi(_) | SttSpec::Realtime(_) => ListApi::OpenAi,
             SttSpec::Scribe(_) => ListApi::Scribe,
             SttSpec::Deepgram(_) => ListApi::DeepgramStt,
+            SttSpec::Flux(_) => ListApi::Flux,
             SttSpec::Pocketsphinx(_) => return None,
         };
         let model = entry.models()?.0.to_owned();
@@ -110,7 +113,7 @@ impl EngineServer {
             ListApi::OpenAi => Auth::Scheme("Bearer"),
             ListApi::Anthropic => llm::anthropic::AUTH,
             ListApi::ElevenLabs | ListApi::Scribe => tts::elevenlabs::AUTH,
-            ListApi::Deepgram | ListApi::DeepgramStt => tts::deepgram::AUTH,
+            ListApi::Deepgram | ListApi::DeepgramStt | ListApi::Flux => tts::deepgram::AUTH,
         };
         Endpoint::with_auth(&self.settings, auth)
     }
@@ -167,7 +170,7 @@ fn listing(api: ListApi, model: &str, body: &[u8]) -> Listing {
         ListApi::Deepgram => body.get("tts").unwrap_or(&Value::Null),
         ListApi::DeepgramStt => body.get("stt").unwrap_or(&Value::Null),
         // ElevenLabs lists its models for speech only.
-        ListApi::Scribe => return Listing::NoList,
+        ListApi::Scribe | ListApi::Flux => return Listing::NoList,
     };
     let items = match list {
         Value::Null => return Listing::Without,
@@ -220,6 +223,7 @@ mod tests {
             (ListApi::Deepgram, "{}", Listing::Without),
             (ListApi::DeepgramStt, r#"{"stt":[{"name":"n","canonical_name":"m"}],"tts":[]}"#, with),
             (ListApi::Scribe, r#"[{"model_id":"eleven_flash_v2_5"}]"#, Listing::NoList),
+            (ListApi::Flux, r#"{"stt":[]}"#, Listing::NoList),
         ] {
             assert_eq!(listing(api, "m", body.as_bytes()), expected, "{body}");
         }

@@ -72,7 +72,7 @@ impl WithFallback {
                 }
             }
             SttEvent::Failed { utterance, .. } => drop(self.remove(*utterance)),
-            SttEvent::Partial { .. } => {}
+            _ => {}
         }
         event
     }
@@ -123,11 +123,12 @@ impl SttSession for WithFallback {
                         return Poll::Ready(SttEvent::Failed { utterance, error });
                     }
                 }
-                SttEvent::Final { utterance, .. } => {
-                    self.remove(utterance);
+                event => {
+                    if event.is_last() {
+                        self.remove(event.utterance());
+                    }
                     return Poll::Ready(event);
                 }
-                SttEvent::Partial { .. } => return Poll::Ready(event),
             }
         }
     }

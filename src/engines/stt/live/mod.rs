@@ -1,7 +1,8 @@
 //! Sessions with engines that take audio as it arrives, over a WebSocket.
 //!
-//! [`UtteranceTimeline`] decides which audio is sent and which words belong to which utterance; it is pure. [`link`] holds the
-//! connection. [`LiveSession`] joins both. A vendor's protocol is a [`Protocol`]; [`WithFallback`] has the clips of utterances
+//! A [`Timeline`] decides which audio is sent and which words belong to which utterance; it is pure. [`UtteranceTimeline`] is that of
+//! engines that are asked for the words of an utterance, [`TurnTimeline`] that of engines that judge the ends of turns. [`link`]
+//! holds the connection. [`LiveSession`] joins both. A vendor's protocol is a [`Protocol`]; [`WithFallback`] has the clips of utterances
 //! that failed transcribed by another engine.
 //!
 //! Only utterances are sent, with a little audio before them, not the time in between: vendors charge by the second, and
@@ -11,15 +12,17 @@ mod fallback;
 mod link;
 mod session;
 pub(in crate::engines) mod timeline;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Hints, Resilient, SessionConfig, Stt, SttSession, Transcriber, recognise};
+use super::{Hints, Resilient, SessionConfig, Stt, SttEvent, SttSession, Transcriber, Utterance, recognise};
 use crate::audio::Clip;
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::{self, Kind, Policy};
@@ -28,6 +31,9 @@ use crate::engines::core::websocket::{Socket, SocketEndpoint};
 
 use fallback::WithFallback;
 use session::LiveSession;
+use timeline::UtteranceTimeline;
+
+pub use turns::TurnTimeline;
 
 /// A vendor's protocol.
 pub trait Protocol: Send + Sync + 'static {
@@ -46,6 +52,47 @@ pub trait Protocol: Send + Sync + 'static {
         rate: u32,
         hints: &'a Hints,
     ) -> BoxFuture<'a, Result<LiveConnection, EngineError>>;
+
+    /// The timeline of a session at `rate` samples a second.
+    fn timeline(&self, rate: u32, final_timeout: Duration) -> Box<dyn Timeline> {
+        Box::new(UtteranceTimeline::new(rate, final_timeout))
+    }
+}
+
+/// The utterances of a session over the time of its audio. Its methods of the same names as those of [`SttSession`] have their
+/// meaning.
+pub trait Timeline: Send {
+    fn audio(&mut self, samples: &[i16]);
+    fn begin(&mut self, utterance: Utterance, from: u64);
+    fn end(&mut self, utterance: Utterance, at: u64, now: Instant);
+    fn cancel(&mut self, utterance: Utterance);
+    fn forget(&mut self, position: u64);
+
+    /// A connection was opened. No audio was sent on it yet.
+    fn connected(&mut self);
+
+    /// The connection was lost: the audio of which the words are not known is sent again on the next one.
+    fn lost(&mut self);
+
+    /// There is no connection, and there will be none soon: the utterances that have ended fail.
+    fn give_up(&mut self, error: &EngineError);
+
+    /// The next frame for the connection.
+    fn next_frame(&mut self) -> Option<Frame>;
+
+    /// The length of all audio that was sent.
+    fn sent_ms(&self) -> u64;
+
+    fn heard(&mut self, heard: TranscriptEvent);
+
+    /// The earliest moment at which an utterance fails.
+    fn deadline(&self) -> Option<Instant>;
+
+    /// Fails the utterances with a deadline that has passed. Returns whether there were any, which means that the connection
+    /// stalls.
+    fn expire(&mut self, now: Instant) -> bool;
+
+    fn next_event(&mut self) -> Option<SttEvent>;
 }
 
 /// An open connection and the state of its protocol.
@@ -61,7 +108,7 @@ pub trait Dialogue: Send {
     fn write(&mut self, frame: &Frame) -> Message;
 
     /// Sent while there is no audio, so that the server keeps the connection. Default: a ping of the WebSocket.
-    fn keep_alive(&self) -> Message {
+    fn keep_alive(&mut self) -> Message {
         Message::Ping(Default::default())
     }
 
@@ -91,6 +138,28 @@ pub enum TranscriptEvent {
     Covered { until_ms: u64, by_commit: bool },
     /// The oldest commit is done.
     Committed,
+    /// The state of a turn, of an engine that judges the ends of turns.
+    Turn(TurnInfo),
+}
+
+/// A turn of the caller as the engine hears it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnInfo {
+    /// Counts the turns of the connection.
+    pub index: u32,
+    pub state: TurnState,
+    /// The words of the turn so far. Replaces earlier ones; empty before its first word.
+    pub text: String,
+    /// The milliseconds of the connection's audio that were heard.
+    pub until_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnState {
+    Open,
+    MayEnd,
+    Resumed,
+    Ended,
 }
 
 /// The default of `final_timeout_ms`.

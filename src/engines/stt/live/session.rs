@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Protocol;
 use super::link::{EngineLink, LinkEvent};
-use super::timeline::UtteranceTimeline;
+use super::{Protocol, Timeline};
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::{Kind, Policy};
 use crate::engines::core::usage::{Charge, Meter, Unit};
@@ -32,7 +31,7 @@ pub struct LiveSession {
     hints: Hints,
     meter: Meter,
     charge: Option<Charge>,
-    timeline: UtteranceTimeline,
+    timeline: Box<dyn Timeline>,
     state: LinkState,
     /// Connections in a row that failed, or did not last.
     failures: u32,
@@ -58,13 +57,13 @@ impl LiveSession {
         let (rate, hints) = (config.rate, config.hints.clone());
         let link = EngineLink::open(protocol.clone(), policy.clone(), rate, hints.clone());
         LiveSession {
+            timeline: protocol.timeline(rate, final_timeout),
             protocol,
             policy,
             rate,
             hints,
             meter: config.meter.clone(),
             charge: None,
-            timeline: UtteranceTimeline::new(rate, final_timeout),
             state: LinkState::Open { link, since: None },
             failures: 0,
             stalls: 0,
@@ -206,7 +205,7 @@ impl SttSession for LiveSession {
             let mut is_busy = self.receive(cx);
             is_busy |= self.tick(cx);
             if let Some(event) = self.timeline.next_event() {
-                if matches!(event, SttEvent::Final { .. }) {
+                if matches!(event, SttEvent::Final { .. } | SttEvent::TurnEnded { .. }) {
                     self.stalls = 0;
                 }
                 return Poll::Ready(event);

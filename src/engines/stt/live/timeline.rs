@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Frame, TranscriptEvent};
+use super::{Frame, Timeline, TranscriptEvent};
 use crate::audio::AudioBuffer;
 use crate::engines::core::EngineError;
 use crate::engines::stt::{SttEvent, Utterance};
 use entry::{PendingUtterance, UtteranceState};
-use line::{Line, append};
+use line::Line;
+
+pub use line::append;
 
 /// The length of audio before an utterance that is sent with it: the start of a word is soft.
 const BEFORE: Duration = Duration::from_millis(240);
@@ -69,12 +71,14 @@ impl UtteranceTimeline {
             total: 0,
         }
     }
+}
 
-    pub fn audio(&mut self, samples: &[i16]) {
+impl Timeline for UtteranceTimeline {
+    fn audio(&mut self, samples: &[i16]) {
         self.audio.append(samples);
     }
 
-    pub fn begin(&mut self, utterance: Utterance, from: u64) {
+    fn begin(&mut self, utterance: Utterance, from: u64) {
         self.abandon_open(from);
         if self.utterances.len() >= MOST {
             let oldest = self.utterances.remove(0);
@@ -87,7 +91,7 @@ impl UtteranceTimeline {
         });
     }
 
-    pub fn end(&mut self, utterance: Utterance, at: u64, now: Instant) {
+    fn end(&mut self, utterance: Utterance, at: u64, now: Instant) {
         let stop = at.saturating_add(self.samples(AFTER)).min(self.audio.end());
         let deadline = Some(now + self.final_timeout);
         if let Some(open) = self.open_entry().filter(|open| open.utterance == Some(utterance)) {
@@ -96,14 +100,14 @@ impl UtteranceTimeline {
         }
     }
 
-    pub fn cancel(&mut self, utterance: Utterance) {
-        self.events.retain(|event| utterance_of(event) != utterance);
+    fn cancel(&mut self, utterance: Utterance) {
+        self.events.retain(|event| event.utterance() != utterance);
         if let Some(index) = self.utterances.iter().position(|it| it.utterance == Some(utterance)) {
             self.abandon(index);
         }
     }
 
-    pub fn forget(&mut self, position: u64) {
+    fn forget(&mut self, position: u64) {
         let before = self.samples(BEFORE);
         let needed = self.utterances.iter().map(|it| it.from.saturating_sub(before)).min();
         self.audio.forget(needed.map_or(position, |needed| needed.min(position)));
@@ -112,14 +116,12 @@ impl UtteranceTimeline {
         self.parts.retain(|part| part.end > keep_from);
     }
 
-    /// A connection was opened. No audio was sent on it yet.
-    pub fn connected(&mut self) {
+    fn connected(&mut self) {
         self.lost();
         self.line = Some(Line::new(self.done));
     }
 
-    /// The connection was lost: the parts that are not done are sent again on the next one.
-    pub fn lost(&mut self) {
+    fn lost(&mut self) {
         self.line = None;
         self.utterances.retain(|it| it.utterance.is_some());
         for entry in &mut self.utterances {
@@ -129,8 +131,7 @@ impl UtteranceTimeline {
         }
     }
 
-    /// There is no connection, and there will be none soon: the utterances that have ended fail.
-    pub fn give_up(&mut self, error: &EngineError) {
+    fn give_up(&mut self, error: &EngineError) {
         let (open, ended) = std::mem::take(&mut self.utterances)
             .into_iter()
             .partition(|entry| entry.state == UtteranceState::Open);
@@ -138,8 +139,7 @@ impl UtteranceTimeline {
         ended.into_iter().for_each(|entry: PendingUtterance| self.fail(entry.utterance, error));
     }
 
-    /// The next frame for the connection.
-    pub fn next_frame(&mut self) -> Option<Frame> {
+    fn next_frame(&mut self) -> Option<Frame> {
         let (before, longest) = (self.samples(BEFORE), self.samples(LONGEST_FRAME));
         let shortest = self.samples(SHORTEST_PART);
         let (audio_end, rate) = (self.audio.end(), self.audio.rate());
@@ -178,12 +178,11 @@ impl UtteranceTimeline {
         Some(Frame::Commit)
     }
 
-    /// The length of all audio that was sent.
-    pub fn sent_ms(&self) -> u64 {
+    fn sent_ms(&self) -> u64 {
         self.total * 1_000 / u64::from(self.audio.rate())
     }
 
-    pub fn heard(&mut self, heard: TranscriptEvent) {
+    fn heard(&mut self, heard: TranscriptEvent) {
         let Some(line) = &mut self.line else { return };
         match heard {
             TranscriptEvent::Interim(text) => line.interim = text,
@@ -193,18 +192,16 @@ impl UtteranceTimeline {
             }
             TranscriptEvent::Covered { until_ms, by_commit } => return self.covered(until_ms, by_commit),
             TranscriptEvent::Committed => return self.part_is_done(),
+            TranscriptEvent::Turn(_) => return,
         }
         self.report_partial();
     }
 
-    /// The earliest moment at which an utterance fails.
-    pub fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self) -> Option<Instant> {
         self.utterances.iter().filter_map(PendingUtterance::deadline).min()
     }
 
-    /// Fails the utterances with a deadline that has passed. Returns whether there were any, which means that the connection
-    /// stalls.
-    pub fn expire(&mut self, now: Instant) -> bool {
+    fn expire(&mut self, now: Instant) -> bool {
         let is_due = |entry: &PendingUtterance| entry.deadline().is_some_and(|deadline| deadline <= now);
         let (due, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.utterances).into_iter().partition(is_due);
@@ -215,10 +212,12 @@ impl UtteranceTimeline {
         any
     }
 
-    pub fn next_event(&mut self) -> Option<SttEvent> {
+    fn next_event(&mut self) -> Option<SttEvent> {
         self.events.pop_front()
     }
+}
 
+impl UtteranceTimeline {
     fn samples(&self, time: Duration) -> u64 {
         time.as_millis() as u64 * u64::from(self.audio.rate()) / 1_000
     }
@@ -342,14 +341,6 @@ impl UtteranceTimeline {
         if let Some(utterance) = utterance {
             self.events.push_back(SttEvent::Failed { utterance, error: error.clone() });
         }
-    }
-}
-
-fn utterance_of(event: &SttEvent) -> Utterance {
-    match event {
-        SttEvent::Partial { utterance, .. }
-        | SttEvent::Final { utterance, .. }
-        | SttEvent::Failed { utterance, .. } => *utterance,
     }
 }
 

@@ -1,9 +1,10 @@
-//! Transcription of audio as it arrives, over WebSockets: Deepgram's `/v1/listen`, OpenAI's `/v1/realtime` and ElevenLabs'
-//! `/v1/speech-to-text/realtime`; and speech to speech by OpenAI's.
+//! Transcription of audio as it arrives, over WebSockets: Deepgram's `/v1/listen` and `/v2/listen`, OpenAI's `/v1/realtime` and
+//! ElevenLabs' `/v1/speech-to-text/realtime`; and speech to speech by OpenAI's.
 //!
 //! The words follow the audio: one for every [`WORD_MS`] of sound since the last commit, so an utterance of which audio is missing
 //! has fewer words. Partial words are [`BEHIND_MS`] behind. Other requests are passed on to the HTTP server.
 
+mod flux;
 mod listen;
 mod realtime;
 mod scribe;
@@ -99,6 +100,7 @@ async fn relay(mut client: TcpStream, http: u16) {
 #[derive(Clone, Copy)]
 enum Api {
     Listen,
+    Flux,
     Realtime,
     Voice,
     Scribe,
@@ -123,6 +125,7 @@ async fn upgrade(client: TcpStream, server: &Arc<Server>) {
     let mut session = Session { socket, fault, query, server: server.clone() };
     let end = match api {
         Api::Listen => listen::serve(&mut session).await,
+        Api::Flux => flux::serve(&mut session).await,
         Api::Realtime => realtime::serve(&mut session).await,
         Api::Voice => voice::serve(&mut session).await,
         Api::Scribe => scribe::serve(&mut session).await,
@@ -142,6 +145,7 @@ fn admit(server: &Server, request: &Upgrade) -> Result<(Api, Query), ErrorRespon
     let pairs: Query = serde_urlencoded::from_str(query).unwrap_or_default();
     let (api, dialect) = match request.uri().path() {
         "/deepgram/v1/listen" => (Api::Listen, Dialect::Deepgram),
+        "/deepgram/v2/listen" => (Api::Flux, Dialect::Deepgram),
         "/v1/realtime" if pairs.iter().any(|(name, _)| name == "model") => (Api::Voice, Dialect::OpenAi),
         "/v1/realtime" => (Api::Realtime, Dialect::OpenAi),
         "/elevenlabs/v1/speech-to-text/realtime" => (Api::Scribe, Dialect::ElevenLabs),
@@ -167,6 +171,7 @@ fn admit(server: &Server, request: &Upgrade) -> Result<(Api, Query), ErrorRespon
     }
     let problem = match api {
         Api::Listen => listen::problem(&pairs),
+        Api::Flux => flux::problem(&pairs),
         Api::Realtime => realtime::problem(&pairs),
         Api::Voice => voice::problem(&pairs),
         Api::Scribe => scribe::problem(&pairs),
@@ -229,7 +234,7 @@ impl Session {
 /// Whether a message belongs to the beginning of a session.
 fn is_start(message: &Value) -> bool {
     let kind = message.get("type").or(message.get("message_type")).and_then(Value::as_str);
-    kind.is_some_and(|kind| kind.starts_with("session"))
+    kind.is_some_and(|kind| kind.starts_with("session") || kind == "Connected")
 }
 
 /// The audio of a connection.

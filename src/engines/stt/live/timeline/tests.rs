@@ -376,7 +376,7 @@ proptest! {
             }
         }
         trial.timeline.expire(trial.now + Duration::from_secs(60));
-        last.extend(trial.events().iter().map(utterance_of));
+        last.extend(trial.events().iter().map(SttEvent::utterance));
         let reported = last.len();
         last.sort();
         last.dedup();
