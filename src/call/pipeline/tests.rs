@@ -505,7 +505,7 @@ async fn a_failed_response_ends_with_the_engines_failure() {
     assert_eq!(cascade.settle().await, expected);
 }
 
-/// Reports a partial text when an utterance begins, and again when it ends.
+/// Reports a partial text when an utterance begins, and again when it ends; of the third one a whole turn when it begins.
 struct Partials(Arc<str>);
 
 struct PartialSession(VecDeque<SttEvent>);
@@ -524,7 +524,16 @@ impl SttSession for PartialSession {
     fn audio(&mut self, _: &[i16]) {}
 
     fn begin(&mut self, utterance: Utterance, _: u64) {
-        self.0.push_back(SttEvent::Partial { utterance, text: "We".into() });
+        let text = "We".to_owned();
+        if utterance != Utterance(3) {
+            return self.0.push_back(SttEvent::Partial { utterance, text });
+        }
+        self.0.extend([
+            SttEvent::TurnStarted { utterance, text: text.clone() },
+            SttEvent::TurnMayEnd { utterance, text: text.clone() },
+            SttEvent::TurnResumed { utterance, text: text.clone() },
+            SttEvent::TurnEnded { utterance, text },
+        ]);
     }
 
     fn end(&mut self, utterance: Utterance, _: u64) {
@@ -558,6 +567,31 @@ async fn partial_words_are_those_of_the_open_utterance() {
         assert_eq!(cascade.next().await, recognition(Recognition::Partial { text: "We".into() }));
         let _ = cascade.command(Command::EndUtterance { utterance: id, at });
         assert_eq!(cascade.next().await, recognition(Recognition::Final { text: "We open.".into() }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn judgements_of_a_turn_are_those_of_the_open_utterance_and_its_end_of_an_ended_one_too() {
+    for is_ended in [false, true] {
+        let mut agent = agent([], []);
+        agent.engines.stt = Arc::new(Partials("partials".into()));
+        let mut cascade = cascade(agent);
+        let (utterance, at) = (UtteranceId(3), At(Duration::from_secs(1)));
+        let _ = cascade.command(Command::Recognise { utterance, turn: ONE, from: at });
+        if is_ended {
+            let _ = cascade.command(Command::EndUtterance { utterance, at });
+        }
+        let judgements = [
+            Recognition::TurnStarted { text: "We".into() },
+            Recognition::TurnMayEnd { text: "We".into() },
+            Recognition::TurnResumed { text: "We".into() },
+            Recognition::TurnEnded { text: "We".into() },
+        ];
+        for event in judgements.into_iter().skip(if is_ended { 3 } else { 0 }) {
+            assert_eq!(cascade.next().await, PipelineEvent::Recognition { utterance, event });
+        }
+        let _ = cascade.command(Command::EndUtterance { utterance, at });
+        assert!(timeout(Duration::from_secs(1), cascade.next()).await.is_err(), "nothing follows the end");
     }
 }
 

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::language::code;
 use super::live::{
-    Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, Timeline, TranscriptEvent, TurnInfo,
+    Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, SessionTimeline, TranscriptEvent, TurnInfo,
     TurnState, TurnTimeline,
 };
 use super::{Hints, terms};
@@ -153,25 +153,25 @@ impl Protocol for Flux {
     ) -> BoxFuture<'a, Result<LiveConnection, EngineError>> {
         async move {
             let socket = self.endpoint.connect("/listen", &self.query(rate, hints)?).await?;
-            let dialogue = Turns { endpoint: self.endpoint.clone(), rate, silences: 0 };
+            let dialogue = FluxDialogue { endpoint: self.endpoint.clone(), rate, silences: 0 };
             Ok(LiveConnection { endpoint: self.endpoint.clone(), socket, dialogue: Box::new(dialogue) })
         }
         .boxed()
     }
 
-    fn timeline(&self, rate: u32, final_timeout: Duration) -> Box<dyn Timeline> {
+    fn timeline(&self, rate: u32, final_timeout: Duration) -> Box<dyn SessionTimeline> {
         Box::new(TurnTimeline::new(rate, final_timeout))
     }
 }
 
-struct Turns {
+struct FluxDialogue {
     endpoint: SocketEndpoint,
     rate: u32,
     /// How often silence was sent to keep the connection alive.
     silences: u32,
 }
 
-impl Dialogue for Turns {
+impl Dialogue for FluxDialogue {
     fn write(&mut self, frame: &Frame) -> Message {
         match frame {
             Frame::Audio(samples) => {
@@ -204,7 +204,7 @@ impl Dialogue for Turns {
 #[derive(Deserialize)]
 #[serde(tag = "type")]
 enum FluxMessage {
-    TurnInfo(Turn),
+    TurnInfo(TurnMessage),
     Error {
         #[serde(default)]
         description: String,
@@ -214,7 +214,7 @@ enum FluxMessage {
 }
 
 #[derive(Deserialize)]
-struct Turn {
+struct TurnMessage {
     event: TurnEvent,
     turn_index: u32,
     /// Seconds of the connection's audio.
@@ -234,7 +234,7 @@ enum TurnEvent {
     Other,
 }
 
-impl Turn {
+impl TurnMessage {
     /// The silence that kept the connection alive is no audio of the session's.
     fn info(self, silences: u32) -> TurnInfo {
         let state = match self.event {
@@ -264,8 +264,8 @@ mod tests {
         Flux::new("flux".into(), endpoint, toml::from_str(settings).expect("settings"))
     }
 
-    fn dialogue() -> Turns {
-        Turns { endpoint: engine("").endpoint, rate: 8_000, silences: 0 }
+    fn dialogue() -> FluxDialogue {
+        FluxDialogue { endpoint: engine("").endpoint, rate: 8_000, silences: 0 }
     }
 
     #[test]

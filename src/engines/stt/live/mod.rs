@@ -1,6 +1,6 @@
 //! Sessions with engines that take audio as it arrives, over a WebSocket.
 //!
-//! A [`Timeline`] decides which audio is sent and which words belong to which utterance; it is pure. [`UtteranceTimeline`] is that of
+//! A [`SessionTimeline`] decides which audio is sent and which words belong to which utterance; it is pure. [`UtteranceTimeline`] is that of
 //! engines that are asked for the words of an utterance, [`TurnTimeline`] that of engines that judge the ends of turns. [`link`]
 //! holds the connection. [`LiveSession`] joins both. A vendor's protocol is a [`Protocol`]; [`WithFallback`] has the clips of utterances
 //! that failed transcribed by another engine.
@@ -54,14 +54,14 @@ pub trait Protocol: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<LiveConnection, EngineError>>;
 
     /// The timeline of a session at `rate` samples a second.
-    fn timeline(&self, rate: u32, final_timeout: Duration) -> Box<dyn Timeline> {
+    fn timeline(&self, rate: u32, final_timeout: Duration) -> Box<dyn SessionTimeline> {
         Box::new(UtteranceTimeline::new(rate, final_timeout))
     }
 }
 
 /// The utterances of a session over the time of its audio. Its methods of the same names as those of [`SttSession`] have their
 /// meaning.
-pub trait Timeline: Send {
+pub trait SessionTimeline: Send {
     fn audio(&mut self, samples: &[i16]);
     fn begin(&mut self, utterance: Utterance, from: u64);
     fn end(&mut self, utterance: Utterance, at: u64, now: Instant);

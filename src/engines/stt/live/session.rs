@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::link::{EngineLink, LinkEvent};
-use super::{Protocol, Timeline};
+use super::{Protocol, SessionTimeline};
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::{Kind, Policy};
 use crate::engines::core::usage::{Charge, Meter, Unit};
@@ -31,7 +31,7 @@ pub struct LiveSession {
     hints: Hints,
     meter: Meter,
     charge: Option<Charge>,
-    timeline: Box<dyn Timeline>,
+    timeline: Box<dyn SessionTimeline>,
     state: LinkState,
     /// Connections in a row that failed, or did not last.
     failures: u32,

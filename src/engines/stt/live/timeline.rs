@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Frame, Timeline, TranscriptEvent};
+use super::{Frame, SessionTimeline, TranscriptEvent};
 use crate::audio::AudioBuffer;
 use crate::engines::core::EngineError;
 use crate::engines::stt::{SttEvent, Utterance};
@@ -73,7 +73,7 @@ impl UtteranceTimeline {
     }
 }
 
-impl Timeline for UtteranceTimeline {
+impl SessionTimeline for UtteranceTimeline {
     fn audio(&mut self, samples: &[i16]) {
         self.audio.append(samples);
     }

@@ -15,12 +15,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::timeline::append;
-use super::{Frame, Timeline, TranscriptEvent, TurnInfo, TurnState};
+use super::{Frame, SessionTimeline, TranscriptEvent, TurnInfo, TurnState};
 use crate::audio::AudioBuffer;
 use crate::engines::core::EngineError;
 use crate::engines::stt::{SttEvent, Utterance};
 use line::{EndedTurn, TurnLine};
-use utterance::{Progress, TurnUtterance};
+use utterance::{SendProgress, TurnUtterance};
 
 /// The length of audio before an utterance that is sent with it: the start of a word is soft.
 const BEFORE: Duration = Duration::from_millis(240);
@@ -74,7 +74,7 @@ impl TurnTimeline {
     }
 }
 
-impl Timeline for TurnTimeline {
+impl SessionTimeline for TurnTimeline {
     fn audio(&mut self, samples: &[i16]) {
         self.audio.append(samples);
     }
@@ -97,7 +97,7 @@ impl Timeline for TurnTimeline {
         let stop = at.saturating_add(self.samples(AFTER)).min(self.audio.end());
         let (tail, deadline) = (self.samples(TAIL), now + self.final_timeout);
         if let Some(open) = self.open_utterance().filter(|open| open.utterance == Some(utterance)) {
-            open.progress = Progress::Ended { at, stop, tail };
+            open.progress = SendProgress::Ended { at, stop, tail };
             open.deadline = Some(deadline);
             self.drop_partial(utterance);
         }
@@ -222,9 +222,9 @@ impl TurnTimeline {
         let utterance = self.utterances.first_mut()?;
         line.sent = line.sent.max(utterance.from.saturating_sub(before));
         let (stop, least) = match utterance.progress {
-            Progress::Open { .. } => (self.audio.end(), frame),
-            Progress::Ended { stop, .. } => (stop, 1),
-            Progress::Sent { .. } => return None,
+            SendProgress::Open { .. } => (self.audio.end(), frame),
+            SendProgress::Ended { stop, .. } => (stop, 1),
+            SendProgress::Sent { .. } => return None,
         };
         while stop.saturating_sub(line.sent) >= least {
             let to = stop.min(line.sent + frame);

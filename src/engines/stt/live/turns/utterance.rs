@@ -8,13 +8,13 @@ pub struct TurnUtterance {
     /// None if it was abandoned after some of its audio had been sent.
     pub utterance: Option<Utterance>,
     pub from: u64,
-    pub progress: Progress,
+    pub progress: SendProgress,
     /// When it fails; none while it is open.
     pub deadline: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum SendProgress {
     Open {
         /// Whether the start of its turn was reported.
         is_announced: bool,
@@ -28,17 +28,17 @@ pub enum Progress {
 
 impl TurnUtterance {
     pub fn open(utterance: Utterance, from: u64) -> TurnUtterance {
-        let progress = Progress::Open { is_announced: false };
+        let progress = SendProgress::Open { is_announced: false };
         TurnUtterance { utterance: Some(utterance), from, progress, deadline: None }
     }
 
     pub fn is_open(&self) -> bool {
-        matches!(self.progress, Progress::Open { .. })
+        matches!(self.progress, SendProgress::Open { .. })
     }
 
     /// The words of an open utterance are reported. Returns its name, and whether they are the first ones.
     pub fn announce(&mut self) -> Option<(Utterance, bool)> {
-        let Progress::Open { is_announced } = &mut self.progress else { return None };
+        let SendProgress::Open { is_announced } = &mut self.progress else { return None };
         let is_new = !std::mem::replace(is_announced, true);
         Some((self.utterance?, is_new))
     }
@@ -46,19 +46,19 @@ impl TurnUtterance {
     /// Whether a turn that the engine has ended, having heard the audio up to `until`, is all of the utterance.
     pub fn ends_by(&self, until: u64) -> bool {
         match self.progress {
-            Progress::Open { .. } => true,
-            Progress::Ended { at, .. } | Progress::Sent { at, .. } => until >= at,
+            SendProgress::Open { .. } => true,
+            SendProgress::Ended { at, .. } | SendProgress::Sent { at, .. } => until >= at,
         }
     }
 
     /// Whether the engine has heard all of it.
     pub fn is_heard_by(&self, until_ms: u64) -> bool {
-        matches!(self.progress, Progress::Sent { needed_ms, .. } if until_ms >= needed_ms)
+        matches!(self.progress, SendProgress::Sent { needed_ms, .. } if until_ms >= needed_ms)
     }
 
     /// Takes the next part of the silence after it, of `most` samples.
     pub fn take_silence(&mut self, most: u64) -> Option<u64> {
-        let Progress::Ended { tail, .. } = &mut self.progress else { return None };
+        let SendProgress::Ended { tail, .. } = &mut self.progress else { return None };
         let part = most.min(*tail);
         *tail -= part;
         Some(part)
@@ -66,15 +66,15 @@ impl TurnUtterance {
 
     /// The silence after it was sent as far as [`TurnUtterance::take_silence`] gave it.
     pub fn silence_sent(&mut self, needed_ms: u64) {
-        if let Progress::Ended { at, stop, tail: 0 } = self.progress {
-            self.progress = Progress::Sent { at, stop, needed_ms };
+        if let SendProgress::Ended { at, stop, tail: 0 } = self.progress {
+            self.progress = SendProgress::Sent { at, stop, needed_ms };
         }
     }
 
     /// The connection is lost: its audio is sent again, with a silence of `tail` samples.
     pub fn send_again(&mut self, tail: u64) {
-        if let Progress::Ended { at, stop, .. } | Progress::Sent { at, stop, .. } = self.progress {
-            self.progress = Progress::Ended { at, stop, tail };
+        if let SendProgress::Ended { at, stop, .. } | SendProgress::Sent { at, stop, .. } = self.progress {
+            self.progress = SendProgress::Ended { at, stop, tail };
         }
     }
 
@@ -82,7 +82,7 @@ impl TurnUtterance {
     pub fn abandon(&mut self, sent: u64, tail: u64) {
         (self.utterance, self.deadline) = (None, None);
         if self.is_open() {
-            self.progress = Progress::Ended { at: sent, stop: sent, tail };
+            self.progress = SendProgress::Ended { at: sent, stop: sent, tail };
         }
     }
 }
