@@ -48,15 +48,15 @@ impl Conversation {
 
     /// The words of speech over the agent, or in place of keys that it waits for.
     fn words_over(&mut self, now: At, pending: PendingWords, text: &str) {
-        if self.take_floor(now, pending.over, text) {
+        if self.give_way_to_words(now, pending.over, text) {
             return self.utterance_words(now, pending.utterance, text);
         }
         self.recognition_times.add(now.since(pending.to));
-        self.leave_floor(now, text);
+        self.withdraw_words(now, text);
     }
 
     /// Gives the floor to a caller who speaks over the agent, if the words want it. Returns whether they do.
-    fn take_floor(&mut self, now: At, over: SpokenOver, text: &str) -> bool {
+    fn give_way_to_words(&mut self, now: At, over: SpokenOver, text: &str) -> bool {
         let Floor::Agent(response, _) = &self.floor else { return false };
         let takes = over.is_meant(text, self.language) && self.gives_way(response);
         let takes = takes && self.digits_said(text).is_none();
@@ -67,7 +67,7 @@ impl Conversation {
     }
 
     /// The words over the agent leave the floor to it.
-    fn leave_floor(&mut self, now: At, text: &str) {
+    fn withdraw_words(&mut self, now: At, text: &str) {
         // A caller who says more is recognised from the beginning again.
         let digits = self.digits_said(text).filter(|_| self.voice.is_none());
         self.withdraw(now);
@@ -90,10 +90,10 @@ impl Conversation {
             Floor::Caller(_) => self.turn_ended(now, utterance, text),
             Floor::Agent(response, Some(interruption)) if interruption.is_open(utterance) => {
                 let over = response.spoken_over(interruption.from(), &self.texts);
-                if self.take_floor(now, over, text) {
+                if self.give_way_to_words(now, over, text) {
                     self.turn_ended(now, utterance, text);
                 } else {
-                    self.leave_floor(now, text);
+                    self.withdraw_words(now, text);
                 }
             }
             Floor::Agent(..) => self.words(now, utterance, text),
@@ -109,7 +109,7 @@ impl Conversation {
         let over = response.spoken_over(interruption.from(), &self.texts);
         let heard = interruption.hear(utterance, text);
         if heard && self.digits_said(text).is_none() {
-            self.take_floor(now, over, settled_words(text));
+            self.give_way_to_words(now, over, settled_words(text));
         }
     }
 
