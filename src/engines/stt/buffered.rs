@@ -287,7 +287,7 @@ mod tests {
             match event {
                 SttEvent::Final { utterance, .. } => left.push(utterance.0),
                 SttEvent::Failed { utterance, .. } => failed.push(utterance.0),
-                SttEvent::Partial { .. } => unreachable!("there are no partial words"),
+                other => unreachable!("{other:?}"),
             }
         }
         left.sort_unstable();
