@@ -21,9 +21,7 @@ use super::tasks::SynthesisEvent;
 use super::voice::{RequestAudio, RequestProgress, Voice, VoiceUtterance};
 use super::{Announcer, AudioPiece, Cascade, PipelineEvent, PlaybackEffect, TargetListener};
 use crate::call::{Agent, PromptCache};
-use crate::conversation::{
-    At, Attempt, Command, Recognition, ResponseEvent, Say, SpeechId, TurnId, UtteranceId,
-};
+use crate::conversation::{At, Attempt, Command, Recognition, ResponseEvent, Say, SpeechId, TurnId};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::engines::realtime::{ResponseKey, VoiceEvent, VoicePart};
