@@ -8,8 +8,10 @@ use vca::sim::{Codec, Step, key_tones};
 
 use crate::support;
 use crate::support::asterisk::Options;
+use crate::support::clips;
 use crate::support::phone::{self, Plan};
 use crate::support::seed::{local_agent, local_agent_with};
+use crate::support::sipp::Side;
 use crate::support::test_env::TestEnv;
 
 const MAIN: &str = "+49305550100";
@@ -134,6 +136,63 @@ fn keys_arrive_as_events_by_info_and_in_band_while_the_agent_speaks() {
             "{way:?}: {greeting}"
         );
         assert_eq!(*keys, ("[pressed 4 7 #]", "I have your number."), "{way:?}");
+    }
+}
+
+/// The main menu, another one by a key over its prompt, a masked PIN for the agent, and the main menu again, where words choose.
+#[test]
+fn a_caller_navigates_menus_and_leaves_a_pin_that_is_nowhere_in_clear() {
+    const PIN: &str = "60718293";
+    let Some(sandbox) = support::sandbox() else { return };
+    let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
+    let mut agent = local_agent();
+    agent["keypad_menu_key"] = json!("*");
+    agent["keypad_menus"] = json!([
+        {
+            "name": "main",
+            "prompt": "For our opening hours press one, for your order press two, and for anything else press nine.",
+            "choices": [
+                { "key": "1", "words": ["opening hours"], "say": "We open at six.", "then": { "action": "hang_up" } },
+                { "key": "2", "then": { "action": "menu", "menu": "orders" } },
+            ],
+        },
+        { "name": "orders", "prompt": "To change an order press one. To go back press the star key.", "choices": [
+            { "key": "1", "say": "Please enter your number.",
+              "then": { "action": "collect", "max_digits": PIN.len(), "masked": true } },
+        ] },
+    ]);
+    let tenant = env.seed.tenant("menus", MAIN, None, agent);
+    env.set_script(
+        r#"
+        phrases = ["what are your opening hours"]
+        otherwise = "Pardon?"
+        [[reply]]
+        pattern = '^collect_digits: .*"count":8.*keypad-[0-9]+'
+        say = "Thank you."
+        "#,
+    );
+    env.set("VCA__LOG__FILTER", "debug,vca=trace");
+    env.open();
+    let press = |key| [Step::Press(key), Step::Wait(ms(300))];
+    let keys = "21".chars().chain(PIN.chars()).flat_map(press);
+    let question = Step::Say(clips::flite("what are your opening hours", "slt"));
+    let script = [Step::Wait(ms(2_500))].into_iter().chain(keys).chain([listen(), Step::Press('*')]);
+    let report = env.dial(MAIN, script.chain([listen(), question, listen()]).collect());
+    let log = env.log();
+    assert_eq!(report.ended_by, Some(Side::Agent), "{log}");
+    let (call, turns) = env.last_call(tenant);
+    let said: String =
+        turns.iter().map(|turn| format!("{}|{}\n", turn.caller_text, turn.agent_text)).collect();
+    assert_eq!(call.disposition.as_deref(), Some("agent_hung_up"), "{said}\n{log}");
+    for words in ["[pressed 2]|", "[pressed 1]|", "Thank you.", "[pressed *]|", "|We open at six."] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let used: Vec<_> = turns.iter().flat_map(|turn| &turn.tools).map(|it| it.name.as_str()).collect();
+    assert_eq!(used, ["collect_digits"], "{said}");
+    let database =
+        env.files().into_iter().map(|file| String::from_utf8_lossy(&file).into_owned()).collect::<String>();
+    for (place, text) in [("log", log + &env.log()), ("database", database)] {
+        assert!(!text.contains(PIN), "the {place} has the PIN");
     }
 }
 

@@ -146,6 +146,25 @@ fn twenty_callers_are_transferred_at_once() {
     assert_eq!(outcomes, [TransferOutcome::Connected; 20], "{}", env.log());
 }
 
+/// The target is removed while the call lasts, and is reached all the same: the call has the targets of its ring.
+#[test]
+fn a_call_keeps_the_targets_of_its_ring() {
+    let Some((mut env, _vendor)) = test_env() else { return };
+    let did = "+49305550330";
+    let tenant = tenant(&env, did, extension("answers"));
+    env.open();
+    let script = vec![listen(), question(), listen(), Step::Wait(ms(30_000))];
+    let mut call = env.place(did, script);
+    let rings = wait::until_true(ms(10_000), || {
+        call.step();
+        !env.seed.calls(tenant).is_empty()
+    });
+    assert!(rings, "{}", env.log());
+    env.vca.cli(&["target", "delete", "shop", "--tenant", did]).expect("a deletion");
+    see_to_the_end(&env, std::slice::from_mut(&mut call));
+    assert_eq!(transfer(&env, tenant).0.outcome, TransferOutcome::Connected, "{}", env.log());
+}
+
 /// sipp takes a REFER for the end of the call, as a trunk does that connects the caller elsewhere.
 #[test]
 fn a_trunk_is_asked_to_connect_the_target() {

@@ -144,7 +144,10 @@ impl Agent {
             hours: schedule(profile),
             language: Language::of(settings.language.as_deref()),
             detects_language,
-            turn_settings: permitted.turn_settings.clone().with(&settings.turn),
+            turn_settings: conversation::Settings {
+                menus: Arc::new(settings.menus()),
+                ..permitted.turn_settings.clone().with(&settings.turn)
+            },
             realtime_model: given(&settings.realtime_model),
             realtime_voice: given(&settings.realtime_voice),
             end_of_turn: None,

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -32,7 +34,7 @@ use crate::conversation::{Conversation, Ending, Phrase};
 use crate::engines::core::usage::Meter;
 use crate::media::{AudioDelivery, CapacityError, MediaSocket};
 use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, FailoverCase, Route, TransferTarget};
-use crate::tools::{CallOf, Runner};
+use crate::tools::{CallOf, Runner, Toolbox};
 
 /// The longest value of a SIP header that is read, in characters.
 const LONGEST_HEADER: usize = 1_000;
@@ -210,8 +212,8 @@ async fn load_others(
     let for_call = join_all(for_call).await;
     let toolboxes: Vec<_> = for_call.iter().map(|other| other.toolbox.clone()).collect();
     drop(loaded.set(for_call));
-    for toolbox in toolboxes {
-        let problems = toolbox.list_mcp_tools(&services.tools, route.tenant.id).await;
+    let mut listed = pin!(Toolbox::list_all(toolboxes, services.tools.clone(), route.tenant.id));
+    while let Some(problems) = listed.next().await {
         if !problems.is_empty() {
             drop(reports.send(TaskResult::McpProblems(problems)).await);
         }

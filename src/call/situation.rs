@@ -7,6 +7,7 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 use chrono_tz::Tz;
 
 use super::Agent;
+use crate::conversation::{self, Menus};
 use crate::language::Language;
 use crate::tenancy::variables::{TemplatePart, header, names, pieces};
 use crate::tenancy::{CallId, Did, emergency_number};
@@ -71,10 +72,14 @@ impl Agent {
         parts.push(prompt.to_string());
         let has_caller_data = prompt.contains(&format!("<{CALLER_DATA}>"));
         parts.extend(has_caller_data.then(|| CALLER_DATA_NOTE.to_owned()));
+        let menus = self.turn_settings.menus.with_texts(|text| fill(text, TextUse::Spoken));
+        // Without the caller's values.
+        parts.extend(menu_note(&self.turn_settings.menus));
         let toolbox = Arc::new(self.toolbox.for_call());
         let in_language = |agent: &Agent| Agent { toolbox: toolbox.clone(), ..agent.for_call(situation) };
         Agent {
             phrases: phrases.collect(),
+            turn_settings: conversation::Settings { menus: Arc::new(menus), ..self.turn_settings.clone() },
             system_prompt: parts.join("\n\n").into(),
             other_languages: self.other_languages.iter().map(in_language).collect(),
             toolbox,
@@ -84,7 +89,8 @@ impl Agent {
 
     /// The SIP headers that its texts name and the operator trusts, in lower case.
     pub fn headers(&self) -> Vec<String> {
-        let texts = self.phrases.values().chain([&self.system_prompt]);
+        let menus = self.turn_settings.menus.texts();
+        let texts = self.phrases.values().chain([&self.system_prompt]).chain(menus);
         let mut headers: Vec<String> = texts
             .flat_map(|text| names(text).filter_map(header).map(str::to_lowercase).collect::<Vec<_>>())
             .filter(|name| self.trusted_headers.iter().any(|known| known.eq_ignore_ascii_case(name)))
@@ -157,6 +163,17 @@ pub fn harmless(value: &str, longest: usize) -> String {
     let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     let kept = value.chars().filter(|c| !marks(*c)).map(|c| if breaks(c) { ' ' } else { c });
     kept.take(longest).collect::<String>().trim().to_owned()
+}
+
+/// The meaning of keys that the caller pressed in menus.
+fn menu_note(menus: &Menus) -> Option<String> {
+    let prompts: Vec<String> = menus.menus.iter().map(|menu| format!("\"{}\"", menu.prompt)).collect();
+    (!prompts.is_empty()).then(|| {
+        format!(
+            "The caller can choose by keys in menus, before you speak or in between. They hear: {}",
+            prompts.join(" ")
+        )
+    })
 }
 
 /// The instructions that every telephone agent needs.

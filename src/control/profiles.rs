@@ -3,7 +3,10 @@
 use super::{ControlError, permitted_of};
 use crate::store::{NewProfile, ProfileChanges, Scope, StoreError};
 use crate::tenancy::variables::check_variables;
-use crate::tenancy::{Actor, AiProfile, Draft, Permitted, ProfileId, ProfileSettings, check_profile};
+use crate::tenancy::{
+    Actor, AiProfile, Draft, Permitted, ProfileId, ProfileSettings, TransferTarget, check_profile,
+};
+use crate::violation::Violation;
 
 /// Creates a profile.
 ///
@@ -19,7 +22,8 @@ pub async fn create_profile(
     new.settings.notice.get_or_insert(true);
     let NewProfile { name, system_prompt, settings, .. } = &new;
     let draft = Draft { name: Some(name), system_prompt: Some(system_prompt), settings: Some(settings) };
-    check(draft, (system_prompt, settings), &permitted_of(scope, permitted).await?)?;
+    let targets = scope.targets().await?;
+    check(draft, (system_prompt, settings), &permitted_of(scope, permitted).await?, &targets)?;
     Ok(scope.create_profile(actor, new).await?)
 }
 
@@ -34,14 +38,14 @@ pub async fn update_profile<E: From<StoreError> + From<ControlError>>(
     id: ProfileId,
     decide: impl FnOnce(&AiProfile) -> Result<ProfileChanges, E>,
 ) -> Result<AiProfile, E> {
-    let permitted = &permitted_of(scope, permitted).await?;
+    let (permitted, targets) = (&permitted_of(scope, permitted).await?, scope.targets().await?);
     let checked = |current: &AiProfile| -> Result<ProfileChanges, E> {
         let changes = decide(current)?;
         let ProfileChanges { name, system_prompt, settings, .. } = &changes;
         let (name, system_prompt) = (name.as_deref(), system_prompt.as_deref());
         let draft = Draft { name, system_prompt, settings: settings.as_ref() };
         let prompt = system_prompt.unwrap_or(&current.system_prompt);
-        check(draft, (prompt, settings.as_ref().unwrap_or(&current.settings)), permitted)?;
+        check(draft, (prompt, settings.as_ref().unwrap_or(&current.settings)), permitted, &targets)?;
         Ok(changes)
     };
     scope.update_profile_if(actor, id, checked).await
@@ -61,19 +65,26 @@ pub async fn roll_back_profile(
     let former = scope.profile_version(id, version).await?;
     let (name, system_prompt) = (Some(&*former.name), Some(&*former.system_prompt));
     let draft = Draft { name, system_prompt, settings: Some(&former.settings) };
-    check(draft, (&former.system_prompt, &former.settings), &permitted_of(scope, permitted).await?)?;
+    let (permitted, targets) = (permitted_of(scope, permitted).await?, scope.targets().await?);
+    check(draft, (&former.system_prompt, &former.settings), &permitted, &targets)?;
     Ok(scope.roll_back_profile(actor, id, version).await?)
 }
 
-/// Checks what a draft changes, and, where it changes one of them, that prompt and settings fit each other.
+/// Checks what a draft changes, and, where it changes one of them, that prompt and settings fit each other. `targets` are the
+/// tenant's.
 fn check(
     draft: Draft<'_>,
     (system_prompt, settings): (&str, &ProfileSettings),
     permitted: &Permitted,
+    targets: &[TransferTarget],
 ) -> Result<(), ControlError> {
     let mut violations = check_profile(draft, permitted);
     if draft.system_prompt.is_some() || draft.settings.is_some() {
         violations.extend(check_variables(system_prompt, settings, &permitted.ceilings.sip_headers));
     }
+    let named = draft.settings.into_iter().flat_map(ProfileSettings::menu_targets);
+    let missing = named.filter(|(_, name)| targets.iter().all(|target| target.name != **name));
+    let problem = "the tenant has no such transfer target";
+    violations.extend(missing.map(|(field, _)| Violation::new(field, problem).below("settings")));
     ControlError::unless_none(violations)
 }

@@ -187,7 +187,12 @@ impl Conversation {
         let is_free = matches!(self.floor, Floor::Free) && self.voice.is_none() && !self.is_deaf();
         let has_keys = self.keypad.is_entering() || self.keypad.is_complete();
         // The caller's next words or key are a rating, after which the call ends.
-        if !is_free || has_keys || self.survey.is_open() || self.late_tools.unread.is_empty() {
+        if !is_free
+            || has_keys
+            || self.survey.is_open()
+            || self.menu.is_open()
+            || self.late_tools.unread.is_empty()
+        {
             return;
         }
         if !self.limits.may_act_unasked() {

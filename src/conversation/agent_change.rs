@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::floor::Floor;
+use super::menu::MenuState;
 use super::{At, Conversation, Phrase, Settings, TakeOver, ToolId, ToolOutcome};
 use crate::language::Language;
 
@@ -29,6 +30,7 @@ impl Conversation {
         }
         self.texts = texts.into_iter().collect();
         self.language = language;
+        self.menu = MenuState::Closed;
     }
 
     /// The agent was changed: the next one answers, or greets the caller.
@@ -52,6 +54,7 @@ impl Conversation {
             tool.finish(now, ToolOutcome::Succeeded, result);
         }
         response.end_with(Phrase::Greeting, &mut self.out);
+        self.begin_with_menu();
         self.finish_if_over(now);
     }
 }

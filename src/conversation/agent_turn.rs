@@ -142,6 +142,9 @@ impl Conversation {
 
     /// From now on the caller may speak over the agent; speech that has begun already counts from now.
     fn protection_ends(&mut self, now: At) {
+        if self.take_chosen(now) {
+            return;
+        }
         if self.awaits_greeting() {
             self.await_response(now);
         }

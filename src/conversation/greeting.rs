@@ -12,6 +12,9 @@ impl Conversation {
     /// Begins with the notice, if there is one, and the greeting.
     pub(super) fn greet(&mut self, now: At) {
         let has_notice = self.opening == Opening::Notice;
+        if self.begins_with_menu() {
+            return self.greet_with_menu(now, has_notice);
+        }
         match self.settings.greeting_mode {
             GreetingMode::Text if has_notice => {
                 self.prompt(now, Phrase::Notice, None);
@@ -22,6 +25,20 @@ impl Conversation {
             GreetingMode::Wait if has_notice => self.prompt(now, Phrase::Notice, None),
             GreetingMode::Wait => self.settle(now, None),
         }
+    }
+
+    /// The main menu follows the greeting, where that is a text, and replaces it otherwise.
+    fn greet_with_menu(&mut self, now: At, has_notice: bool) {
+        let has_text = self.settings.greeting_mode == GreetingMode::Text;
+        let response = Response::prompt(self.out.new_turn(), now, None);
+        self.floor = Floor::Agent(response, None);
+        if has_notice {
+            self.say(Say::Phrase(Phrase::Notice));
+        }
+        if has_text {
+            self.say(Say::Phrase(Phrase::Greeting));
+        }
+        self.begin_with_menu();
     }
 
     fn ask_for_greeting(&mut self, now: At, has_notice: bool) {

@@ -218,6 +218,12 @@ impl Conversation {
         if self.is_collecting() {
             return self.collect_key(now, key);
         }
+        if self.menu.is_open() && !self.hold.is_on() {
+            return self.menu_key(now, key);
+        }
+        if self.opens_main_menu(key) && !self.follows_a_secret(now) {
+            return self.open_main_menu(now, key);
+        }
         self.enter_key(now, key);
     }
 
@@ -229,6 +235,13 @@ impl Conversation {
         } else {
             self.timers.start(Timer::Keys, now, PAUSE);
         }
+    }
+
+    /// Makes an entry of the key of a menu's choice.
+    pub(super) fn enter_choice(&mut self, now: At, key: Digit) {
+        let mode = self.settings.dtmf;
+        self.keypad.press(now, key, mode);
+        self.end_entry();
     }
 
     /// Speech, or the next turn, ends the entry: it is a part of that turn.

@@ -12,7 +12,10 @@ use super::utterance::Utterance;
 use super::{At, Command, Conversation, Ending, Output, Phrase, Say};
 
 /// How long a goodbye may take, synthesis included, before the call ends without it.
-pub(super) const GOODBYE_LIMIT: Duration = Duration::from_secs(10);
+const GOODBYE_LIMIT: Duration = Duration::from_secs(10);
+
+/// A goodbye of the operator's words may take this much longer for each character: slow speech.
+const SLOW_CHARACTER: Duration = Duration::from_millis(120);
 
 /// How often the end of protected words is looked for at the time limit.
 const PROTECTED_INTERVAL: Duration = Duration::from_millis(200);
@@ -85,13 +88,16 @@ impl Conversation {
         } else if self.limits.is_turn_warning_due(&self.settings) {
             self.prompt(now, Phrase::TurnWarning, None);
         } else if !self.hold.is_on() && !self.keypad.is_entering() {
-            self.timers.start(Timer::Silence, now, self.settings.silence_ms);
+            self.timers.start(Timer::Silence, now, self.prompted_after());
         }
     }
 
     pub(super) fn prompt_silent_caller(&mut self, now: At) {
         if self.survey.is_open() {
             return self.rated(now, None);
+        }
+        if self.menu.is_open() {
+            return self.menu_silence(now);
         }
         if self.limits.may_prompt(&self.settings) {
             self.prompt(now, Phrase::StillThere, None);
@@ -165,6 +171,12 @@ impl Conversation {
 
     pub(super) fn limit_goodbye(&mut self, now: At) {
         self.timers.start(Timer::Goodbye, now, GOODBYE_LIMIT);
+    }
+
+    /// The same for a goodbye of these words.
+    pub(super) fn limit_words_of_goodbye(&mut self, now: At, text: &str) {
+        let length = SLOW_CHARACTER.saturating_mul(u32::try_from(text.chars().count()).unwrap_or(u32::MAX));
+        self.timers.start(Timer::Goodbye, now, GOODBYE_LIMIT + length);
     }
 
     pub(super) fn cut_goodbye_short(&mut self, now: At) {

@@ -12,7 +12,7 @@
 //!
 //! [`Conversation`] routes each event to the part that owns the state: `floor` (who speaks) with `utterance` (the caller's
 //! turn, endpointing, with its `words` and `segments`), `recognition` (their words), `background` (voices that are not the caller's), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
-//! `acting` (its tools) with `agent_change`, `repair` (failures of the model and stalls) and `emergency`; `keypad`, `collection`, `hold`, `operator`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
+//! `acting` (its tools) with `agent_change`, `repair` (failures of the model and stalls) and `emergency`; `keypad`, `menu`, `collection`, `hold`, `operator`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
 //!
 //! # Who holds the floor
 //!
@@ -55,6 +55,7 @@ mod interruption;
 mod keypad;
 mod lifecycle;
 mod limits;
+mod menu;
 mod operator;
 mod outbox;
 mod pipeline;
@@ -86,6 +87,7 @@ pub use contract::*;
 pub use emergency::EmergencyAction;
 pub use endpoint::{Completeness, completeness};
 pub use keypad::{DtmfMode, Keys};
+pub use menu::{Menu, MenuAction, MenuChoice, MenuOpening, MenuStep, Menus};
 pub use operator::*;
 pub use pipeline::*;
 pub use settings::{GreetingBargeIn, GreetingMode, Overrides, Settings};
@@ -101,6 +103,7 @@ use hold::Hold;
 use keypad::Keypad;
 use lifecycle::{Opening, Warning};
 use limits::Limits;
+use menu::MenuState;
 use operator::OperatorWork;
 use outbox::Outbox;
 use recognition_times::RecognitionTimes;
@@ -133,6 +136,7 @@ pub struct Conversation {
     prompted: bool,
     hold: Hold,
     keypad: Keypad,
+    menu: MenuState,
     /// When the latest key of a masked entry was pressed.
     masked_key: Option<At>,
     timers: Timers,
@@ -165,6 +169,7 @@ impl Conversation {
             prompted: false,
             hold: Hold::Off,
             keypad: Keypad::default(),
+            menu: MenuState::default(),
             masked_key: None,
             timers: Timers::default(),
             filler: None,

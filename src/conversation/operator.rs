@@ -17,7 +17,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::floor::Floor;
-use super::lifecycle::GOODBYE_LIMIT;
 use super::response::Response;
 use super::timer::Timer;
 use super::{At, Attempt, ContextItem, Conversation, Ending, Output, Phrase, ToolId, ToolOutcome};
@@ -27,9 +26,6 @@ const MOST_WAITING: usize = 5;
 
 /// Notes in one conversation.
 const MOST_NOTES: usize = 20;
-
-/// A goodbye of the operator's words may take this much longer for each character: slow speech.
-const SLOW_CHARACTER: Duration = Duration::from_millis(120);
 
 /// A command of an operator. [`Output::Operator`] reports whether it is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -250,9 +246,7 @@ impl Conversation {
             AfterWords::CallEnds => {
                 self.note_rest(Vec::new());
                 self.timers.stop_all();
-                let length =
-                    SLOW_CHARACTER.saturating_mul(u32::try_from(text.chars().count()).unwrap_or(u32::MAX));
-                self.timers.start(Timer::Goodbye, now, GOODBYE_LIMIT + length);
+                self.limit_words_of_goodbye(now, text);
                 Some(Ending::Requested)
             }
         };

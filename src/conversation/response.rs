@@ -129,6 +129,11 @@ impl Response {
         Response { source: Source::Model, text: ResponseText::Awaited, ..Response::new(turn, now) }
     }
 
+    /// Words that are given, and calls of tools that are added: the model goes on after them.
+    pub fn composed(turn: TurnId, now: At) -> Response {
+        Response { source: Source::Model, text: ResponseText::Tools, ..Response::new(turn, now) }
+    }
+
     /// The words of an operator.
     pub fn of_operator(turn: TurnId, now: At, goodbye: Option<Ending>) -> Response {
         Response { source: Source::Operator, ..Response::prompt(turn, now, goodbye) }

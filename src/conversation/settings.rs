@@ -1,5 +1,6 @@
 //! The settings of a conversation (delays, interruptions, limits) and their defaults.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,19 +9,21 @@ use utoipa::openapi::{KnownFormat, SchemaFormat};
 
 use super::check::{LONGEST, NON_ZERO};
 use super::response::Response;
-use super::{DtmfMode, EmergencyAction};
+use super::{DtmfMode, EmergencyAction, Menus};
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])* $name:ident: $kind:tt = $default:expr),+ $(,)?) => {
         /// The settings of one conversation.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Settings {
-            $($(#[doc = $doc])* pub $name: settings!(@type $kind)),+
+            $($(#[doc = $doc])* pub $name: settings!(@type $kind),)+
+            /// The keypad menus of the profile.
+            pub menus: Arc<Menus>,
         }
 
         impl Default for Settings {
             fn default() -> Self {
-                Settings { $($name: settings!(@value $kind $default)),+ }
+                Settings { $($name: settings!(@value $kind $default),)+ menus: Arc::default() }
             }
         }
 

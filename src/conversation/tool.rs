@@ -92,6 +92,14 @@ pub struct DigitRules {
     pub masked: bool,
 }
 
+impl DigitRules {
+    /// An entry of so many keys at most, which `#` completes as well, with the usual time limits.
+    pub fn of(most: usize, masked: bool) -> DigitRules {
+        let (first, between) = (Duration::from_secs(10), Duration::from_secs(3));
+        DigitRules { most, terminator: Digit::parse("#"), first, between, masked }
+    }
+}
+
 /// The outcome of a call of a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -77,8 +77,10 @@ fn route_of(rows: Vec<Row>, month: Month) -> Result<Option<Route>, StoreError> {
 fn uses_targets(route: &Route) -> bool {
     let mut profiles = route.profile.iter().chain(route.number_profiles.all());
     // The agent that a call changes to may transfer it.
-    let can_transfer =
-        |profile: &AiProfile| profile.settings.may_transfer() || profile.settings.may(Tool::SwitchAgent);
+    let can_transfer = |AiProfile { settings, .. }: &AiProfile| {
+        let by_tool = settings.may_transfer() || settings.may(Tool::SwitchAgent);
+        by_tool || !settings.keypad_menus.is_empty()
+    };
     profiles.any(can_transfer) || route.number.failover.uses_targets() || route.pre_call.is_some()
 }
 

@@ -15,8 +15,8 @@ impl ProfileSettings {
         self.languages.first().or(self.language.as_ref()).map(String::as_str)
     }
 
-    /// The same agent in another of its languages. Greeting and phrases of its own are in its first language, so that the
-    /// others have the built-in ones.
+    /// The same agent in another of its languages. Greeting, phrases and menus of its own are in its first language, so that the
+    /// others have the built-in phrases, and no menus.
     #[must_use]
     pub fn in_language(&self, tag: &str) -> ProfileSettings {
         let voice = self.voices.get(tag).cloned();
@@ -24,7 +24,15 @@ impl ProfileSettings {
         if self.first_language() == Some(tag) {
             return ProfileSettings { language, voice: voice.or_else(|| self.voice.clone()), ..self.clone() };
         }
-        ProfileSettings { language, voice, greeting: None, phrases: Default::default(), ..self.clone() }
+        ProfileSettings {
+            language,
+            voice,
+            greeting: None,
+            phrases: Default::default(),
+            keypad_menus: Vec::new(),
+            keypad_menu_key: None,
+            ..self.clone()
+        }
     }
 }
 

@@ -82,6 +82,7 @@ fn settings_violations(settings: &ProfileSettings, permitted: &Permitted) -> Vec
     violations.extend(super::http_tool::violations(&settings.http_tools));
     violations.extend(super::mcp_server::violations(&settings.mcp_servers, &settings.http_tools));
     violations.extend(super::variables::check_declared(&settings.variables));
+    violations.extend(super::keypad_menu::violations(settings, turn_settings.dtmf));
     violations.extend(key_terms(settings));
     violations.extend(pronunciations(settings));
     violations.extend(settings.analysis.as_ref().map(AnalysisSettings::violations).unwrap_or_default());
@@ -154,21 +155,26 @@ fn pronunciations(settings: &ProfileSettings) -> Vec<Violation> {
 
 /// The control characters that a text may contain.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum LineBreaks {
+pub(super) enum LineBreaks {
     /// None.
     Refused,
     /// Line breaks and tabs.
     Allowed,
 }
 
-fn required(field: &str, content: &str, longest: usize, line_breaks: LineBreaks) -> Option<Violation> {
+pub(super) fn required(
+    field: &str,
+    content: &str,
+    longest: usize,
+    line_breaks: LineBreaks,
+) -> Option<Violation> {
     let empty = content.trim().is_empty();
     empty
         .then(|| Violation::new(field, "it must not be empty"))
         .or_else(|| text(field, content, longest, line_breaks))
 }
 
-fn text(field: &str, content: &str, longest: usize, line_breaks: LineBreaks) -> Option<Violation> {
+pub(super) fn text(field: &str, content: &str, longest: usize, line_breaks: LineBreaks) -> Option<Violation> {
     let is_refused =
         |c: char| c.is_control() && !(line_breaks == LineBreaks::Allowed && matches!(c, '\n' | '\r' | '\t'));
     if let Some(control) = content.chars().find(|c| is_refused(*c)) {

@@ -128,7 +128,7 @@ impl HttpTool {
         report("parameters", schema_problem(&self.parameters));
         report("url", UrlTemplate::parse(&self.url).err());
         report("static_values", self.static_problem());
-        report("variables", self.variables_problem());
+        report("variables", variables_problem(&self.variables));
         report("timeout_ms", timeout_problem(self.timeout_ms));
         found.extend(header_violations(&self.headers, &self.secret_headers));
         let words = [&self.say_started, &self.say_delayed, &self.say_failed];
@@ -151,20 +151,20 @@ impl HttpTool {
         let length = serde_json::to_string(&self.static_values).map_or(usize::MAX, |text| text.len());
         (length > MAX_STATIC).then(|| format!("they are longer than {MAX_STATIC} bytes"))
     }
+}
 
-    fn variables_problem(&self) -> Option<String> {
-        if self.variables.len() > MAX_VARIABLES {
-            return Some(format!("{MAX_VARIABLES} at most"));
-        }
-        self.variables.iter().find_map(|(name, pointer)| {
-            if !is_variable(name) {
-                return Some(format!("{name:?} is no name: a letter, then letters, digits and _"));
-            }
-            let is_pointer = pointer.is_empty() || pointer.starts_with('/');
-            (!is_pointer || pointer.len() > MAX_VALUE)
-                .then(|| format!("{name}: a JSON pointer begins with /"))
-        })
+/// The problem of variables that are kept of a response.
+pub(super) fn variables_problem(variables: &BTreeMap<String, String>) -> Option<String> {
+    if variables.len() > MAX_VARIABLES {
+        return Some(format!("{MAX_VARIABLES} at most"));
     }
+    variables.iter().find_map(|(name, pointer)| {
+        if !is_variable(name) {
+            return Some(format!("{name:?} is no name: a letter, then letters, digits and _"));
+        }
+        let is_pointer = pointer.is_empty() || pointer.starts_with('/');
+        (!is_pointer || pointer.len() > MAX_VALUE).then(|| format!("{name}: a JSON pointer begins with /"))
+    })
 }
 
 /// The problem of a time limit.

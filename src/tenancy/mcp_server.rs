@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::headers::header_violations;
-use super::http_tool::{HttpTool, timeout_problem, words_violations};
+use super::http_tool::{HttpTool, timeout_problem, variables_problem, words_violations};
 use super::url_template::UrlTemplate;
 use super::{Tool, tools};
 use crate::violation::Violation;
@@ -58,6 +58,10 @@ pub struct McpTool {
     #[serde(default)]
     #[schema(min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]
     pub fingerprint: Option<String>,
+    /// Fields of the result that are kept as variables for the rest of the call, where HTTP tools can use them: the name of the
+    /// variable and a JSON pointer (RFC 6901). The result is the structured content, or a text that is JSON.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
     /// Said when the tool starts, unless the model has said something.
     #[serde(default)]
     #[schema(max_length = 300)]
@@ -166,6 +170,8 @@ impl McpTool {
                 "64 hexadecimal digits, from a list of the server's tools",
             ));
         }
+        let variables = variables_problem(&self.variables);
+        found.extend(variables.map(|problem| Violation::new("variables", problem)));
         let words = [&self.say_started, &self.say_delayed, &self.say_failed];
         found.extend(words_violations(words, self.say_delayed_after_ms));
         found
@@ -265,6 +271,8 @@ mod tests {
             (tool(json!({ "name": "a b" })), "tools.0.name"),
             (tool(json!({ "name": "x".repeat(60) })), "tools.0.name"),
             (tool(json!({ "name": "x", "fingerprint": "abc" })), "tools.0.fingerprint"),
+            (tool(json!({ "name": "x", "variables": { "left": "left" } })), "tools.0.variables"),
+            (tool(json!({ "name": "x", "variables": { "a b": "/left" } })), "tools.0.variables"),
             (tool(json!({ "name": "x", "say_delayed": " " })), "tools.0.say_delayed"),
             (json!({ "tools": [{ "name": "a-b" }, { "name": "a.b" }] }), "tools.1.name"),
             (json!({ "name": "hang", "tools": [{ "name": "up" }] }), "tools.0.name"),

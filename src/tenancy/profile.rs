@@ -8,8 +8,9 @@ use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 
 use super::kinds::{id, words};
-use super::{AnalysisSettings, Hours, HttpTool, McpServer, TenantId, schemas};
+use super::{AnalysisSettings, Hours, HttpTool, KeypadMenu, McpServer, TenantId, schemas};
 use crate::conversation;
+use crate::dtmf::Digit;
 
 id!(
     /// A profile.
@@ -198,6 +199,17 @@ pub struct ProfileSettings {
     /// When another profile switches to this one, begin with the greeting instead of an answer. Default: `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub greets_on_switch: Option<bool>,
+    /// Keypad menus in the first language; the first one is the main menu. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 10)]
+    pub keypad_menus: Vec<KeypadMenu>,
+    /// A key that opens the main menu at any time, unless it is within an entry of keys. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 1, pattern = "^[0-9A-Da-d*#]$")]
+    pub keypad_menu_key: Option<Digit>,
+    /// Begin the conversation with the main menu, after a greeting that is a text. Default: `true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keypad_menu_at_start: Option<bool>,
 }
 
 impl ProfileSettings {

@@ -68,6 +68,14 @@ pub(super) fn analysis_values() -> Array {
     ArrayBuilder::new().items(line(1, longest)).max_items(Some(most)).build()
 }
 
+/// Words that mean a choice of a menu.
+pub(super) fn choice_words() -> Array {
+    let about = "Words that mean the same as the key: \"hours\", \"when do you open\". The key itself can be said in any case.";
+    let most = super::keypad_menu::MOST_WORDS;
+    let words = line(1, super::keypad_menu::LONGEST_WORDS);
+    ArrayBuilder::new().items(words).max_items(Some(most)).description(Some(about)).build()
+}
+
 /// Tags of languages.
 pub(super) fn languages() -> Array {
     let about = "All languages of the conversation (BCP 47), for the tool `set_language`. It begins in the first one. The \

@@ -76,13 +76,14 @@ pub fn check_variables(
     let greeting = settings.greeting.as_deref().map(|text| ("settings.greeting".to_owned(), text));
     let phrases =
         settings.phrases.iter().map(|(name, text)| (format!("settings.phrases.{name}"), text.as_str()));
+    let menus = settings.menu_texts().map(|(field, text)| (format!("settings.{field}"), text));
     let known = |name: &str| {
         BUILT_IN.contains(&name)
             || settings.variables.contains_key(name)
             || header(name)
                 .is_some_and(|header| headers.iter().any(|known| known.eq_ignore_ascii_case(header)))
     };
-    let unknown = texts.chain(greeting).chain(phrases).filter_map(|(field, text)| {
+    let unknown = texts.chain(greeting).chain(phrases).chain(menus).filter_map(|(field, text)| {
         let name = names(text).find(|name| !known(name))?;
         Some(Violation::with_remedy(
             field,

@@ -188,17 +188,16 @@ impl CollectDigits {
             Some(key @ ("#" | "*")) => Digit::parse(key),
             Some(_) => return Err("terminator: #, * or none".to_owned()),
         };
-        let seconds = |name: &str, given: Option<u64>, default: u64, most: u64| {
-            let seconds = given.unwrap_or(default);
-            let fits = (1..=most).contains(&seconds);
-            fits.then(|| Duration::from_secs(seconds)).ok_or_else(|| format!("{name}: 1 to {most}"))
+        let seconds = |name: &str, given: Option<u64>, usual: Duration, most: u64| match given {
+            Some(seconds) if !(1..=most).contains(&seconds) => Err(format!("{name}: 1 to {most}")),
+            given => Ok(given.map_or(usual, Duration::from_secs)),
         };
+        let usual = DigitRules::of(self.max_digits, self.masked);
         Ok(DigitRules {
-            most: self.max_digits,
             terminator,
-            first: seconds("first_digit_timeout_s", self.first_digit_timeout_s, 10, 60)?,
-            between: seconds("inter_digit_timeout_s", self.inter_digit_timeout_s, 3, 10)?,
-            masked: self.masked,
+            first: seconds("first_digit_timeout_s", self.first_digit_timeout_s, usual.first, 60)?,
+            between: seconds("inter_digit_timeout_s", self.inter_digit_timeout_s, usual.between, 10)?,
+            ..usual
         })
     }
 }

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
 use super::arguments::checked_arguments;
-use super::reply::{KeptValues, ToolReply, cleared, hidden, shortened, without};
+use super::reply::{KeptValues, ToolReply, as_text, cleared, hidden, kept, shortened, without};
 use super::services::{ToolServices, header_value};
 use crate::conversation::ToolOutcome;
 use crate::egress::EgressResponse;
@@ -16,9 +16,6 @@ use crate::tenancy::{HttpMethod, HttpTool, TenantId, UrlTemplate};
 
 /// The longest body of a response, in bytes.
 const MAX_RESPONSE: usize = 64 * 1024;
-
-/// The longest value of a variable, in characters.
-const MAX_VARIABLE: usize = 500;
 
 /// A request with arguments that match the tool's schema.
 pub(super) struct HttpCall {
@@ -59,7 +56,7 @@ impl HttpCall {
 
     async fn attempt(&self, services: &ToolServices) -> Result<ToolReply, String> {
         let url =
-            UrlTemplate::parse(&self.tool.url)?.fill(|name| self.value(name).map(|value| text(&value)))?;
+            UrlTemplate::parse(&self.tool.url)?.fill(|name| self.value(name).map(|value| as_text(&value)))?;
         let method = match self.tool.method {
             HttpMethod::Get => Method::GET,
             HttpMethod::Post => Method::POST,
@@ -132,24 +129,10 @@ impl HttpCall {
             });
         }
         let result = shortened(&result).into();
-        Ok(ToolReply { outcome: ToolOutcome::Succeeded, result, kept: self.kept(parsed.as_ref()) })
-    }
-
-    fn kept(&self, response: Option<&Value>) -> KeptValues {
-        let Some(response) = response else { return KeptValues::new() };
-        let kept = self.tool.variables.iter().filter_map(|(name, pointer)| {
-            let value = response.pointer(pointer).filter(|value| !value.is_null())?;
-            (text(value).chars().count() <= MAX_VARIABLE).then(|| (name.clone(), value.clone()))
-        });
-        kept.collect()
-    }
-}
-
-/// A value as it is in a URL.
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
+        Ok(ToolReply {
+            outcome: ToolOutcome::Succeeded,
+            result,
+            kept: kept(&self.tool.variables, parsed.as_ref()),
+        })
     }
 }

@@ -17,6 +17,9 @@ const MAX_RESULT: usize = 4_000;
 /// The shortest secret that is looked for in a response.
 const SHORTEST_SECRET: usize = 4;
 
+/// The longest value of a variable, in characters.
+const MAX_VARIABLE: usize = 500;
+
 /// Values by name.
 pub(super) type KeptValues = BTreeMap<String, Value>;
 
@@ -47,6 +50,25 @@ impl ToolReply {
     pub fn timed_out(limit: Duration) -> ToolReply {
         let reason = format!("no complete response within {} ms", limit.as_millis());
         ToolReply { outcome: ToolOutcome::TimedOut, ..ToolReply::failed(&reason) }
+    }
+}
+
+/// The fields of a response that are kept, by JSON pointers. Absent and long ones are left out.
+pub(super) fn kept(variables: &BTreeMap<String, String>, response: Option<&Value>) -> KeptValues {
+    let Some(response) = response else { return KeptValues::new() };
+    let kept = variables.iter().filter_map(|(name, pointer)| {
+        let value = response.pointer(pointer).filter(|value| !value.is_null())?;
+        (as_text(value).chars().count() <= MAX_VARIABLE).then(|| (name.clone(), value.clone()))
+    });
+    kept.collect()
+}
+
+/// A value as it is in a URL.
+pub(super) fn as_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
     }
 }
 

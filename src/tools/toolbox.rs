@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::stream::{self, Stream, StreamExt};
 
 use super::builtin::{self, BuiltIn, refusal};
 use super::mcp::{self, McpOffer};
@@ -20,6 +21,9 @@ use crate::tenancy::{
 
 /// The longest arguments of a call, in bytes.
 const MAX_ARGUMENTS: usize = 4_000;
+
+/// Toolboxes that are listed at the same time.
+const LISTED_AT_ONCE: usize = 4;
 
 /// The tools of an agent, as its profile allows them.
 #[derive(Default)]
@@ -110,6 +114,19 @@ impl Toolbox {
     pub async fn list_mcp_tools(&self, services: &ToolServices, tenant: TenantId) -> Vec<McpProblem> {
         let listed = self.servers.iter().map(|tools| tools.list(services, tenant));
         join_all(listed).await.into_iter().flatten().collect()
+    }
+
+    /// The same for several toolboxes, a few at a time: the problems of each, as it is done.
+    pub fn list_all(
+        toolboxes: Vec<Arc<Toolbox>>,
+        services: Arc<ToolServices>,
+        tenant: TenantId,
+    ) -> impl Stream<Item = Vec<McpProblem>> + Send {
+        let listed = toolboxes.into_iter().map(move |toolbox| {
+            let services = services.clone();
+            async move { toolbox.list_mcp_tools(&services, tenant).await }
+        });
+        stream::iter(listed).buffer_unordered(LISTED_AT_ONCE)
     }
 
     /// The tool of this name that a server of the tenant carries out.

@@ -11,6 +11,7 @@ on_both!(
     targets_are_within_the_operators_limits,
     an_endpoint_resolves_a_target,
     another_tenants_targets_are_not_there,
+    menus_lead_to_the_tenants_own_targets,
 );
 
 fn path(tenant: Uuid) -> String {
@@ -126,4 +127,35 @@ async fn another_tenants_targets_are_not_there(api: ApiServer) {
     }
     stranger.post(&path(other), shop()).await.expect(201);
     assert_eq!(admin.get(&path(tenant)).await.expect(200)["items"], json!([made]));
+}
+
+/// A keypad menu of a profile leads to a target of the tenant's; each version of the profile has its menus.
+async fn menus_lead_to_the_tenants_own_targets(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let (other, stranger) = api.tenant("Butcher").await;
+    stranger.post(&path(other), shop()).await.expect(201);
+    let profiles = format!("/api/tenants/{tenant}/ai-profiles");
+    let menus = |prompt: &str| {
+        json!([{ "name": "main", "prompt": prompt, "choices": [
+            { "key": "1", "words": ["the shop"], "say": "One moment.", "then": { "action": "transfer", "target": "shop" } },
+            { "key": "9", "then": { "action": "agent" } },
+        ] }])
+    };
+    let new = |menus: Value| json!({ "name": "Front desk", "system_prompt": "Sell bread.", "settings": { "keypad_menus": menus } });
+    let refused = admin.post(&profiles, new(menus("Shop 1."))).await;
+    assert_eq!(refused.body["errors"][0]["field"], "settings.keypad_menus.0.choices.0.then.target");
+    refused.problem(400);
+    admin.post(&path(tenant), shop()).await.expect(201);
+    let made = admin.post(&profiles, new(menus("Shop 1."))).await.expect(201);
+    assert_eq!(made["settings"]["keypad_menus"], menus("Shop 1."));
+    let of = format!("{profiles}/{}", made["id"].as_str().expect("an id"));
+    let changed =
+        json!({ "settings": { "keypad_menus": menus("Shop 1, agent 9."), "keypad_menu_key": "*" } });
+    admin.patch(&of, changed).await.expect(200);
+    for wrong in [json!({ "keypad_menu_key": "10" }), json!({ "keypad_menus": [{ "name": "main" }] })] {
+        admin.patch(&of, json!({ "settings": wrong })).await.problem(400);
+    }
+    let back = admin.post(&format!("{of}/rollback"), json!({ "version": 1 })).await.expect(200);
+    assert_eq!(back["settings"]["keypad_menus"], menus("Shop 1."));
+    assert_eq!(stranger.get(&of).await.problem(404), "not_found");
 }

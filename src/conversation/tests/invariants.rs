@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::LEVEL;
+use super::menus::menus;
 use crate::conversation::*;
 use crate::dtmf::{Digit, Tone};
 use crate::language::Language;
@@ -48,12 +49,12 @@ pub fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    let switches = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..3usize);
+    let switches = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..3usize, 0..3usize);
     let counts = (0u32..3, 0u32..6, 0u32..4);
     let times = prop::sample::select(vec![0u64, 1, 200, 1_500, 60_000, u64::MAX]);
     (switches, counts, prop::collection::vec(times, 12), any::<bool>()).prop_map(
         |(
-            (early_reply, barge_in, satisfaction, end_of_turn_model, mode),
+            (early_reply, barge_in, satisfaction, end_of_turn_model, mode, opening),
             (silence_prompts, max_turns, max_failures),
             times,
             odd,
@@ -67,6 +68,9 @@ fn settings() -> impl Strategy<Value = Settings> {
                 silence_prompts,
                 max_turns,
                 max_failures,
+                menus: [Menus::default(), menus(MenuOpening::AtStart), menus(MenuOpening::ByKey)][opening]
+                    .clone()
+                    .into(),
                 ..Settings::default()
             };
             if !odd {
@@ -248,8 +252,8 @@ impl Watch {
                         assert_eq!(requests, usize::from(is_repeated), "{turn:?} was asked before");
                     }
                     Some(ContextItem::ToolResult { call, .. }) => {
-                        // A result that was not waited for may begin a turn.
-                        let least = usize::from(!call.ends_with("-later"));
+                        // A result that was not waited for, or a menu, may begin a turn.
+                        let least = usize::from(!call.ends_with("-later") && !call.starts_with("menu-"));
                         assert!((least..6).contains(&requests), "{requests} requests");
                     }
                     Some(ContextItem::Agent { .. }) if is_repeated => assert!((1..6).contains(&requests)),
@@ -323,7 +327,9 @@ impl Watch {
             18 if event.back > 1 => Input::Hold(HoldChange::Uncertain),
             18 => Input::Hold(HoldChange::Held),
             19 | 20 => Input::Hold(HoldChange::Resumed),
-            21 | 22 => Input::Dtmf { key: Digit::try_from(if event.back == 3 { '#' } else { '1' }).unwrap() },
+            21 | 22 => Input::Dtmf {
+                key: Digit::try_from(['1', '2', '9', '#', '*', '3'][event.back as usize]).unwrap(),
+            },
             23..=26 => response(ResponseEvent::ToolCall(tool_call(event))),
             28 if !self.transfers.is_empty() => {
                 let tool = self.transfers[self.transfers.len() - 1];

@@ -21,6 +21,7 @@ mod keys;
 mod late_words;
 mod leaving;
 mod limits;
+mod menus;
 mod noise;
 mod operator;
 mod operator_notes;

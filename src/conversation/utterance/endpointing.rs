@@ -189,6 +189,7 @@ impl Conversation {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let may =
             self.settings.early_reply && utterance.advance == Advance::Possible && !self.survey.is_open();
+        let may = may && !self.menu.is_open();
         let is_new = utterance.early.is_none() && !text.is_empty() && utterance.segments.are_known();
         let is_new = is_new && !is_emergency;
         if may && is_new && !self.limits.no_turn_left(&self.settings) {
@@ -293,6 +294,9 @@ impl Conversation {
 
     /// Gives the floor to the agent.
     fn hand_over(&mut self, now: At, to: At) {
+        if let Some(step) = self.step_by_words() {
+            return self.step_by_speech(now, step);
+        }
         let asks_for_rating = self.survey.is_open() && !self.is_emergency_known();
         let Floor::Caller(utterance) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
         self.timers.stop(Timer::Commit);

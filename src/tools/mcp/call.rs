@@ -14,7 +14,7 @@ use crate::conversation::ToolOutcome;
 use crate::tenancy::TenantId;
 use crate::tools::ToolServices;
 use crate::tools::arguments::checked_arguments;
-use crate::tools::reply::{KeptValues, ToolReply, cleared, hidden, shortened, without};
+use crate::tools::reply::{KeptValues, ToolReply, cleared, hidden, kept, shortened, without};
 
 /// A call with arguments that match the tool's schema.
 pub(in crate::tools) struct McpCall {
@@ -63,19 +63,27 @@ impl McpCall {
             CallToolRequestParams::new(self.offer.tool.name.clone()).with_arguments(self.arguments.clone());
         call.meta = Some(meta);
         match session.call(call).await? {
-            CallToolResponse::Complete(result) => Ok(reply(result, &session.secrets)),
+            CallToolResponse::Complete(result) => {
+                Ok(reply(result, &session.secrets, &self.offer.tool.variables))
+            }
             _ => Err("the server wants more than arguments: such tools cannot be used".to_owned()),
         }
     }
 }
 
 /// The result as the model reads it: structured content, else the texts.
-fn reply(result: CallToolResult, secrets: &[SecretString]) -> ToolReply {
+fn reply(
+    result: CallToolResult,
+    secrets: &[SecretString],
+    variables: &BTreeMap<String, String>,
+) -> ToolReply {
     let hidden = hidden(secrets);
     let texts: Vec<String> = result.content.into_iter().map(text).collect();
     let text = texts.join("\n");
     let value = result.structured_content.or_else(|| serde_json::from_str(&text).ok());
-    let value = match value.map(|value| cleared(value, &hidden)) {
+    let value = value.map(|value| cleared(value, &hidden));
+    let kept = kept(variables, value.as_ref());
+    let value = match value {
         Some(value) => value.to_string(),
         None => json!({ "text": shortened(&without(&hidden, &text)) }).to_string(),
     };
@@ -83,7 +91,7 @@ fn reply(result: CallToolResult, secrets: &[SecretString]) -> ToolReply {
         let result = json!({ "error": "the tool failed", "response": shortened(&value) }).to_string();
         return ToolReply { outcome: ToolOutcome::Failed, result: result.into(), kept: KeptValues::new() };
     }
-    ToolReply::done(&shortened(&value))
+    ToolReply { kept, ..ToolReply::done(&shortened(&value)) }
 }
 
 /// A part of the content as text. A caller on the telephone has no use for the others.

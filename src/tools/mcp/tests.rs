@@ -5,8 +5,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,7 +16,8 @@ use tokio::task::AbortHandle;
 use crate::conversation::{ToolAction, ToolId, ToolOutcome, ToolRequest, ToolWords};
 use crate::tenancy::{CallId, McpServer, ProfileSettings, TenantId};
 use crate::tools::{
-    CallOf, McpProblem, Runner, Secrets, Settings, ToolServices, Toolbox, list_mcp_server, try_mcp_tool,
+    CallOf, McpProblem, Reading, Runner, Secrets, Settings, TargetChoice, ToolServices, Toolbox,
+    list_mcp_server, try_mcp_tool,
 };
 
 /// The response to one request.
@@ -81,6 +82,23 @@ impl Stub {
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(stream, kept.clone(), fault.clone()));
+            }
+        });
+        Stub { url, requests, task: task.abort_handle() }
+    }
+
+    /// A server that accepts connections once `other` has a request.
+    async fn behind(other: &Stub) -> Stub {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let url = format!("http://{}/mcp", listener.local_addr().expect("an address"));
+        let requests = Arc::<Mutex<Vec<Request>>>::default();
+        let (kept, awaited) = (requests.clone(), other.requests.clone());
+        let task = tokio::spawn(async move {
+            while awaited.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, kept.clone(), Arc::new(Box::new(|_, _| None))));
             }
         });
         Stub { url, requests, task: task.abort_handle() }
@@ -500,6 +518,118 @@ async fn a_connection_is_closed_whose_stream_does_not_end_when_a_session_begins(
     let (bench, closed) = tokio::join!(bench, tokio::time::timeout(Duration::from_secs(10), closed));
     assert_eq!(bench.problems.len(), 1);
     closed.expect("the client closes the connection");
+}
+
+/// 200 calls of a model that was turned by a caller or by a tool's result: of a server's tools, and of the built-in ones that lead
+/// to people, agents and languages.
+#[tokio::test]
+async fn hostile_calls_of_mcp_tools_and_of_changes_succeed_at_nothing() {
+    let stub = Stub::sound().await;
+    let mut bench = Bench::of(stub.server(json!({}))).await;
+    let target = TargetChoice { name: "shop".into(), description: "People.".into(), takes_summary: true };
+    let profile = ProfileSettings {
+        tools: ["transfer", "switch_agent", "set_language", "remember"].map(str::to_owned).into(),
+        switch_to: vec!["Sales".to_owned()],
+        languages: vec!["en".to_owned(), "de".to_owned()],
+        ..ProfileSettings::default()
+    };
+    let toolbox = Toolbox::new(&profile).with_targets(vec![target]);
+    let other = TenantId::new().to_string();
+    let long = "x".repeat(10_000);
+    let values = [
+        "../../admin",
+        "http://169.254.169.254/",
+        "+19005550100",
+        "PJSIP/evil@trunk",
+        "SHOP",
+        "shop@people",
+        other.as_str(),
+        long.as_str(),
+        "\u{0}",
+        "{{secret}}",
+    ];
+    let mut calls = 0;
+    for value in values {
+        for arguments in [
+            json!({ "bread": [value] }).to_string(),
+            json!({ "bread": { "url": value } }).to_string(),
+            json!({ "url": value }).to_string(),
+            json!({ "bread": format!("{value}{long}") }).to_string(),
+            json!([value]).to_string(),
+            json!(value).to_string(),
+            format!(r#"{{"bread":"{value}"#),
+            format!("{{{value}}}"),
+            String::new(),
+            "null".to_owned(),
+        ] {
+            assert_eq!(bench.run(&arguments).await.0, ToolOutcome::Refused, "{arguments}");
+            calls += 1;
+        }
+        for (name, arguments) in [
+            ("transfer", json!({ "target": value, "summary": "x" })),
+            ("transfer", json!({ "target": "shop", "number": value })),
+            ("transfer", json!({ "target": [value] })),
+            ("switch_agent", json!({ "agent": value, "reason": "x" })),
+            ("switch_agent", json!({ "agent": "Sales", "reason": "x", "tenant_id": value })),
+            ("set_language", json!({ "language": value })),
+            ("set_language", json!({ "language": "de", "voice": value })),
+            ("remember", json!({ "field": value, "value": "x" })),
+            ("shop_bake", json!({ "bread": value })),
+            ("check_stock", json!({ "bread": value })),
+        ] {
+            let arguments = arguments.to_string().into();
+            let call = crate::engines::llm::ToolCall { id: "1".into(), name: name.into(), arguments };
+            let Reading::Call(read) = toolbox.read(call) else { panic!("{name} hangs up") };
+            assert!(matches!(read.action, ToolAction::Refuse { .. }), "{name}({value})");
+            calls += 1;
+        }
+    }
+    assert_eq!((calls, stub.requests("tools/call").len()), (200, 0));
+}
+
+/// The server of the first agent responds once that of the second is asked.
+#[tokio::test]
+async fn the_servers_of_several_agents_are_asked_at_the_same_time() {
+    let second = Stub::sound().await;
+    let first = Stub::behind(&second).await;
+    let toolbox = |stub: &Stub| {
+        let profile =
+            ProfileSettings { mcp_servers: vec![stub.server(json!({}))], ..ProfileSettings::default() };
+        Arc::new(Toolbox::new(&profile).for_call())
+    };
+    let toolboxes = vec![toolbox(&first), toolbox(&second)];
+    let bench = Bench::of(Stub::sound().await.server(json!({}))).await;
+    let listed = Toolbox::list_all(toolboxes.clone(), bench.services.clone(), bench.tenant);
+    let problems: Vec<Vec<McpProblem>> = listed.collect().await;
+    assert_eq!(problems, [vec![], vec![]]);
+    assert!(toolboxes.iter().all(|toolbox| toolbox.specs().len() == 1));
+}
+
+/// A server's result has a field that the request of an HTTP tool needs.
+#[tokio::test]
+async fn fields_of_a_result_are_variables_of_http_tools() {
+    let stub = Stub::sound().await;
+    let server = stub.server(
+        json!({ "tools": [{ "name": "check_stock", "variables": { "left": "/left", "none": "/x" } }] }),
+    );
+    let order = json!({
+        "name": "order", "description": "Orders.", "method": "POST", "parameters": { "type": "object" },
+        "url": server.url.replace("/mcp", "/orders/{{left}}"), "static_values": { "stock": "{{left}}" },
+    });
+    let profile = ProfileSettings {
+        http_tools: vec![serde_json::from_value(order).expect("a tool")],
+        ..ProfileSettings::default()
+    };
+    let mut bench = Bench::of(server).await;
+    assert_eq!(bench.run(RYE).await.0, ToolOutcome::Succeeded);
+    bench.runner.use_toolbox(Arc::new(Toolbox::new(&profile).for_call()));
+    let action = ToolAction::Run(ToolWords::default());
+    let call = ToolRequest { id: "2".into(), name: "order".into(), arguments: "{}".into(), action };
+    bench.runner.run(ToolId(9), &call);
+    tokio::time::timeout(Duration::from_secs(10), bench.runner.next()).await.expect("it ends");
+    let requests = stub.requests.lock().unwrap();
+    let order = requests.iter().find(|request| request.head.contains("/orders/3 ")).expect("the order");
+    assert_eq!(order.body["stock"], 3);
 }
 
 #[tokio::test]
