@@ -57,8 +57,8 @@ pub struct SettingArgs {
     /// How a conversation is held, as in max_turns=10 or barge_in=false (the keys of [turn] in the
     /// configuration), or a phrase, as in phrases.goodbye="Bye.", or hours.timezone=Europe/Berlin,
     /// variables.shop="Roth", pronunciations.Huber=Hoober, voices.de=eva, analysis.summary=true, or one of preamble, notice,
-    /// detect_language and greets_on_switch (true, false), or of the lists languages, switch_to and key_terms, as in
-    /// languages=en,de. Can be given several times.
+    /// detect_language, greets_on_switch and keypad_menu_at_start (true, false), or keypad_menu_key=*, or one of the lists
+    /// languages, switch_to and key_terms, as in languages=en,de. Can be given several times.
     #[arg(long = "setting", value_name = "KEY=VALUE")]
     single: Vec<String>,
     /// All settings at once, as JSON; they replace the ones that there are.
@@ -135,7 +135,11 @@ impl SettingArgs {
 }
 
 /// Keys without a dot that are not the conversation's.
-pub(super) const SWITCHES: [&str; 4] = ["preamble", "notice", "detect_language", "greets_on_switch"];
+pub(super) const SWITCHES: [&str; 5] =
+    ["preamble", "notice", "detect_language", "greets_on_switch", "keypad_menu_at_start"];
+
+/// Keys without a dot that are texts.
+pub(super) const WORDS: [&str; 1] = ["keypad_menu_key"];
 
 /// Lists of texts.
 pub(super) const LISTS: [&str; 3] = ["languages", "switch_to", "key_terms"];
@@ -143,10 +147,13 @@ pub(super) const LISTS: [&str; 3] = ["languages", "switch_to", "key_terms"];
 /// Sections with texts by name.
 pub(super) const TEXTS: [&str; 4] = ["phrases", "variables", "pronunciations", "voices"];
 
-/// A key without a dot is one of the conversation's, unless it is one of [`SWITCHES`] or [`LISTS`].
+/// A key without a dot is one of the conversation's, unless it is one of [`SWITCHES`], [`WORDS`] or [`LISTS`].
 fn put_single(settings: &mut Map<String, Value>, key: &str, value: &str) {
     if SWITCHES.contains(&key) {
         return put(settings, key, lenient(value));
+    }
+    if WORDS.contains(&key) {
+        return put(settings, key, value.into());
     }
     if LISTS.contains(&key) {
         let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());

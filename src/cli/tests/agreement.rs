@@ -6,7 +6,7 @@ use clap::Command as Clap;
 use serde_json::json;
 
 use super::*;
-use crate::cli::settings::{LISTS, SWITCHES, TEXTS};
+use crate::cli::settings::{LISTS, SWITCHES, TEXTS, WORDS};
 
 /// An operation with a body, the command that does the same, and the command's names of fields where they differ.
 type Pair = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
@@ -80,7 +80,7 @@ const WITHOUT_OPTION: &[(&str, &str, &str)] = &[
 
 /// Settings that are lists of objects, or have keys of their own: `--setting SECTION.KEY`, or `--settings-file`.
 const SECTIONS: [&str; 3] = ["turn", "hours", "analysis"];
-const OBJECTS: [&str; 2] = ["http_tools", "mcp_servers"];
+const OBJECTS: [&str; 3] = ["http_tools", "mcp_servers", "keypad_menus"];
 
 fn command(path: &str) -> Clap {
     let find = |command: Clap, name: &str| {
@@ -157,7 +157,7 @@ fn each_setting_of_a_profile_has_an_option() {
     let options = options("profile update");
     let settings = properties(&document, &document["components"]["schemas"]["ProfileSettings"]);
     assert!(settings.len() > 20, "{settings:?}");
-    let known = [&SWITCHES[..], &LISTS[..], &TEXTS[..], &SECTIONS[..], &OBJECTS[..]].concat();
+    let known = [&SWITCHES[..], &WORDS[..], &LISTS[..], &TEXTS[..], &SECTIONS[..], &OBJECTS[..]].concat();
     let missing: Vec<&String> =
         settings.iter().filter(|name| !options.contains(*name) && !known.contains(&name.as_str())).collect();
     assert!(missing.is_empty(), "vca profile update cannot set {missing:?}");

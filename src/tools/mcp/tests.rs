@@ -14,9 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
 use crate::conversation::{ToolAction, ToolId, ToolOutcome, ToolRequest, ToolWords};
-use crate::tenancy::{CallId, McpServer, ProfileSettings, TenantId};
+use crate::tenancy::{CallId, McpServer, ProfileSettings, TargetKind, TenantId};
 use crate::tools::{
-    CallOf, McpProblem, Reading, Runner, Secrets, Settings, TargetChoice, ToolServices, Toolbox,
+    CallOf, McpProblem, Reading, Runner, Secrets, Settings, TargetChoice, TargetTools, ToolServices, Toolbox,
     list_mcp_server, try_mcp_tool,
 };
 
@@ -526,14 +526,19 @@ async fn a_connection_is_closed_whose_stream_does_not_end_when_a_session_begins(
 async fn hostile_calls_of_mcp_tools_and_of_changes_succeed_at_nothing() {
     let stub = Stub::sound().await;
     let mut bench = Bench::of(stub.server(json!({}))).await;
-    let target = TargetChoice { name: "shop".into(), description: "People.".into(), takes_summary: true };
+    let target = TargetChoice {
+        name: "shop".into(),
+        kind: TargetKind::Extension,
+        description: "People.".into(),
+        takes_summary: true,
+    };
     let profile = ProfileSettings {
         tools: ["transfer", "switch_agent", "set_language", "remember"].map(str::to_owned).into(),
         switch_to: vec!["Sales".to_owned()],
         languages: vec!["en".to_owned(), "de".to_owned()],
         ..ProfileSettings::default()
     };
-    let toolbox = Toolbox::new(&profile).with_targets(vec![target]);
+    let toolbox = Toolbox::new(&profile).with_targets(TargetTools::new(&profile, vec![target]));
     let other = TenantId::new().to_string();
     let long = "x".repeat(10_000);
     let values = [
