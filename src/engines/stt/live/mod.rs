@@ -1,9 +1,9 @@
 //! Sessions with engines that take audio as it arrives, over a WebSocket.
 //!
-//! A [`SessionTimeline`] decides which audio is sent and which words belong to which utterance; it is pure. [`UtteranceTimeline`] is that of
-//! engines that are asked for the words of an utterance, [`TurnTimeline`] that of engines that judge the ends of turns. [`link`]
-//! holds the connection. [`LiveSession`] joins both. A vendor's protocol is a [`Protocol`]; [`WithFallback`] has the clips of utterances
-//! that failed transcribed by another engine.
+//! A [`SessionTimeline`] decides which audio is sent and which words belong to which utterance; it is pure.
+//! [`UtteranceTimeline`] is that of engines that are asked for the words of an utterance, [`TurnTimeline`] that of engines that
+//! judge the ends of turns. [`link`] holds the connection. [`LiveSession`] joins both. A vendor's protocol is a [`Protocol`];
+//! [`WithFallback`] has the clips of utterances that failed transcribed by another engine.
 //!
 //! Only utterances are sent, with a little audio before them, not the time in between: vendors charge by the second, and
 //! while the agent speaks there is nothing to recognise.
