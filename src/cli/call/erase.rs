@@ -9,7 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::table::Sheet;
 use crate::cli::tenant;
-use crate::cli::trial::Acceptance;
+use crate::cli::trial::Consent;
 use crate::config::Config;
 use crate::control::{self, ErasureRequest};
 use crate::state;
@@ -28,7 +28,7 @@ pub struct Erase {
     #[arg(long)]
     tenant: Option<String>,
     #[command(flatten)]
-    consent: Acceptance,
+    consent: Consent,
 }
 
 /// The erased data of one tenant.
