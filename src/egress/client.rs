@@ -8,7 +8,9 @@ use futures_util::stream::{self, Stream};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use tokio::time::timeout;
+use uuid::Uuid;
 
+use super::lookups::{NameLookups, TENANT};
 use super::policy::{DestinationError, DestinationPolicy, DestinationResolver};
 
 /// The part of a response's body that is read, so that the connection can be reused, and the time limit for it.
@@ -17,11 +19,13 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 /// The longest description of an error, in characters.
 const MAX_CAUSE: usize = 200;
 
-/// An HTTP client for the destinations that a [`DestinationPolicy`] allows.
+/// An HTTP client for the destinations that a [`DestinationPolicy`] allows. Clones share its connections.
+#[derive(Clone)]
 pub struct EgressClient {
     http: Client,
     policy: DestinationPolicy,
     time_limit: Duration,
+    tenant: Option<Uuid>,
 }
 
 /// Why a request has no response.
@@ -46,7 +50,7 @@ impl EgressClient {
     pub fn new(policy: DestinationPolicy, time_limit: Duration) -> Result<EgressClient, reqwest::Error> {
         // A proxy would resolve names itself, and a redirect would bypass the policy.
         let http = Client::builder()
-            .dns_resolver(DestinationResolver::new(policy))
+            .dns_resolver(DestinationResolver::new(policy, NameLookups::default()))
             .http1_only()
             .no_proxy()
             .redirect(redirect::Policy::none())
@@ -54,7 +58,13 @@ impl EgressClient {
             .pool_idle_timeout(Duration::from_secs(30))
             .user_agent(concat!("vca/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(EgressClient { http, policy, time_limit })
+        Ok(EgressClient { http, policy, time_limit, tenant: None })
+    }
+
+    /// The same client for the requests of one tenant, whose lookups leave places for those of others.
+    #[must_use]
+    pub fn for_tenant(&self, tenant: Uuid) -> EgressClient {
+        EgressClient { tenant: Some(tenant), ..self.clone() }
     }
 
     /// Begins a request, for [`EgressClient::send`].
@@ -76,7 +86,12 @@ impl EgressClient {
     /// # Errors
     /// When the name leads to refused addresses, and when there is no response within the time limit.
     pub async fn send(&self, request: RequestBuilder) -> Result<EgressResponse, EgressError> {
-        match timeout(self.time_limit, request.send()).await {
+        let sending = timeout(self.time_limit, request.send());
+        let sent = match self.tenant {
+            Some(tenant) => TENANT.scope(tenant, sending).await,
+            None => sending.await,
+        };
+        match sent {
             Ok(Ok(response)) => Ok(EgressResponse(response)),
             Ok(Err(error)) => Err(described(&error)),
             Err(_) => Err(EgressError::TimedOut(self.time_limit)),
@@ -231,6 +246,25 @@ mod tests {
         let error = strict.send(strict.http.post(url)).await.err();
         assert_eq!(error, Some(EgressError::Refused(DestinationError::Address("loopback"))));
         assert_eq!(connections.await.expect("the server"), 0);
+    }
+
+    #[tokio::test]
+    async fn the_lookups_of_a_request_are_those_of_its_tenant() {
+        let (url, _connections) = server("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await;
+        let url = url.replace("127.0.0.1", "localhost");
+        let policy = DestinationPolicy { allow_private: true, allow_http: true };
+        let lookups = NameLookups::default();
+        let resolver = DestinationResolver::new(policy, lookups.clone());
+        let http = Client::builder().dns_resolver(resolver).no_proxy().build().expect("a client");
+        let shared = EgressClient { http, ..client(true) };
+        let [one, other] = [(); 2].map(|()| Uuid::now_v7());
+        let held = lookups.all_of_tenant(one).await;
+        assert_eq!(ask(&shared.for_tenant(one), &url).await.err(), Some(EgressError::TimedOut(LIMIT)));
+        for client in [shared.for_tenant(other), shared.clone()] {
+            assert!(ask(&client, &url).await.is_ok());
+        }
+        drop(held);
+        assert!(ask(&shared.for_tenant(one), &url).await.is_ok());
     }
 
     #[tokio::test]

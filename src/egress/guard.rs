@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use reqwest::{ClientBuilder, Url, redirect};
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
 use super::lookups::NameLookups;
 use super::policy::{DestinationError, DestinationPolicy, DestinationResolver, permitted_addresses};
@@ -14,11 +15,18 @@ use super::policy::{DestinationError, DestinationPolicy, DestinationResolver, pe
 pub struct Guard {
     policy: DestinationPolicy,
     lookups: NameLookups,
+    tenant: Option<Uuid>,
 }
 
 impl Guard {
     pub fn new(policy: DestinationPolicy) -> Guard {
-        Guard { policy, lookups: NameLookups::default() }
+        Guard { policy, lookups: NameLookups::default(), tenant: None }
+    }
+
+    /// The same for the requests of one tenant, whose lookups leave places for those of others.
+    #[must_use]
+    pub fn for_tenant(&self, tenant: Uuid) -> Guard {
+        Guard { tenant: Some(tenant), ..self.clone() }
     }
 
     /// Parses a URL, and checks it as far as possible without resolving its name.
@@ -31,7 +39,7 @@ impl Guard {
 
     /// The client reaches permitted addresses only, without a proxy, which would resolve names itself, and follows no redirects.
     pub fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
-        let resolver = DestinationResolver::sharing(self.policy, self.lookups.clone());
+        let resolver = DestinationResolver::new(self.policy, self.lookups.clone()).for_tenant(self.tenant);
         builder.dns_resolver(resolver).no_proxy().redirect(redirect::Policy::none())
     }
 
@@ -43,7 +51,7 @@ impl Guard {
         let host = url.host_str().ok_or_else(|| io::Error::other(DestinationError::Unreadable))?;
         let port = url.port_or_known_default().unwrap_or(443);
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        let found = permitted_addresses(self.policy, &self.lookups, bare);
+        let found = permitted_addresses(self.policy, (&self.lookups, self.tenant), bare);
         let found = found.await.map_err(io::Error::other)?;
         let addresses: Vec<SocketAddr> =
             found.into_iter().map(|address| SocketAddr::new(address.ip(), port)).collect();

@@ -8,9 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use uuid::Uuid;
 
 use super::addresses::special_purpose;
-use super::lookups::NameLookups;
+use super::lookups::{NameLookups, TENANT};
 
 /// The longest URL, in characters.
 const LONGEST: usize = 2_000;
@@ -82,24 +83,28 @@ impl DestinationPolicy {
 pub(super) struct DestinationResolver {
     policy: DestinationPolicy,
     lookups: NameLookups,
+    /// The tenant of all requests; of none, each request has its own ([`TENANT`]).
+    tenant: Option<Uuid>,
 }
 
 impl DestinationResolver {
-    pub fn new(policy: DestinationPolicy) -> DestinationResolver {
-        DestinationResolver::sharing(policy, NameLookups::default())
+    pub fn new(policy: DestinationPolicy, lookups: NameLookups) -> DestinationResolver {
+        DestinationResolver { policy, lookups, tenant: None }
     }
 
-    /// Each lookup takes a place of `lookups`.
-    pub fn sharing(policy: DestinationPolicy, lookups: NameLookups) -> DestinationResolver {
-        DestinationResolver { policy, lookups }
+    /// For the requests of one tenant.
+    pub fn for_tenant(self, tenant: Option<Uuid>) -> DestinationResolver {
+        DestinationResolver { tenant, ..self }
     }
 }
 
 impl Resolve for DestinationResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (policy, lookups) = (self.policy, self.lookups.clone());
+        // Called by the task that sends the request.
+        let tenant = self.tenant.or_else(|| TENANT.try_with(|tenant| *tenant).ok());
         Box::pin(async move {
-            let found = permitted_addresses(policy, &lookups, name.as_str()).await?;
+            let found = permitted_addresses(policy, (&lookups, tenant), name.as_str()).await?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
@@ -111,12 +116,12 @@ impl Resolve for DestinationResolver {
 /// [`DestinationError`] where it permits none of them; otherwise the resolver's.
 pub(super) async fn permitted_addresses(
     policy: DestinationPolicy,
-    lookups: &NameLookups,
+    (lookups, tenant): (&NameLookups, Option<Uuid>),
     host: &str,
 ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
     let mut refusal = None;
     let mut fit: Vec<SocketAddr> = Vec::new();
-    for address in lookups.look_up(host).await? {
+    for address in lookups.look_up(tenant, host).await? {
         match policy.admit(address.ip()) {
             Ok(()) => fit.push(address),
             Err(refused) => refusal = Some(refused),
@@ -199,7 +204,8 @@ mod tests {
     #[tokio::test]
     async fn the_addresses_of_a_name_are_checked() {
         let name = || "localhost".parse().expect("a name");
-        let (strict, lax) = (DestinationResolver::new(STRICT), DestinationResolver::new(LAX));
+        let [strict, lax] =
+            [STRICT, LAX].map(|policy| DestinationResolver::new(policy, NameLookups::default()));
         let refused = strict.resolve(name()).await.err().expect("loopback");
         assert!(matches!(refused.downcast_ref(), Some(DestinationError::Address(_))), "{refused}");
         assert!(lax.resolve(name()).await.expect("an address").all(|address| address.ip().is_loopback()));

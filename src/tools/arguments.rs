@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jsonschema::Validator;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -15,25 +16,36 @@ pub(super) fn parsed<'a, T: Deserialize<'a>>(arguments: &'a str) -> Result<T, St
     serde_json::from_str(arguments).map_err(|error| format!("the arguments cannot be read: {error}"))
 }
 
-/// Checks arguments of a tenant's tool against its schema. `entries` are masked entries of keys, which arguments refer to.
-///
-/// # Errors
-/// For the model: the problem. It quotes no value, because that may be a masked entry.
-pub(super) fn checked_arguments(
-    schema: &Value,
-    arguments: &str,
-    entries: &BTreeMap<String, String>,
-) -> Result<Map<String, Value>, String> {
-    let mut arguments: Value =
-        serde_json::from_str(arguments).map_err(|_| "the arguments are not JSON".to_owned())?;
-    resolve(&mut arguments, entries);
-    let schema = validator(schema).map_err(|_| "the tool's schema cannot be used".to_owned())?;
-    if let Some(error) = schema.iter_errors(&arguments).next() {
-        return Err(format!("{}: {}", error.instance_path(), error.masked()).chars().take(300).collect());
+/// The compiled schema of a tool's arguments. Compiling takes up to milliseconds: it is done when a tool is offered, not when it
+/// is called.
+pub(super) struct ArgumentSchema(Validator);
+
+impl ArgumentSchema {
+    /// # Errors
+    /// The problem of the schema.
+    pub fn new(schema: &Value) -> Result<ArgumentSchema, String> {
+        validator(schema).map(ArgumentSchema)
     }
-    match arguments {
-        Value::Object(arguments) => Ok(arguments),
-        _ => Err("the arguments are not an object".to_owned()),
+
+    /// Checks arguments of a tenant's tool. `entries` are masked entries of keys, which arguments refer to.
+    ///
+    /// # Errors
+    /// For the model: the problem. It quotes no value, because that may be a masked entry.
+    pub fn check(
+        &self,
+        arguments: &str,
+        entries: &BTreeMap<String, String>,
+    ) -> Result<Map<String, Value>, String> {
+        let mut arguments: Value =
+            serde_json::from_str(arguments).map_err(|_| "the arguments are not JSON".to_owned())?;
+        resolve(&mut arguments, entries);
+        if let Some(error) = self.0.iter_errors(&arguments).next() {
+            return Err(format!("{}: {}", error.instance_path(), error.masked()).chars().take(300).collect());
+        }
+        match arguments {
+            Value::Object(arguments) => Ok(arguments),
+            _ => Err("the arguments are not an object".to_owned()),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use reqwest::{Method, RequestBuilder};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
-use super::arguments::checked_arguments;
+use super::arguments::ArgumentSchema;
 use super::reply::{KeptValues, ToolReply, as_text, cleared, hidden, kept, shortened, without};
 use super::services::{ToolServices, header_value};
 use crate::conversation::ToolOutcome;
@@ -16,6 +16,22 @@ use crate::tenancy::{HttpMethod, HttpTool, TenantId, UrlTemplate};
 
 /// The longest body of a response, in bytes.
 const MAX_RESPONSE: usize = 64 * 1024;
+
+/// A tool of an agent, with the compiled schema of its arguments.
+pub(super) struct HttpOffer {
+    pub tool: Arc<HttpTool>,
+    schema: ArgumentSchema,
+}
+
+impl HttpOffer {
+    /// # Errors
+    /// For the model: the tool cannot be used.
+    pub fn new(tool: HttpTool) -> Result<HttpOffer, String> {
+        let schema = ArgumentSchema::new(&tool.parameters);
+        let schema = schema.map_err(|_| "the tool's schema cannot be used".to_owned())?;
+        Ok(HttpOffer { tool: Arc::new(tool), schema })
+    }
+}
 
 /// A request with arguments that match the tool's schema.
 pub(super) struct HttpCall {
@@ -33,15 +49,15 @@ impl HttpCall {
     /// # Errors
     /// For the model: the problem. It quotes no value, because that may be a masked entry.
     pub fn new(
-        tool: Arc<HttpTool>,
+        offer: &HttpOffer,
         tenant: TenantId,
         arguments: &str,
         entries: &BTreeMap<String, String>,
         variables: KeptValues,
         idempotency_key: String,
     ) -> Result<HttpCall, String> {
-        let arguments = checked_arguments(&tool.parameters, arguments, entries)?;
-        Ok(HttpCall { tool, tenant, arguments, variables, idempotency_key })
+        let arguments = offer.schema.check(arguments, entries)?;
+        Ok(HttpCall { tool: offer.tool.clone(), tenant, arguments, variables, idempotency_key })
     }
 
     /// Sends it, within the tool's time limit.
@@ -67,7 +83,8 @@ impl HttpCall {
         let request = services.client.request(method, url.as_str()).map_err(|error| error.to_string())?;
         let (request, secrets) = self.with_headers(request, services).await?;
         let request = if self.tool.method.has_body() { request.json(&self.body()) } else { request };
-        let response = services.client.send(request).await.map_err(|error| error.to_string())?;
+        let client = services.client.for_tenant(self.tenant.0);
+        let response = client.send(request).await.map_err(|error| error.to_string())?;
         self.read(response, &hidden(&secrets)).await
     }
 

@@ -116,8 +116,8 @@ impl Runner {
         let CallOf { tenant, call } = self.of;
         let (entries, key) = (&self.entries, format!("{call}-{}", id.0));
         match tool {
-            TenantTool::Http(tool) => {
-                HttpCall::new(tool, tenant, arguments, entries, self.variables.clone(), key)
+            TenantTool::Http(offer) => {
+                HttpCall::new(&offer, tenant, arguments, entries, self.variables.clone(), key)
                     .map(TenantRequest::Http)
             }
             TenantTool::Mcp(offer) => {

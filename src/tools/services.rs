@@ -62,7 +62,7 @@ impl Secrets for Store {
 }
 
 pub struct ToolServices {
-    pub(super) client: Arc<EgressClient>,
+    pub(super) client: EgressClient,
     secrets: Box<dyn Secrets>,
     pub(super) listings: McpListings,
     slots: Arc<TenantSlots>,
@@ -78,7 +78,7 @@ impl ToolServices {
         };
         let slots = TenantSlots { most: settings.max_concurrent_per_tenant, taken: Mutex::default() };
         Ok(ToolServices {
-            client: Arc::new(EgressClient::new(policy, LONGEST)?),
+            client: EgressClient::new(policy, LONGEST)?,
             secrets: Box::new(secrets),
             listings: McpListings::default(),
             slots: Arc::new(slots),

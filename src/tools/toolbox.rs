@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, Stream, StreamExt};
 
 use super::builtin::{self, BuiltIn, refusal};
+use super::http::HttpOffer;
 use super::mcp::{self, McpOffer};
 use super::services::ToolServices;
 use super::switching;
@@ -29,7 +30,7 @@ const LISTED_AT_ONCE: usize = 4;
 #[derive(Default)]
 pub struct Toolbox {
     specs: Arc<[ToolSpec]>,
-    http: Vec<Arc<HttpTool>>,
+    http: Vec<Arc<HttpOffer>>,
     /// The tools that lead to targets.
     targets: TargetTools,
     /// For the tool `switch_agent`.
@@ -54,7 +55,7 @@ impl ServerTools {
 /// A tool that a server of the tenant carries out.
 #[derive(Clone)]
 pub(super) enum TenantTool {
-    Http(Arc<HttpTool>),
+    Http(Arc<HttpOffer>),
     Mcp(Arc<McpOffer>),
 }
 
@@ -76,8 +77,9 @@ impl Toolbox {
         let mut names = BTreeSet::new();
         let sound = settings.http_tools.iter().filter(|tool| check_http_tool(tool).is_empty());
         let sound = sound.filter(|tool| names.insert(tool.name.clone()));
-        let http: Vec<Arc<HttpTool>> = sound.take(MAX_HTTP_TOOLS).cloned().map(Arc::new).collect();
-        let specs = builtin.chain(http.iter().map(|tool| spec(tool))).collect();
+        let sound = sound.take(MAX_HTTP_TOOLS).cloned();
+        let http: Vec<_> = sound.filter_map(|tool| HttpOffer::new(tool).ok().map(Arc::new)).collect();
+        let specs = builtin.chain(http.iter().map(|offer| spec(&offer.tool))).collect();
         let sound = settings.mcp_servers.iter().filter(|server| check_mcp_server(server).is_empty());
         let sound = sound.filter(|server| {
             let is_new = !server.offered_names().any(|name| names.contains(&name));
@@ -131,7 +133,7 @@ impl Toolbox {
 
     /// The tool of this name that a server of the tenant carries out.
     pub(super) fn tenant_tool(&self, name: &str) -> Option<TenantTool> {
-        let http = self.http.iter().find(|tool| tool.name == name).cloned();
+        let http = self.http.iter().find(|offer| offer.tool.name == name).cloned();
         let mcp = || self.offers().find(|offer| offer.name == name).cloned();
         http.map(TenantTool::Http).or_else(|| mcp().map(TenantTool::Mcp))
     }
@@ -186,7 +188,7 @@ impl Toolbox {
 impl TenantTool {
     fn is_waited_for(&self) -> bool {
         let setting = match self {
-            TenantTool::Http(tool) => tool.wait,
+            TenantTool::Http(offer) => offer.tool.wait,
             TenantTool::Mcp(offer) => offer.tool.wait,
         };
         setting.unwrap_or(true)
@@ -195,7 +197,8 @@ impl TenantTool {
     fn words(&self) -> ToolWords {
         let words = |words: &Option<String>| words.as_deref().map(Arc::from);
         let ((started, delayed, failed), delay) = match self {
-            TenantTool::Http(tool) => {
+            TenantTool::Http(offer) => {
+                let tool = &offer.tool;
                 ((&tool.say_started, &tool.say_delayed, &tool.say_failed), tool.say_delayed_after_ms)
             }
             TenantTool::Mcp(offer) => {
@@ -301,8 +304,8 @@ mod tests {
         let http_tools = vec![tool("https://example.com/1"), tool("https://example.com/2")];
         let toolbox = Toolbox::new(&ProfileSettings { http_tools, ..ProfileSettings::default() });
         assert_eq!(toolbox.specs().len(), 1);
-        let Some(TenantTool::Http(tool)) = toolbox.tenant_tool("stock") else { panic!("no tool") };
-        assert_eq!(tool.url, "https://example.com/1");
+        let Some(TenantTool::Http(offer)) = toolbox.tenant_tool("stock") else { panic!("no tool") };
+        assert_eq!(offer.tool.url, "https://example.com/1");
     }
 
     #[test]
@@ -326,6 +329,22 @@ mod tests {
             Toolbox::new(&ProfileSettings { http_tools, mcp_servers, ..ProfileSettings::default() });
         let urls: Vec<&str> = toolbox.servers.iter().map(|tools| tools.server.url.as_str()).collect();
         assert_eq!(urls, ["https://example.com/1", "https://example.com/3"]);
+    }
+
+    /// The schema is compiled when the call rings, not in each call of the tool.
+    #[test]
+    fn a_call_and_its_languages_share_compiled_schemas() {
+        let tool = serde_json::json!({
+            "name": "stock", "description": "x", "method": "GET", "url": "https://example.com/",
+            "parameters": { "type": "object" },
+        });
+        let http_tools = vec![serde_json::from_value(tool).expect("a tool")];
+        let toolbox = Toolbox::new(&ProfileSettings { http_tools, ..ProfileSettings::default() });
+        let offers = [&toolbox, &toolbox.for_call()].map(|toolbox| match toolbox.tenant_tool("stock") {
+            Some(TenantTool::Http(offer)) => offer,
+            _ => panic!("no tool"),
+        });
+        assert!(Arc::ptr_eq(&offers[0], &offers[1]));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::ToolServices;
-use super::http::HttpCall;
+use super::http::{HttpCall, HttpOffer};
 use super::mcp::{self, McpCall, McpToolListing};
 use super::reply::{KeptValues, ToolReply};
 use crate::tenancy::{HttpTool, McpServer, TenantId};
@@ -51,7 +51,9 @@ pub async fn try_out(
     let began = Instant::now();
     let key = Uuid::now_v7().to_string();
     let arguments = arguments.to_string();
-    let request = HttpCall::new(Arc::new(tool), tenant, &arguments, &BTreeMap::new(), KeptValues::new(), key);
+    let request = HttpOffer::new(tool).and_then(|offer| {
+        HttpCall::new(&offer, tenant, &arguments, &BTreeMap::new(), KeptValues::new(), key)
+    });
     let reply = match (request, services.slot(tenant)) {
         (Ok(request), Some(_slot)) => request.send(services).await,
         (Ok(_), None) => ToolReply::refused(TOO_MANY),

@@ -95,7 +95,8 @@ impl PreCallClient {
             .header("webhook-timestamp", at)
             .header("webhook-signature", signed)
             .body(body);
-        let response = self.http.send(post).await.map_err(unreachable)?;
+        let http = self.http.for_tenant(webhook.tenant_id.0);
+        let response = http.send(post).await.map_err(unreachable)?;
         if !matches!(response.status(), StatusCode::OK | StatusCode::NO_CONTENT) {
             let problem = format!("HTTP {}", response.status().as_u16());
             return Err(PreCallFailure::new(PreCallOutcome::BadStatus, problem));

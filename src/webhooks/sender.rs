@@ -71,7 +71,8 @@ impl HttpSender {
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", signature)
             .body(claimed.payload.clone());
-        self.client.send(request).await.map_err(|error| error.to_string())
+        let client = self.client.for_tenant(claimed.tenant.0);
+        client.send(request).await.map_err(|error| error.to_string())
     }
 }
 

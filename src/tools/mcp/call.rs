@@ -13,7 +13,6 @@ use super::transport::IDEMPOTENCY_KEY;
 use crate::conversation::ToolOutcome;
 use crate::tenancy::TenantId;
 use crate::tools::ToolServices;
-use crate::tools::arguments::checked_arguments;
 use crate::tools::reply::{KeptValues, ToolReply, cleared, hidden, kept, shortened, without};
 
 /// A call with arguments that match the tool's schema.
@@ -39,7 +38,7 @@ impl McpCall {
         idempotency_key: String,
         sessions: Arc<McpSessions>,
     ) -> Result<McpCall, String> {
-        let arguments = checked_arguments(&offer.schema, arguments, entries)?;
+        let arguments = offer.arguments.check(arguments, entries)?;
         Ok(McpCall { offer, tenant, arguments, idempotency_key, sessions })
     }
 

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::listing::ListedTool;
 use crate::engines::llm::ToolSpec;
 use crate::tenancy::{McpServer, McpTool, listed_schema_problem};
+use crate::tools::arguments::ArgumentSchema;
 
 /// A tool of a server that an agent may call.
 pub(in crate::tools) struct McpOffer {
@@ -17,7 +18,8 @@ pub(in crate::tools) struct McpOffer {
     pub server: Arc<McpServer>,
     pub tool: McpTool,
     description: String,
-    pub schema: Arc<Value>,
+    schema: Arc<Value>,
+    pub arguments: ArgumentSchema,
 }
 
 /// Why an allowed tool is not offered.
@@ -50,7 +52,9 @@ impl McpOffer {
         if let Some(problem) = listed_schema_problem(&schema) {
             return Err(OfferProblem::Schema(problem));
         }
+        let arguments = ArgumentSchema::new(&schema).map_err(OfferProblem::Schema)?;
         Ok(McpOffer {
+            arguments,
             name: server.offered_name(&tool.name),
             server: server.clone(),
             tool: tool.clone(),

@@ -50,7 +50,7 @@ impl McpSession {
         let headers = headers.into_iter().filter_map(|(name, value)| Some((name?, value)));
         let config = StreamableHttpClientTransportConfig::with_uri(server.url.as_str())
             .custom_headers(headers.collect::<HashMap<_, _>>());
-        let http = McpHttp::new(services.client.clone(), server.timeout());
+        let http = McpHttp::new(services.client.for_tenant(tenant.0), server.timeout());
         let transport = StreamableHttpClientTransport::with_client(http.clone(), config);
         let vca = Implementation::new("vca", env!("CARGO_PKG_VERSION"));
         let client = serve_client(ClientConfig::new(ClientCapabilities::default(), vca), transport).await;

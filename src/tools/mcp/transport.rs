@@ -62,7 +62,7 @@ impl From<McpHttpError> for StreamableHttpError<McpHttpError> {
 /// The HTTP client of one session.
 #[derive(Clone)]
 pub(super) struct McpHttp {
-    client: Arc<EgressClient>,
+    client: EgressClient,
     /// Of a request, its response included. The task of `rmcp` does not end with the tool that waits for it while it begins a
     /// session.
     limit: Duration,
@@ -72,7 +72,7 @@ pub(super) struct McpHttp {
 
 impl McpHttp {
     /// `tool_limit` is the time limit of the server's tools.
-    pub fn new(client: Arc<EgressClient>, tool_limit: Duration) -> McpHttp {
+    pub fn new(client: EgressClient, tool_limit: Duration) -> McpHttp {
         McpHttp { client, limit: tool_limit + MARGIN, failure: Arc::default() }
     }
 
