@@ -7,6 +7,7 @@ use crate::support::vendor::{Habit, KEY, Kind, Mood, Vendor};
 
 mod doctor;
 mod flux;
+mod languages;
 mod live;
 mod named;
 mod voice;

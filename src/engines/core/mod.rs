@@ -7,6 +7,7 @@ pub mod error_body;
 mod exchange;
 pub mod extra;
 pub mod health;
+pub mod languages;
 pub mod openai;
 pub mod process;
 pub mod retry;

@@ -12,10 +12,10 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::language::code;
 use super::live::{Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, TranscriptEvent};
 use super::{Hints, terms};
 use crate::engines::core::extra::Extra;
+use crate::engines::core::languages::{LanguageCodes, code};
 use crate::engines::core::server::Auth;
 use crate::engines::core::websocket::SocketEndpoint;
 use crate::engines::core::{EngineError, FailureReason};
@@ -35,6 +35,8 @@ pub struct Settings {
     pub models: Vec<String>,
     /// How long the last words of an utterance may take after its end, in milliseconds. Then the fallback gets the utterance. Default 2000.
     pub final_timeout_ms: u64,
+    /// The vendor's codes of languages, by BCP 47 tag, in place of the built-in ones. None by default.
+    pub languages: LanguageCodes,
     /// Further parameters of the query, such as `keyterm`, `numerals`, `tag` and `mip_opt_out`; `language` replaces the
     /// profile's, as in `multi`. None by default.
     pub extra: Extra,
@@ -46,6 +48,7 @@ impl Default for Settings {
             model: "nova-3".into(),
             models: Vec::new(),
             final_timeout_ms: FINAL_TIMEOUT_MS,
+            languages: LanguageCodes::default(),
             extra: Extra::default(),
         }
     }
@@ -66,7 +69,13 @@ impl DeepgramStt {
 
     fn query(&self, rate: u32, hints: &Hints) -> Result<Vec<(String, String)>, EngineError> {
         let (model, rate) = (self.model(hints)?, rate.to_string());
-        let language = hints.language.as_deref().map(code).transpose()?;
+        let language = match hints.language.as_deref() {
+            Some(tag) => {
+                let usual = language(tag)?;
+                self.settings.languages.of(tag, |_| Some(usual))
+            }
+            None => None,
+        };
         let ours = [
             ("model", model.as_str()),
             ("encoding", "linear16"),
@@ -87,6 +96,30 @@ impl DeepgramStt {
         query.extend(extra);
         Ok(query)
     }
+}
+
+/// Regions with a code of their own: <https://developers.deepgram.com/docs/models-languages-overview>
+const REGIONAL: [&str; 13] = [
+    "de-CH", "en-AU", "en-GB", "en-IN", "en-NZ", "en-US", "fr-CA", "nl-BE", "pt-BR", "pt-PT", "zh-CN",
+    "zh-HK", "zh-TW",
+];
+
+/// Deepgram's code of a tag: with the region where it has one of its own.
+///
+/// # Errors
+/// Permanent: it is no language tag.
+fn language(tag: &str) -> Result<String, EngineError> {
+    let code = code(tag)?;
+    let regional = REGIONAL.iter().find(|it| it.eq_ignore_ascii_case(&tag.replace('_', "-")));
+    let is_american_spanish = code == "es"
+        && tag.len() > 2
+        && !matches!(tag.get(3..), Some(region) if region.eq_ignore_ascii_case("ES"));
+    Ok(match regional {
+        Some(regional) => (*regional).to_owned(),
+        None if is_american_spanish => "es-419".to_owned(),
+        None if tag.to_lowercase().starts_with("yue") => "zh-HK".to_owned(),
+        None => code,
+    })
 }
 
 impl Protocol for DeepgramStt {

@@ -15,6 +15,7 @@ use super::response::{ResponseFormat, TranscriptionResponse};
 use super::{Hints, Transcriber, terms};
 use crate::audio::Clip;
 use crate::engines::core::extra::Extra;
+use crate::engines::core::languages::LanguageCodes;
 use crate::engines::core::openai::Endpoint;
 use crate::engines::core::retry::Kind;
 use crate::engines::core::server::OPENAI;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub model: Option<String>,
     /// More models that profiles may choose; `*` allows every one. Default: none but `model`.
     pub models: Vec<String>,
+    /// The vendor's codes of languages, by BCP 47 tag, in place of the built-in ones. None by default.
+    pub languages: LanguageCodes,
     /// The field of the caller's language. Default: `languages` for `gpt-transcribe`, else `language`.
     pub language_field: Option<Hint>,
     /// The requested format. Default: `json` for OpenAI's `gpt-` models, `verbose_json` for others, and `json` once that was
@@ -148,7 +151,8 @@ impl OpenAiStt {
             .map_err(|error| self.endpoint.broken(error))?;
         let form = Form::new().part("file", file).text("model", model.to_owned());
         let form = form.text("response_format", format.as_str());
-        let hint = self.settings.language_field.unwrap_or_else(|| Hint::of_model(model)).fields(hints)?;
+        let field = self.settings.language_field.unwrap_or_else(|| Hint::of_model(model));
+        let hint = field.fields(hints, &self.settings.languages)?;
         let terms = self.terms(model, hints);
         let fields = hint.into_iter().chain(terms).chain(self.settings.extra.form_fields());
         Ok(fields.fold(form, |form, (name, text)| form.text(name, text)))

@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::items::CommittedItems;
-use super::language::code;
 use super::live::{Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, TranscriptEvent};
 use super::{Hints, terms};
 use crate::audio::codec::{Encoder, Format, MAX_PAYLOAD};
 use crate::audio::resample::Stream;
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
+use crate::engines::core::languages::LanguageCodes;
 use crate::engines::core::server::Auth;
 use crate::engines::core::websocket::{Socket, SocketEndpoint};
 use crate::names::Names;
@@ -40,6 +40,8 @@ pub struct Settings {
     pub models: Vec<String>,
     /// How long the last words of an utterance may take after its end, in milliseconds. Then the fallback gets the utterance. Default 2000.
     pub final_timeout_ms: u64,
+    /// The vendor's codes of languages, by BCP 47 tag, in place of the built-in ones. None by default.
+    pub languages: LanguageCodes,
     /// Further fields of the session's `transcription`, such as `prompt`, `keywords` and `delay`. None by default.
     pub extra: Extra,
 }
@@ -50,6 +52,7 @@ impl Default for Settings {
             model: "gpt-live-transcribe".into(),
             models: Vec::new(),
             final_timeout_ms: FINAL_TIMEOUT_MS,
+            languages: LanguageCodes::default(),
             extra: Extra::default(),
         }
     }
@@ -70,7 +73,7 @@ impl Realtime {
 
     /// The message that configures the session.
     fn update(&self, rate: u32, hints: &Hints) -> Result<String, EngineError> {
-        let mut transcription = transcription(&self.model(hints)?, hints)?;
+        let mut transcription = transcription(&self.model(hints)?, hints, &self.settings.languages)?;
         self.settings.extra.merge_into(&mut transcription);
         let format = RealtimeEncoding::of(rate).format();
         let input = json!({ "format": format, "transcription": transcription, "turn_detection": null });
@@ -120,12 +123,18 @@ impl Protocol for Realtime {
 }
 
 /// The settings of the transcription of the caller's speech by `model`.
-pub(in crate::engines) fn transcription(model: &str, hints: &Hints) -> Result<Value, EngineError> {
+pub(in crate::engines) fn transcription(
+    model: &str,
+    hints: &Hints,
+    codes: &LanguageCodes,
+) -> Result<Value, EngineError> {
     let mut transcription = json!({ "model": model });
     if !hints.languages.is_empty() && terms::has_keywords(model) {
-        let codes: Vec<String> = hints.languages.iter().map(|tag| code(tag)).collect::<Result<_, _>>()?;
-        transcription["languages"] = json!(codes);
-    } else if let Some(language) = hints.language.as_deref().map(code).transpose()? {
+        let languages = hints.languages.iter().map(|tag| codes.by_iso(tag)).filter_map(Result::transpose);
+        transcription["languages"] = json!(languages.collect::<Result<Vec<String>, _>>()?);
+    } else if let Some(language) =
+        hints.language.as_deref().map(|tag| codes.by_iso(tag)).transpose()?.flatten()
+    {
         // The newer models take a list in place of the one language.
         match terms::has_keywords(model) {
             true => transcription["languages"] = json!([language]),

@@ -14,11 +14,11 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::language::code;
 use super::live::{Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, TranscriptEvent};
 use super::{Hints, terms};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
+use crate::engines::core::languages::LanguageCodes;
 use crate::engines::core::server::Auth;
 use crate::engines::core::websocket::{Socket, SocketEndpoint};
 use crate::names::Names;
@@ -37,6 +37,8 @@ pub struct Settings {
     pub models: Vec<String>,
     /// How long the last words of an utterance may take after its end, in milliseconds. Then the fallback gets the utterance. Default 2000.
     pub final_timeout_ms: u64,
+    /// The vendor's codes of languages, by BCP 47 tag, in place of the built-in ones. None by default.
+    pub languages: LanguageCodes,
     /// Further parameters of the query, such as `keyterms` and `enable_logging`. None by default.
     pub extra: Extra,
 }
@@ -47,6 +49,7 @@ impl Default for Settings {
             model: "scribe_v2_realtime".into(),
             models: Vec::new(),
             final_timeout_ms: FINAL_TIMEOUT_MS,
+            languages: LanguageCodes::default(),
             extra: Extra::default(),
         }
     }
@@ -67,7 +70,8 @@ impl Scribe {
 
     fn query(&self, rate: u32, hints: &Hints) -> Result<Vec<(String, String)>, EngineError> {
         let (model, format) = (self.model(hints)?, format!("pcm_{rate}"));
-        let language = hints.language.as_deref().map(code).transpose()?;
+        let language =
+            hints.language.as_deref().map(|tag| self.settings.languages.by_iso(tag)).transpose()?.flatten();
         let ours = [("model_id", model.as_str()), ("audio_format", &format), ("commit_strategy", "manual")];
         let ours = ours.into_iter().chain(language.as_deref().map(|language| ("language_code", language)));
         let terms = terms::of_scribe(hints).map(|term| ("keyterms", term));

@@ -13,11 +13,12 @@ use super::sound::{Bare, Rate};
 use super::{Pieces, Tts, Voice, response};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
+use crate::engines::core::languages::{LanguageCodes, known};
 use crate::engines::core::openai::Endpoint;
 use crate::engines::core::retry::Kind;
 use crate::engines::core::server::Auth;
 use crate::engines::core::usage::{Meter, Unit, characters};
-use crate::names::{self, Names};
+use crate::names::Names;
 
 /// The default address.
 pub const BASE_URL: &str = "https://api.cartesia.ai";
@@ -25,6 +26,14 @@ pub const BASE_URL: &str = "https://api.cartesia.ai";
 pub const AUTH: Auth = Auth::Scheme("Bearer");
 /// The header with the version of the API, and the version.
 const VERSION: (&str, &str) = ("cartesia-version", "2026-08-14");
+
+/// The languages of `sonic-3` and later: <https://docs.cartesia.ai/build-with-cartesia/tts-models/latest>. Without one, the voice
+/// speaks in its own language.
+const LANGUAGES: [&str; 42] = [
+    "ar", "bg", "bn", "cs", "da", "de", "el", "en", "es", "fi", "fr", "gu", "he", "hi", "hr", "hu", "id",
+    "it", "ja", "ka", "kn", "ko", "ml", "mr", "ms", "nl", "no", "pa", "pl", "pt", "ro", "ru", "sk", "sv",
+    "ta", "te", "th", "tl", "tr", "uk", "vi", "zh",
+];
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -41,6 +50,8 @@ pub struct Settings {
     pub format: Bare,
     /// Samples a second of `pcm`: 8000, 16000, 22050, 24000, 44100 or 48000. 16000 by default.
     pub rate: Rate,
+    /// The vendor's codes of languages, by BCP 47 tag, in place of the built-in ones. None by default.
+    pub languages: LanguageCodes,
     /// Further fields of the request, such as `generation_config`. None by default.
     pub extra: Extra,
 }
@@ -54,6 +65,7 @@ impl Default for Settings {
             max_chars: 500,
             format: Bare::Pcm,
             rate: Rate::KHZ_16,
+            languages: LanguageCodes::default(),
             extra: Extra::default(),
         }
     }
@@ -85,6 +97,7 @@ impl Cartesia {
         let mut body = json!({
             "model_id": model, "transcript": text.trim(), "voice": { "id": id }, "output_format": self.output_format(),
         });
+        let language = |tag: &str| self.settings.languages.of(tag, |tag| known(tag, &LANGUAGES));
         if let Some(code) = voice.language.as_deref().and_then(language) {
             body["language"] = code.into();
         }
@@ -104,12 +117,6 @@ impl Cartesia {
         };
         json!({ "container": "raw", "encoding": encoding, "sample_rate": rate })
     }
-}
-
-/// The language of a tag, without its region.
-fn language(tag: &str) -> Option<String> {
-    names::check_language(tag).ok()?;
-    tag.split('-').next().map(str::to_lowercase)
 }
 
 impl Tts for Cartesia {

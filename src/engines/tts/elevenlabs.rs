@@ -14,16 +14,32 @@ use super::sound::{Bare, Rate};
 use super::{Pieces, Tts, Voice, response};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
+use crate::engines::core::languages::{LanguageCodes, code, known};
 use crate::engines::core::openai::Endpoint;
 use crate::engines::core::retry::Kind;
 use crate::engines::core::server::Auth;
 use crate::engines::core::usage::{Meter, Unit, characters};
-use crate::names::{self, Names};
+use crate::names::Names;
 
 /// The default address.
 pub const BASE_URL: &str = "https://api.elevenlabs.io/v1";
 /// How requests carry the key.
 pub const AUTH: Auth = Auth::Header("xi-api-key");
+
+/// The languages of the models of version 2.5: <https://elevenlabs.io/docs/overview/models>. They refuse other codes; without
+/// one they recognise the language of the text.
+const LANGUAGES: [&str; 31] = [
+    "ar", "bg", "cs", "da", "de", "el", "en", "es", "fi", "fr", "hi", "hr", "hu", "id", "it", "ja", "ko",
+    "ms", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sv", "ta", "tr", "uk", "vi", "zh",
+];
+
+/// ElevenLabs' code of a tag.
+fn language_code(tag: &str) -> Option<String> {
+    match code(tag).ok()?.as_str() {
+        "tl" => Some("fil".to_owned()),
+        _ => known(tag, &LANGUAGES),
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -40,6 +56,8 @@ pub struct Settings {
     pub format: Bare,
     /// Samples a second of `pcm`: 8000, 16000, 22050, 24000, 44100 or 48000. 16000 by default.
     pub rate: Rate,
+    /// The vendor's codes of languages, by BCP 47 tag, in place of the built-in ones. None by default.
+    pub languages: LanguageCodes,
     /// Further fields of the request, such as `voice_settings` and `seed`. None by default.
     pub extra: Extra,
 }
@@ -53,6 +71,7 @@ impl Default for Settings {
             max_chars: 500,
             format: Bare::Pcm,
             rate: Rate::KHZ_16,
+            languages: LanguageCodes::default(),
             extra: Extra::default(),
         }
     }
@@ -93,9 +112,9 @@ impl ElevenLabs {
     /// Only the models of version 2.5 accept a language; they need it to read numbers and dates.
     fn body(&self, text: &str, model: &str, language: Option<&str>) -> Value {
         let mut body = json!({ "text": text, "model_id": model });
-        let language = language.filter(|tag| model.ends_with("_v2_5") && names::check_language(tag).is_ok());
-        if let Some(code) = language.and_then(|tag| tag.split('-').next()) {
-            body["language_code"] = code.to_lowercase().into();
+        let language = language.filter(|_| model.ends_with("_v2_5"));
+        if let Some(code) = language.and_then(|tag| self.settings.languages.of(tag, language_code)) {
+            body["language_code"] = code.into();
         }
         self.settings.extra.merge_into(&mut body);
         body

@@ -13,6 +13,11 @@ use serde_json::Value;
 use super::sound::{mp3, mulaw, pcm, response, tone};
 use super::{Dialect, Habit, Kind, Shared, receive};
 
+/// Of the models of version 2.5: <https://elevenlabs.io/docs/overview/models>
+const LANGUAGES: [&str; 32] = [
+    "en", "ja", "zh", "de", "hi", "fr", "ko", "pt", "it", "es", "id", "nl", "tr", "fil", "pl", "sv", "bg",
+    "ro", "ar", "cs", "el", "fi", "hr", "ms", "sk", "da", "ta", "uk", "ru", "hu", "no", "vi",
+];
 const RATES: [u32; 6] = [8_000, 16_000, 22_050, 24_000, 44_100, 48_000];
 
 pub async fn speak(
@@ -40,6 +45,9 @@ pub async fn speak(
     }
     if order.get("language_code").is_some_and(|code| !code.is_null()) && !model.ends_with("_v2_5") {
         return DIALECT.refusal(400, "unsupported_language", "The model does not support language_code.");
+    }
+    if order["language_code"].as_str().is_some_and(|code| !LANGUAGES.contains(&code)) {
+        return DIALECT.refusal(400, "unsupported_language", "The language is not supported by the model.");
     }
     let format = query.get("output_format").map_or("mp3_44100_128", String::as_str);
     let rate =

@@ -11,6 +11,12 @@ use serde_json::Value;
 use super::sound::{mulaw, pcm, response, tone};
 use super::{Dialect, Kind, Shared, receive};
 
+/// Of the sonic-3 models.
+const LANGUAGES: [&str; 42] = [
+    "en", "fr", "de", "es", "pt", "zh", "ja", "hi", "it", "ko", "nl", "pl", "ru", "sv", "tr", "tl", "bg",
+    "ro", "ar", "cs", "el", "fi", "hr", "ms", "sk", "da", "ta", "uk", "hu", "no", "vi", "bn", "th", "he",
+    "ka", "id", "te", "gu", "kn", "ml", "mr", "pa",
+];
 const RATES: [u64; 6] = [8_000, 16_000, 22_050, 24_000, 44_100, 48_000];
 
 pub async fn speak(State(server): Shared, headers: HeaderMap, body: Bytes) -> Response {
@@ -35,6 +41,9 @@ pub async fn speak(State(server): Shared, headers: HeaderMap, body: Bytes) -> Re
     }
     if order["language"].is_string() && order["locale"].is_string() {
         return DIALECT.refusal(400, "invalid_language", "Set language or locale, not both.");
+    }
+    if order["language"].as_str().is_some_and(|code| !LANGUAGES.contains(&code)) {
+        return DIALECT.refusal(400, "invalid_language", "The language is not supported.");
     }
     let format = &order["output_format"];
     let rate = format["sample_rate"].as_u64().filter(|rate| RATES.contains(rate)).unwrap_or_default() as u32;

@@ -44,6 +44,14 @@ const PARAMETERS: &[&str] = &[
     "vad_events",
     "version",
 ];
+/// The languages of nova-3.
+const LANGUAGES: &[&str] = &[
+    "ar", "be", "bg", "bn", "bs", "ca", "cs", "da", "da-DK", "de", "de-CH", "el", "en", "en-AU", "en-GB",
+    "en-IN", "en-NZ", "en-US", "es", "es-419", "et", "fi", "fr", "fr-CA", "hi", "hr", "hu", "id", "it", "ja",
+    "kn", "ko", "ko-KR", "lt", "lv", "mk", "mr", "ms", "multi", "ne", "nl", "nl-BE", "no", "pa", "pa-IN",
+    "pl", "pt", "pt-BR", "pt-PT", "ro", "ru", "sk", "sl", "sr", "sv", "sv-SE", "ta", "te", "th", "th-TH",
+    "tl", "tr", "uk", "vi", "zh", "zh-CN", "zh-HK", "zh-Hans", "zh-Hant", "zh-TW",
+];
 /// Without audio or KeepAlive for this long the connection is closed.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest audio of one result, in milliseconds.
@@ -57,6 +65,9 @@ pub fn problem(query: &[(String, String)]) -> Option<String> {
     }
     if !value("model").is_some_and(|model| model.starts_with("nova-")) {
         return Some("No such model".into());
+    }
+    if value("language").is_some_and(|language| !LANGUAGES.contains(&language)) {
+        return Some("No such model/language/tier combination found.".into());
     }
     for name in ["interim_results", "punctuate", "smart_format", "vad_events"] {
         if !value(name).is_none_or(|value| ["true", "false"].contains(&value)) {

@@ -73,6 +73,11 @@ async fn update(session: &mut Session, state: &mut State, wanted: &Value) -> Res
     if wrong_language || !input["turn_detection"].is_null() {
         return refuse(session, "unknown_parameter", "The model has no such parameter").await;
     }
+    let languages = transcription["languages"].as_array().into_iter().flatten();
+    let mut languages = languages.chain([&transcription["language"]]).filter_map(Value::as_str);
+    if languages.any(|code| code.len() != 2) {
+        return refuse(session, "invalid_value", "A language is no code of ISO 639-1").await;
+    }
     (state.hearing, state.is_mulaw) = (Some(Hearing::at(rate)), rate == 8_000);
     session.send(json!({ "type": "session.updated", "event_id": "e-2", "session": wanted })).await
 }
