@@ -162,6 +162,9 @@ async fn drain(mut stream: BodyStream, _permit: OwnedSemaphorePermit) {
 }
 
 #[cfg(test)]
+mod http2_tests;
+
+#[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
 
