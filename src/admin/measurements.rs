@@ -75,6 +75,11 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
         "Share of an engine's recent attempts that succeeded, 0 to 1, by engine and kind.",
     ),
     (
+        "vca_engine_limited_total",
+        Counter,
+        "Requests to engines beyond a tenant's share, by tenant and stage.",
+    ),
+    (
         "vca_engine_open",
         Gauge,
         "1 while an engine's circuit breaker is open and its requests go to the fallback.",

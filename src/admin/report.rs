@@ -20,7 +20,7 @@ pub struct DaemonReport {
     /// Can it take calls?
     pub ready: bool,
     pub parts: Vec<PartReport>,
-    /// The engines since the start or the latest reload.
+    /// The engines since the start or the latest reload; of each kind, the default one is first.
     #[serde(default)]
     pub engines: Vec<EngineReport>,
     pub calls: CallLoad,
@@ -60,6 +60,9 @@ pub struct EngineReport {
     pub health: f64,
     /// It is left alone after failures, and its fallback is used.
     pub open: bool,
+    /// The engines that are asked when it fails, in order.
+    #[serde(default)]
+    pub fallbacks: Vec<String>,
 }
 
 /// Live calls and the most that the daemon takes.

@@ -8,7 +8,7 @@ mod plans;
 mod prices;
 mod statement;
 
-pub use plans::{AtLimit, Plans, Quota, Terms};
+pub use plans::{AtLimit, EngineTerms, Percent, Plans, Quota, Terms};
 pub use prices::{Price, Prices};
 pub use statement::{Bill, BillItem, BillLine, Statement, UsageReport};
 

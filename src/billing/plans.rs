@@ -20,6 +20,8 @@ pub struct Plans {
 pub struct Terms {
     /// Concurrent calls of a tenant that has no limit of its own. Default: `calls.max_calls_per_tenant`.
     pub concurrent_calls: Option<u32>,
+    /// Requests of a tenant to the operator's engines, in percent of those of `[engine_shares]`. Default: 100.
+    pub engine_share: Percent,
     /// Minutes of answered calls per calendar month (UTC). Default: no limit.
     pub minutes_per_month: Option<u32>,
     /// The policy for new calls when the minutes are used up. Default: `refuse`.
@@ -28,6 +30,25 @@ pub struct Terms {
     pub fee: u64,
     /// Minutes of a month that the fee includes. Default: 0.
     pub included_minutes: u32,
+}
+
+/// A share in percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Percent(pub u32);
+
+impl Default for Percent {
+    fn default() -> Percent {
+        Percent(100)
+    }
+}
+
+/// The terms of a tenant by which its shares of the engines are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineTerms {
+    /// The calls that it may have at once.
+    pub calls: u32,
+    pub share: Percent,
 }
 
 /// The policy for new calls when a month's minutes are used up. A call in progress is never cut off.

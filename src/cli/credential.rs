@@ -114,7 +114,7 @@ impl Command {
             }
             Command::Test(CredentialSelector { tenant, credential }) => {
                 let scope = scope(store, &tenant).await?;
-                let engines = Current::new(AgentFactory::new(config)?);
+                let engines = Current::new(AgentFactory::without_model(config)?);
                 let engines: &dyn TenantEngines = &engines;
                 let trial =
                     control::test_engine_credential(&scope, &actor(), rules, engines, credential).await?;

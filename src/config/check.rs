@@ -307,6 +307,9 @@ fn billing(config: &Config) -> Vec<Violation> {
         ("plans.starter.concurrent_calls", starter.concurrent_calls == Some(0)),
         ("plans.growth.concurrent_calls", growth.concurrent_calls == Some(0)),
         ("plans.custom.concurrent_calls", custom.concurrent_calls == Some(0)),
+        ("plans.starter.engine_share", starter.engine_share.0 == 0),
+        ("plans.growth.engine_share", growth.engine_share.0 == 0),
+        ("plans.custom.engine_share", custom.engine_share.0 == 0),
     ]);
     let Prices { currency, engines, .. } = &config.prices;
     if currency.len() != 3 || !currency.bytes().all(|letter| letter.is_ascii_uppercase()) {

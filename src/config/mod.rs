@@ -75,6 +75,8 @@ pub struct Config {
     pub stt: registry::SttSettings,
     pub llm: registry::LlmSettings,
     pub tts: registry::TtsSettings,
+    /// The requests of each tenant to these engines.
+    pub engine_shares: engines::core::shares::Settings,
     /// The most that profiles may ask for. See [`Config::permitted`].
     pub profiles: tenancy::Ceilings,
     pub calls: switchboard::Settings,

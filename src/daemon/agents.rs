@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use crate::analysis::Model;
+use crate::billing::{EngineTerms, Percent};
 use crate::call::{Agent, AgentSource, Engines, PromptCache};
 use crate::config::Config;
 use crate::control::TenantEngines;
@@ -17,6 +18,7 @@ use crate::current::Current;
 use crate::egress::{DestinationPolicy, Guard};
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::{EngineState, Kind};
+use crate::engines::core::shares::{self, EngineShares, Scale, TenantShares};
 use crate::engines::end_of_turn::EndOfTurn;
 use crate::engines::llm::Llm;
 use crate::engines::registry::{self, OwnAccount};
@@ -49,7 +51,7 @@ async fn active_agents(store: &Store, agent_factory: &AgentFactory) -> Result<Ve
         if tenant.status == TenantStatus::Active {
             let scope = store.scope(tenant.id);
             let (profiles, own) = (scope.answering_profiles().await?, scope.engine_accesses().await?);
-            agents.extend(profiles.iter().filter_map(|profile| agent_factory.agent(profile, &own)));
+            agents.extend(profiles.iter().filter_map(|profile| agent_factory.unlimited_agent(profile, &own)));
         }
     }
     Ok(agents)
@@ -88,7 +90,7 @@ impl AgentSource for StoredAgents {
                     warn!(profile = %name, "switch_to names a profile that does not exist");
                     continue;
                 };
-                let other = factory.agent(&profile, &own);
+                let other = factory.other_agent(&profile, &own);
                 let other = other.map(|other| other.with_targets(&profile.settings, targets, &rules));
                 names.extend(other.iter().flat_map(|other| other.switch_to.iter().cloned()));
                 others.extend(other);
@@ -103,6 +105,10 @@ impl AgentSource for StoredAgents {
 pub struct AgentFactory {
     engines: registry::Engines,
     end_of_turn: Option<EndOfTurn>,
+    shares: EngineShares,
+    share_settings: Arc<shares::Settings>,
+    /// Calls at once of a tenant without a limit of its own.
+    default_calls: u32,
     pub permitted: Permitted,
 }
 
@@ -112,7 +118,16 @@ impl AgentFactory {
     /// # Errors
     /// Engines that cannot be built, or a model that cannot be loaded.
     pub fn new(config: &Config) -> anyhow::Result<AgentFactory> {
-        AgentFactory::build(config, None)
+        let end_of_turn = EndOfTurn::load(&config.end_of_turn, None)?;
+        AgentFactory::build(config, end_of_turn, EngineShares::default())
+    }
+
+    /// The same without an end-of-turn model, for a process without calls.
+    ///
+    /// # Errors
+    /// Engines that cannot be built.
+    pub fn without_model(config: &Config) -> anyhow::Result<AgentFactory> {
+        AgentFactory::build(config, None, EngineShares::default())
     }
 
     /// The same for a configuration that was read again: an end-of-turn model of the same file stays in use.
@@ -120,10 +135,15 @@ impl AgentFactory {
     /// # Errors
     /// As of [`AgentFactory::new`].
     pub fn renewed(&self, config: &Config) -> anyhow::Result<AgentFactory> {
-        AgentFactory::build(config, self.end_of_turn.as_ref())
+        let end_of_turn = EndOfTurn::load(&config.end_of_turn, self.end_of_turn.as_ref())?;
+        AgentFactory::build(config, end_of_turn, self.shares.clone())
     }
 
-    fn build(config: &Config, in_use: Option<&EndOfTurn>) -> anyhow::Result<AgentFactory> {
+    fn build(
+        config: &Config,
+        end_of_turn: Option<EndOfTurn>,
+        shares: EngineShares,
+    ) -> anyhow::Result<AgentFactory> {
         let rules = &config.tenant_engines;
         let policy =
             DestinationPolicy { allow_private: rules.allow_private_addresses, allow_http: rules.allow_http };
@@ -138,8 +158,22 @@ impl AgentFactory {
             anyhow::anyhow!("the engines cannot be built:\n  {}", lines.join("\n  "))
         })?;
         let permitted = config.permitted(engines.catalogue());
-        let end_of_turn = EndOfTurn::load(&config.end_of_turn, in_use)?;
-        Ok(AgentFactory { engines, end_of_turn, permitted })
+        Ok(AgentFactory {
+            engines,
+            end_of_turn,
+            shares,
+            share_settings: Arc::new(config.engine_shares.clone()),
+            default_calls: config.calls.max_calls_per_tenant,
+            permitted,
+        })
+    }
+
+    /// The shares of a tenant with these terms. Default: those of its latest call.
+    fn shares_of(&self, tenant: TenantId, terms: Option<EngineTerms>) -> Arc<TenantShares> {
+        let scale = terms.map(|EngineTerms { calls, share }| Scale { calls, percent: share.0 });
+        let usual = || Scale { calls: self.default_calls, percent: Percent::default().0 };
+        let scale = scale.or_else(|| self.shares.scale_of(tenant.0)).unwrap_or_else(usual);
+        self.shares.of(tenant.0, &self.share_settings, scale)
     }
 
     /// The state of each engine of the operator's.
@@ -162,14 +196,33 @@ impl AgentFactory {
             (Some(engine), model) => (Some(engine), model),
             (None, model) => (settings.llm, model.or(settings.llm_model)),
         };
-        let llm = self.llm(&engine, own)?;
+        let llm = self.llm(&engine, own, Some(&self.shares_of(profile.tenant_id, None)))?;
         Some(Model { llm: llm.alone().unwrap_or(llm), name: model.map(Into::into) })
     }
 
-    /// The agent of a profile, for a tenant with these engine credentials. `None` if the profile names an engine that was not
-    /// built, or may not be used. Other settings that are not permitted, of a profile that was saved under other rules or
+    /// The agent of a profile, for a tenant with these engine credentials and terms. `None` if the profile names an engine that
+    /// was not built, or may not be used. Other settings that are not permitted, of a profile that was saved under other rules or
     /// imported, give way to the daemon's.
-    pub fn agent(&self, profile: &AiProfile, own: &[EngineAccess]) -> Option<Agent> {
+    pub fn agent(&self, profile: &AiProfile, own: &[EngineAccess], terms: EngineTerms) -> Option<Agent> {
+        self.agent_within(profile, own, Some(&self.shares_of(profile.tenant_id, Some(terms))))
+    }
+
+    /// Another agent for a call of the tenant.
+    fn other_agent(&self, profile: &AiProfile, own: &[EngineAccess]) -> Option<Agent> {
+        self.agent_within(profile, own, Some(&self.shares_of(profile.tenant_id, None)))
+    }
+
+    /// An agent for requests of the daemon itself.
+    fn unlimited_agent(&self, profile: &AiProfile, own: &[EngineAccess]) -> Option<Agent> {
+        self.agent_within(profile, own, None)
+    }
+
+    fn agent_within(
+        &self,
+        profile: &AiProfile,
+        own: &[EngineAccess],
+        shares: Option<&Arc<TenantShares>>,
+    ) -> Option<Agent> {
         let tenants = (!own.is_empty()).then(|| self.permitted.with_own(own.iter().map(|it| &it.credential)));
         let permitted = tenants.as_ref().unwrap_or(&self.permitted);
         let (settings, refused) = permitted.effective(&profile.settings);
@@ -181,23 +234,28 @@ impl AgentFactory {
             return None;
         }
         let profile = &AiProfile { settings, ..profile.clone() };
-        let engines = self.chosen(profile, own)?;
+        let engines = self.chosen(profile, own, shares)?;
         Some(Agent::new(profile, engines, permitted).with_end_of_turn(self.end_of_turn.clone()))
     }
 
-    /// The engines that a profile chooses.
-    fn chosen(&self, profile: &AiProfile, own: &[EngineAccess]) -> Option<Engines> {
-        let wanted = &profile.settings;
-        let stt = match self.account(EngineKind::Stt, &wanted.stt, own) {
+    /// The engines that a profile chooses, within the shares of its tenant.
+    fn chosen(
+        &self,
+        profile: &AiProfile,
+        own: &[EngineAccess],
+        shares: Option<&Arc<TenantShares>>,
+    ) -> Option<Engines> {
+        let (wanted, engines) = (&profile.settings, self.engines_within(shares));
+        let stt = match self.account(EngineKind::Stt, &wanted.stt, own, shares) {
             Some(account) => reported(self.engines.own().stt(&account)),
-            None => self.engines.stt(wanted.stt.as_deref()),
+            None => engines.stt(wanted.stt.as_deref()),
         };
-        let llm = self.llm(&wanted.llm, own);
-        let tts = match self.account(EngineKind::Tts, &wanted.tts, own) {
+        let llm = self.llm(&wanted.llm, own, shares);
+        let tts = match self.account(EngineKind::Tts, &wanted.tts, own, shares) {
             Some(account) => reported(self.engines.own().tts(&account)),
-            None => self.engines.tts(wanted.tts.as_deref()),
+            None => engines.tts(wanted.tts.as_deref()),
         };
-        let realtime = wanted.realtime.as_deref().map(|name| self.engines.realtime(name));
+        let realtime = wanted.realtime.as_deref().map(|name| engines.realtime(name));
         let built = [
             ("realtime", &wanted.realtime, realtime.as_ref().is_none_or(Option::is_some)),
             ("stt", &wanted.stt, stt.is_some()),
@@ -211,25 +269,44 @@ impl AgentFactory {
         Some(Engines { stt: stt?, llm: llm?, tts: tts?, realtime: realtime.flatten() })
     }
 
+    /// The operator's engines, within the shares of a tenant.
+    fn engines_within(&self, shares: Option<&Arc<TenantShares>>) -> registry::Engines {
+        match shares {
+            Some(shares) => self.engines.within(shares.clone()),
+            None => self.engines.clone(),
+        }
+    }
+
     /// The language model of a name, or the default one.
-    fn llm(&self, name: &Option<String>, own: &[EngineAccess]) -> Option<Arc<dyn Llm>> {
-        match self.account(EngineKind::Llm, name, own) {
+    fn llm(
+        &self,
+        name: &Option<String>,
+        own: &[EngineAccess],
+        shares: Option<&Arc<TenantShares>>,
+    ) -> Option<Arc<dyn Llm>> {
+        match self.account(EngineKind::Llm, name, own, shares) {
             Some(account) => reported(self.engines.own().llm(&account)),
-            None => self.engines.llm(name.as_deref()),
+            None => self.engines_within(shares).llm(name.as_deref()),
         }
     }
 
     /// The tenant's account that a profile names, where the operator allows it.
-    fn account(&self, kind: EngineKind, name: &Option<String>, own: &[EngineAccess]) -> Option<OwnAccount> {
+    fn account(
+        &self,
+        kind: EngineKind,
+        name: &Option<String>,
+        own: &[EngineAccess],
+        shares: Option<&Arc<TenantShares>>,
+    ) -> Option<OwnAccount> {
         let name = name.as_deref()?;
         let rules = &self.permitted.tenant_engines;
         let named = own.iter().find(|it| it.credential.kind == kind && it.credential.engine() == name)?;
-        rules.allow(&named.credential).then(|| account(named))
+        rules.allow(&named.credential).then(|| account(named, shares.cloned()))
     }
 }
 
 /// The account of engine credentials.
-fn account(access: &EngineAccess) -> OwnAccount {
+fn account(access: &EngineAccess, shares: Option<Arc<TenantShares>>) -> OwnAccount {
     let EngineAccess { credential, key } = access;
     OwnAccount {
         id: credential.id.to_string().into(),
@@ -241,6 +318,8 @@ fn account(access: &EngineAccess) -> OwnAccount {
         model: credential.model.clone(),
         key: key.clone(),
         has_fallback: credential.fallback == EngineFallback::Operator,
+        tenant: credential.tenant_id.0,
+        shares,
     }
 }
 
@@ -262,7 +341,7 @@ impl TenantEngines for Current<AgentFactory> {
         let factory = self.get();
         async move {
             let begun = Instant::now();
-            let tried = timeout(TRIAL_TIMEOUT, factory.engines.own().try_out(&account(&access))).await;
+            let tried = timeout(TRIAL_TIMEOUT, factory.engines.own().try_out(&account(&access, None))).await;
             let failure = tried.unwrap_or(Err(EngineError::Timeout(TRIAL_TIMEOUT))).err();
             EngineTrial {
                 outcome: failure
@@ -283,5 +362,33 @@ impl TenantEngines for Current<AgentFactory> {
             success_share: state.as_ref().map(|state| state.health),
             is_paused: state.is_some_and(|state| state.is_open),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_of_credentials_loads_no_end_of_turn_model() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut config = Config::default();
+        config.end_of_turn.model_file = Some("/nonexistent.onnx".into());
+        assert!(AgentFactory::new(&config).is_err());
+        assert!(AgentFactory::without_model(&config).is_ok());
+    }
+
+    #[test]
+    fn a_tenants_shares_follow_the_terms_of_its_latest_call() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let factory = AgentFactory::new(&Config::default()).expect("engines");
+        let tenant = TenantId::new();
+        factory.shares_of(tenant, None);
+        assert_eq!(factory.shares.scale_of(tenant.0), Some(Scale { calls: 20, percent: 100 }));
+        let terms = EngineTerms { calls: 3, share: Percent(50) };
+        factory.shares_of(tenant, Some(terms));
+        let renewed = factory.renewed(&Config::default()).expect("engines");
+        renewed.shares_of(tenant, None);
+        assert_eq!(renewed.shares.scale_of(tenant.0), Some(Scale { calls: 3, percent: 50 }));
     }
 }

@@ -83,7 +83,8 @@ impl Services {
         let unmatched = routing.unmatched();
         let announcements = Announcements::new(ANNOUNCED);
         let agents = agent_factory.clone();
-        let find_agent: FindAgent = Box::new(move |profile, own| agents.get().agent(profile, own));
+        let find_agent: FindAgent =
+            Box::new(move |profile, own, terms| agents.get().agent(profile, own, terms));
         let (limits, plans) = (config.calls.clone(), config.plans.clone());
         let switchboard = Switchboard::new(
             Arc::new(services),

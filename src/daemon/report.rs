@@ -72,8 +72,9 @@ impl ReportSource {
     }
 }
 
-fn engine_report(EngineState { kind, engine, health, is_open }: EngineState) -> EngineReport {
-    EngineReport { kind: kind.to_string(), engine: engine.to_string(), health, open: is_open }
+fn engine_report(EngineState { kind, engine, health, is_open, fallbacks }: EngineState) -> EngineReport {
+    let fallbacks = fallbacks.iter().map(ToString::to_string).collect();
+    EngineReport { kind: kind.to_string(), engine: engine.to_string(), health, open: is_open, fallbacks }
 }
 
 /// The open files of this process, and its soft limit.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::egress::{DestinationPolicy, Guard};
-use crate::engines::core::retry::{EngineState, Policy};
+use crate::engines::core::retry::EngineState;
+use crate::engines::core::shares::TenantShares;
 use crate::engines::core::{retry, server};
 use crate::engines::llm::{self, Llm};
 use crate::engines::realtime::VoiceEngine;
@@ -19,6 +20,7 @@ use crate::names::EngineNames;
 use crate::violation::Violation;
 
 mod accounts;
+mod engine_set;
 mod entries;
 mod fallbacks;
 mod named;
@@ -26,6 +28,7 @@ mod own;
 mod realtime_entries;
 mod stt_engine;
 
+use engine_set::EngineSet;
 pub use entries::Entry;
 pub use fallbacks::Fallbacks;
 pub use named::{LlmSpec, Named, RealtimeSpec, Remote, Spec, SttSpec, TtsSpec};
@@ -166,13 +169,13 @@ fn built(names: &[&str], all: &[EngineNames]) -> Vec<EngineNames> {
 /// Engines by name. Cheap to clone.
 #[derive(Clone)]
 pub struct Engines {
-    stt: EngineSet<dyn Stt>,
-    llm: EngineSet<dyn Llm>,
-    tts: EngineSet<dyn Tts>,
+    stt: EngineSet<SttEngine>,
+    llm: EngineSet<llm::Resilient>,
+    tts: EngineSet<tts::Resilient>,
     realtime: Arc<BTreeMap<Arc<str>, Arc<VoiceEngine>>>,
     all: Arc<Catalogue>,
-    policies: Arc<[Policy]>,
     own: Arc<OwnEngines>,
+    shares: Option<Arc<TenantShares>>,
 }
 
 impl Engines {
@@ -197,40 +200,15 @@ impl Engines {
         let llm = llm_engines(settings, &mut violations);
         let tts = tts_engines(settings, &mut violations);
         let realtime = realtime_engines(settings, &mut violations);
-        let policies = stt
-            .iter()
-            .map(|(_, engine)| engine.policy())
-            .chain(llm.iter().map(|(_, engine)| engine.policy()))
-            .chain(tts.iter().map(|(_, engine)| engine.policy()))
-            .chain(realtime.values().map(|engine| engine.policy()));
-        let policies = policies.cloned().collect();
         let chains = OperatorChains::new(settings, &defaults, &own.withheld, (&stt, &llm, &tts));
         let engines = Engines {
-            policies,
             own: Arc::new(OwnEngines::new(settings, own, chains)),
-            stt: EngineSet::new(
-                stt,
-                &defaults.stt,
-                &settings.stt.fallback,
-                SttEngine::with_fallbacks,
-                SttEngine::into_stt,
-            ),
-            llm: EngineSet::new(
-                llm,
-                &defaults.llm,
-                &settings.llm.fallback,
-                llm::Resilient::with_fallbacks,
-                |it| Arc::new(it) as Arc<dyn Llm>,
-            ),
-            tts: EngineSet::new(
-                tts,
-                &defaults.tts,
-                &settings.tts.fallback,
-                tts::Resilient::with_fallbacks,
-                |it| Arc::new(it) as Arc<dyn Tts>,
-            ),
+            stt: EngineSet::new(stt, &defaults.stt, &settings.stt.fallback, SttEngine::with_fallbacks),
+            llm: EngineSet::new(llm, &defaults.llm, &settings.llm.fallback, llm::Resilient::with_fallbacks),
+            tts: EngineSet::new(tts, &defaults.tts, &settings.tts.fallback, tts::Resilient::with_fallbacks),
             realtime: Arc::new(realtime),
             all: Arc::new(settings.catalogue()),
+            shares: None,
         };
         violations.extend(engines.stt.violations("stt", &settings.stt.fallback));
         violations.extend(engines.llm.violations("llm", &settings.llm.fallback));
@@ -241,22 +219,34 @@ impl Engines {
         if violations.is_empty() { Ok(engines) } else { Err(violations) }
     }
 
+    /// The same engines for the requests of one tenant.
+    #[must_use]
+    pub fn within(&self, shares: Arc<TenantShares>) -> Engines {
+        Engines { shares: Some(shares), ..self.clone() }
+    }
+
     /// The engine of that name, or the default one; none when there is no engine of that name.
     pub fn stt(&self, name: Option<&str>) -> Option<Arc<dyn Stt>> {
-        self.stt.take(name)
+        Some(self.stt.take(name, self.shares.as_ref(), SttEngine::within)?.into_stt())
     }
 
+    /// As [`Engines::stt`].
     pub fn llm(&self, name: Option<&str>) -> Option<Arc<dyn Llm>> {
-        self.llm.take(name)
+        Some(Arc::new(self.llm.take(name, self.shares.as_ref(), llm::Resilient::within)?))
     }
 
+    /// As [`Engines::stt`].
     pub fn tts(&self, name: Option<&str>) -> Option<Arc<dyn Tts>> {
-        self.tts.take(name)
+        Some(Arc::new(self.tts.take(name, self.shares.as_ref(), tts::Resilient::within)?))
     }
 
     /// The speech-to-speech engine of that name.
     pub fn realtime(&self, name: &str) -> Option<Arc<VoiceEngine>> {
-        self.realtime.get(name).cloned()
+        let engine = self.realtime.get(name)?;
+        Some(match &self.shares {
+            Some(shares) => Arc::new(engine.within(shares)),
+            None => engine.clone(),
+        })
     }
 
     /// The engines of tenants' own accounts.
@@ -277,9 +267,12 @@ impl Engines {
         self.tts.names()
     }
 
-    /// The state of each engine.
+    /// The state of each engine, with its fallbacks; of each kind, the default one is first.
     pub fn states(&self) -> Vec<EngineState> {
-        self.policies.iter().map(Policy::engine_state).collect()
+        let stt = self.stt.states(SttEngine::policy);
+        let llm = self.llm.states(llm::Resilient::policy);
+        let realtime = self.realtime.values().map(|engine| engine.policy().engine_state());
+        stt.chain(llm).chain(self.tts.states(tts::Resilient::policy)).chain(realtime).collect()
     }
 
     /// The engines that were built, the default one of each kind first, and the names that profiles may choose.
@@ -361,61 +354,6 @@ fn realtime_engines(
         engine.map(|it| (entry.name.clone(), it))
     };
     settings.realtime_entries().iter().filter_map(engine).collect()
-}
-
-/// The engines of one kind.
-struct EngineSet<T: ?Sized> {
-    engines: Arc<BTreeMap<Arc<str>, Arc<T>>>,
-    default: Arc<str>,
-}
-
-impl<T: ?Sized> Clone for EngineSet<T> {
-    fn clone(&self) -> Self {
-        EngineSet { engines: self.engines.clone(), default: self.default.clone() }
-    }
-}
-
-impl<T: ?Sized> EngineSet<T> {
-    /// `link` gives an engine its fallbacks, `finish` makes it usable.
-    fn new<R>(
-        engines: Vec<(Arc<str>, R)>,
-        default: &str,
-        fallbacks: &Fallbacks,
-        link: impl Fn(&R, &[&R]) -> R,
-        finish: impl Fn(R) -> Arc<T>,
-    ) -> EngineSet<T> {
-        let find = |wanted: &str| engines.iter().find(|(name, _)| **name == *wanted);
-        let chain: Vec<&(Arc<str>, R)> = fallbacks.names().filter_map(find).collect();
-        let finished = engines.iter().map(|(name, engine)| {
-            let others = chain.iter().filter(|(of, _)| of != name).map(|(_, engine)| engine);
-            (name.clone(), finish(link(engine, &others.collect::<Vec<_>>())))
-        });
-        EngineSet { engines: Arc::new(finished.collect()), default: default.into() }
-    }
-
-    fn take(&self, name: Option<&str>) -> Option<Arc<T>> {
-        self.engines.get(name.unwrap_or(&self.default)).cloned()
-    }
-
-    fn names(&self) -> Vec<&str> {
-        let others = self.engines.keys().map(|name| &**name).filter(|name| **name != *self.default);
-        std::iter::once(&*self.default).chain(others).collect()
-    }
-
-    /// A violation for the default and for each fallback, where there is no such engine.
-    fn violations(&self, kind: &str, fallbacks: &Fallbacks) -> Vec<Violation> {
-        let wanted = fallbacks.names().map(|name| ("fallback", name));
-        let wanted = std::iter::once(("default", &*self.default)).chain(wanted);
-        let missing = wanted.filter(|(_, name)| !self.engines.contains_key(*name));
-        let known = self.engines.keys().map(|name| &**name).collect::<Vec<_>>().join(", ");
-        missing
-            .map(|(key, name)| {
-                let hint = if name == "openai" { "; openai needs openai.key or openai.base_url" } else { "" };
-                let problem = format!("there is no {kind} engine {name:?}: choose one of {known}{hint}");
-                Violation::new(format!("{kind}.{key}"), problem)
-            })
-            .collect()
-    }
 }
 
 #[cfg(test)]

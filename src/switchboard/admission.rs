@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use crate::audio::codec::Format;
-use crate::billing::Plans;
+use crate::billing::{EngineTerms, Plans};
 use crate::call::Refusal;
-use crate::tenancy::{Month, Route, TenantStatus};
+use crate::tenancy::{Month, Route, Tenant, TenantStatus};
 
 /// `[calls]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -67,8 +67,7 @@ pub fn decide(
     if terms.refuses_after(used) {
         return Err(Refusal::QuotaReached);
     }
-    let limit = route.tenant.max_concurrent_calls.or(terms.concurrent_calls);
-    if standing.tenant_calls >= limit.unwrap_or(settings.max_calls_per_tenant) {
+    if standing.tenant_calls >= calls_at_once(&route.tenant, settings, plans) {
         return Err(Refusal::TenantBusy);
     }
     if standing.calls >= settings.max_calls {
@@ -78,6 +77,18 @@ pub fn decide(
         return Err(Refusal::NoRtpPorts);
     }
     Ok(())
+}
+
+/// The calls that a tenant may have at once: by its own limit, its plan's, or the daemon's.
+fn calls_at_once(tenant: &Tenant, settings: &Settings, plans: &Plans) -> u32 {
+    let limit = tenant.max_concurrent_calls.or(plans.of(tenant.plan).concurrent_calls);
+    limit.unwrap_or(settings.max_calls_per_tenant)
+}
+
+/// The terms by which a tenant's shares of the engines are computed.
+pub fn engine_terms(tenant: &Tenant, settings: &Settings, plans: &Plans) -> EngineTerms {
+    let calls = calls_at_once(tenant, settings, plans);
+    EngineTerms { calls, share: plans.of(tenant.plan).engine_share }
 }
 
 /// The format in which a channel's audio needs the least transcoding, by Asterisk's `CHANNEL(audionativeformat)`:
@@ -101,7 +112,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::billing::{AtLimit, Terms};
+    use crate::billing::{AtLimit, Percent, Terms};
     use crate::tenancy::{
         AgentRole, AiProfile, CallDelivery, FailoverRoutes, MonthUse, NumberId, NumberProfiles, PhoneNumber,
         Plan, ProfileId, ProfileSettings, ProviderState, ProviderType, Tenant, TenantId,
@@ -189,6 +200,20 @@ mod tests {
         );
         assert_eq!(decision(|r| r.profile = None, quiet()), Err(Refusal::NoAgent));
         assert_eq!(decision(|_| {}, Standing { draining: true, ..quiet() }), Err(Refusal::Draining));
+    }
+
+    #[test]
+    fn shares_of_engines_follow_the_limit_of_calls_and_the_plan() {
+        let (settings, tenant) = (Settings::default(), route().tenant);
+        let terms = |tenant: &Tenant, plans: &Plans| {
+            let EngineTerms { calls, share } = engine_terms(tenant, &settings, plans);
+            (calls, share.0)
+        };
+        assert_eq!(terms(&tenant, &Plans::default()), (2, 100));
+        let starter = Terms { concurrent_calls: Some(9), engine_share: Percent(50), ..Terms::default() };
+        let plans = Plans { starter, ..Plans::default() };
+        let of_plan = Tenant { max_concurrent_calls: None, ..tenant };
+        assert_eq!(terms(&of_plan, &plans), (9, 50));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use super::Switchboard;
-use super::admission::{decide, format_for};
+use super::admission::{decide, engine_terms, format_for};
 use super::pre_call::CallPlan;
 use crate::ari::answer::ChannelVariable;
 use crate::ari::event::{CalledNumber, Channel, ChannelState};
@@ -203,9 +203,16 @@ impl Switchboard {
 
     /// The agent of a profile, with the targets of the route; `None` where it cannot be built.
     fn agent(&self, profile: &AiProfile, route: &Route) -> Option<Agent> {
+        let agent = self.bare_agent(profile, route)?;
         let rules = self.0.services.transfer_rules.get();
-        let agent = (self.0.find_agent)(profile, &route.engines)?;
         Some(agent.with_targets(&profile.settings, &route.targets, &rules))
+    }
+
+    /// The agent of a profile without transfer targets; `None` where it cannot be built.
+    pub(super) fn bare_agent(&self, profile: &AiProfile, route: &Route) -> Option<Agent> {
+        let rules = self.0.rules.get();
+        let terms = engine_terms(&route.tenant, &rules.settings, &rules.plans);
+        (self.0.find_agent)(profile, &route.engines, terms)
     }
 
     /// Queries Asterisk for the codec of the caller's audio. Without a result it is mu-law, which every trunk

@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::ari::event::Channel;
 use crate::ari::{AsteriskId, ChannelId, Event, Inventory, Request, Signal, SignalKind, Sink};
-use crate::billing::Plans;
+use crate::billing::{EngineTerms, Plans};
 use crate::call::{Agent, CallMessage, CallServices, LiveRequest, View};
 use crate::current::Current;
 use crate::store::{Announcements, Routing};
@@ -30,8 +30,9 @@ use arrival::ChannelOrigin;
 use live::Live;
 use port_budget::PortBudget;
 
-/// Builds the agent of a profile, for a tenant with these engine credentials; returns `None` and logs when it cannot be built.
-pub type FindAgent = Box<dyn Fn(&AiProfile, &[EngineAccess]) -> Option<Agent> + Send + Sync>;
+/// Builds the agent of a profile, for a tenant with these engine credentials and terms; returns `None` and logs when it cannot
+/// be built.
+pub type FindAgent = Box<dyn Fn(&AiProfile, &[EngineAccess], EngineTerms) -> Option<Agent> + Send + Sync>;
 
 /// The daemon's calls. Cloning it is cheap.
 #[derive(Clone)]

@@ -71,8 +71,7 @@ impl Switchboard {
         stored: &StoredPreCall,
         profile: &AiProfile,
     ) -> Result<(PreCallOutcome, CallPlan), PreCallFailure> {
-        let headers =
-            (self.0.find_agent)(profile, &route.engines).map(|agent| agent.trusted_headers.to_vec());
+        let headers = self.bare_agent(profile, route).map(|agent| agent.trusted_headers.to_vec());
         let headers = call::sip_headers(&self.0.services, incoming, headers.unwrap_or_default()).await;
         let request = PreCallRequest {
             kind: PreCallRequestType::Ringing,
@@ -113,7 +112,7 @@ impl Switchboard {
         })?;
         let profile = found
             .ok_or_else(|| invalid("the tenant has no such profile or version, or several of the name"))?;
-        match (self.0.find_agent)(&profile, &route.engines) {
+        match self.bare_agent(&profile, route) {
             Some(_) => Ok(profile),
             None => Err(invalid("an engine of the profile cannot be used")),
         }

@@ -46,7 +46,9 @@ impl Pipeline {
     pub fn change_agent(&mut self, agent: Arc<Agent>) {
         let before = self.cascade.agent().clone();
         let shares = match (&self.voice, &agent.engines.realtime) {
-            (Some(voice), Some(engine)) => Arc::ptr_eq(voice.engine(), engine) && agent.speaks_like(&before),
+            (Some(voice), Some(engine)) => {
+                voice.engine().name() == engine.name() && agent.speaks_like(&before)
+            }
             (None, None) => true,
             _ => false,
         };

@@ -3,11 +3,14 @@
 
 use super::{orders, zeros};
 use crate::config::Config;
-use crate::engines::core::retry;
+use crate::engines::core::{retry, shares};
 use crate::engines::llm::{anthropic, openai, responses};
 use crate::engines::registry::{Entry, LlmSpec, Remote, Settings, SttSpec, TtsSpec};
 use crate::names::{ANY, Names};
 use crate::violation::Violation;
+
+/// The longest wait for a tenant's share of an engine.
+const LONGEST_WAIT_MS: u64 = 5_000;
 
 pub(super) fn faults(config: &Config) -> Vec<Violation> {
     let settings = config.engines();
@@ -22,6 +25,7 @@ pub(super) fn faults(config: &Config) -> Vec<Violation> {
         found.extend(named.retry.iter().flat_map(|it| retry(&format!("engines.{name}.retry"), it)));
     }
     found.extend(zero_values(&settings));
+    found.extend(shares(&config.engine_shares));
     found.extend(models(&settings));
     found.extend(settings.llm_entries().iter().flat_map(llm));
     found.extend(settings.stt_entries().iter().flat_map(ranges));
@@ -40,6 +44,12 @@ fn ranges(entry: &Entry<SttSpec>) -> Vec<Violation> {
         Violation::with_remedy(field, "the value is out of range", format!("set it to {range}"))
     };
     found.map(violation).collect()
+}
+
+/// A caller waits for the requests of its call.
+fn shares(settings: &shares::Settings) -> Option<Violation> {
+    let problem = format!("{} ms is too long: use 0 to {LONGEST_WAIT_MS}", settings.wait_ms);
+    (settings.wait_ms > LONGEST_WAIT_MS).then(|| Violation::new("engine_shares.wait_ms", problem))
 }
 
 fn retry(section: &str, retry: &retry::Settings) -> Vec<Violation> {

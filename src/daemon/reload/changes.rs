@@ -15,6 +15,7 @@ const RELOADED: &[&str] = &[
     "deepgram.key",
     "elevenlabs.key",
     "end_of_turn.",
+    "engine_shares.",
     "engines.",
     "tenant_engines.",
     "limits.",

@@ -3,7 +3,8 @@
 //! Closed, it lets every request pass. It opens after some consecutive failures, or at once for as long as a server asks for.
 //! Open, it refuses requests, so that callers are served by the fallback without a delay. When its time is over it lets one
 //! request pass: success closes it, failure opens it for longer. Where no fallback follows, every request is such a trial,
-//! unless the server asked for the delay: to refuse it would not help the caller.
+//! unless the server asked for the delay: to refuse it would not help the caller. After a delay that the server asked for every
+//! request passes: to refuse one any longer is not what it asked for.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -76,6 +77,7 @@ impl Breaker {
                 return Err(until - now);
             }
             State::Trial if has_fallback => return Err(Duration::ZERO),
+            State::Open { trials, is_asked: true, .. } => Some(trials),
             State::Open { trials, .. } => {
                 *state = State::Trial;
                 Some(trials)
@@ -147,8 +149,10 @@ impl Permit {
 impl Drop for Permit {
     /// A trial without a result, as of a call that ended, leaves the trial to the next request.
     fn drop(&mut self) {
-        if let Some(trials) = self.trials.take() {
-            *self.breaker.state() = State::Open { until: Instant::now(), trials, is_asked: false };
+        let Some(trials) = self.trials.take() else { return };
+        let mut state = self.breaker.state();
+        if matches!(*state, State::Trial) {
+            *state = State::Open { until: Instant::now(), trials, is_asked: false };
         }
     }
 }
@@ -216,6 +220,14 @@ mod tests {
         let opened = breaker.admit(now, true).expect("closed").failed(1, delay, LIMITS, now);
         assert_eq!(opened, BreakerChange::Opened(Duration::from_secs(120)));
         assert!(breaker.is_open(now + Duration::from_secs(119)));
+        let later = now + Duration::from_secs(120);
+        let all = [(); 3].map(|()| breaker.admit(later, true).expect("the delay is over"));
+        let [first, second, third] = all;
+        drop(first);
+        assert!(breaker.admit(later, true).is_ok(), "one without a result refuses no other");
+        assert_eq!(second.succeeded(), BreakerChange::Closed);
+        drop(third);
+        assert!(!breaker.admit(later, true).expect("closed").is_trial());
     }
 
     #[test]

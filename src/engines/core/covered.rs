@@ -23,12 +23,13 @@ pub struct CoveredFailure {
     pub served_by: Option<Arc<str>>,
 }
 
-/// Whether an engine is the one that was chosen.
+/// The place of an engine among those that are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    First,
-    /// The names of models and voices that were chosen mean nothing to it.
-    Fallback,
+pub struct Place {
+    /// The engine asked first. The names of models and voices that were chosen mean nothing to the others.
+    pub is_first: bool,
+    /// No other engine answers when this one does not.
+    pub is_last: bool,
 }
 
 /// An engine with a name.
@@ -70,8 +71,9 @@ impl CoveredFailures {
         F: Future<Output = Result<T, EngineError>>,
     {
         let mut failed: Vec<(&'a E, EngineError)> = Vec::new();
-        for engine in engines {
-            let place = if failed.is_empty() { Place::First } else { Place::Fallback };
+        let mut engines = engines.peekable();
+        while let Some(engine) = engines.next() {
+            let place = Place { is_first: failed.is_empty(), is_last: engines.peek().is_none() };
             match ask(engine, place).await {
                 Ok(answer) => {
                     let names = failed.iter().map(|(engine, error)| (engine.engine_name(), error));

@@ -12,6 +12,7 @@ pub mod openai;
 pub mod process;
 pub mod retry;
 pub mod server;
+pub mod shares;
 pub mod usage;
 pub mod wav;
 pub mod websocket;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use metrics::SharedString;
 
+use self::shares::Limit;
 use crate::names::is_own;
 
 /// The label of an engine in metrics. Engines of tenants' own accounts share one: their names are the tenants', and many.
@@ -46,6 +48,9 @@ pub enum EngineError {
     /// Worth another try: HTTP 429 without a delay, as of vendors that limit concurrent requests.
     #[error("too many requests: {0}")]
     RateLimited(String),
+    /// The tenant has used its share of the engine up (see [`shares`]).
+    #[error("not asked: the tenant's share is used up (engine_shares.{stage}_{limit})")]
+    Limited { stage: &'static str, limit: Limit },
     /// The engine failed before, and is not asked for now (see [`breaker`]).
     #[error("not asked: it failed before, and is tried again in {0:?}")]
     Open(Duration),
@@ -79,6 +84,8 @@ pub enum FailureReason {
     Quota,
     /// Too many requests.
     Busy,
+    /// The tenant has used its share of requests up.
+    Limited,
     /// No answer in time.
     Timeout,
     /// The server could not be reached, failed, or broke off its answer.
@@ -99,6 +106,7 @@ impl FailureReason {
             FailureReason::Auth => "auth",
             FailureReason::Quota => "quota",
             FailureReason::Busy => "busy",
+            FailureReason::Limited => "limited",
             FailureReason::Timeout => "timeout",
             FailureReason::Unavailable => "unavailable",
             FailureReason::Refused => "refused",
@@ -143,6 +151,7 @@ impl EngineError {
             EngineError::Timeout(_) => FailureReason::Timeout,
             EngineError::Temporary(_) | EngineError::Open(_) => FailureReason::Unavailable,
             EngineError::Busy { .. } | EngineError::RateLimited(_) => FailureReason::Busy,
+            EngineError::Limited { .. } => FailureReason::Limited,
             EngineError::Missing { .. } => FailureReason::Missing,
             EngineError::Refused(refusal) => refusal.reason,
             EngineError::Permanent(_) => FailureReason::Refused,
@@ -155,6 +164,7 @@ impl EngineError {
             EngineError::Timeout(_) => "timeout",
             EngineError::Temporary(_) => "temporary",
             EngineError::Busy { .. } | EngineError::RateLimited(_) => "busy",
+            EngineError::Limited { .. } => "limited",
             EngineError::Open(_) => "open",
             EngineError::Missing { .. } | EngineError::Refused(_) | EngineError::Permanent(_) => "permanent",
         }

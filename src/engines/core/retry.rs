@@ -15,10 +15,13 @@ use futures_util::stream::{self, BoxStream};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::breaker::{Breaker, BreakerChange, BreakerLimits, Permit};
+use super::breaker::Breaker;
 use super::health::HealthFigure;
+use super::shares::{Place, TenantShares};
 use super::{EngineError, label};
 use crate::names::is_own;
+
+mod admission;
 
 /// Time limits, retries and circuit breaker of an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -94,6 +97,8 @@ pub struct EngineState {
     pub health: f64,
     /// It is left alone at present.
     pub is_open: bool,
+    /// The engines that are asked when it fails, in order.
+    pub fallbacks: Vec<Arc<str>>,
 }
 
 /// A stream that is given up after it has sent nothing for this long has stalled.
@@ -114,12 +119,27 @@ pub struct Policy {
     broken: Arc<AtomicU32>,
     /// Another engine answers when this one does not.
     has_fallback: bool,
+    /// The tenant whose requests are limited, where they are.
+    shares: Option<Arc<TenantShares>>,
 }
 
 impl Policy {
     pub fn new(kind: Kind, engine: Arc<str>, settings: Settings) -> Policy {
         let (breaker, health) = (Breaker::default(), HealthFigure::default());
-        Policy { kind, engine, settings, breaker, health, broken: Arc::default(), has_fallback: false }
+        let broken = Arc::default();
+        Policy { kind, engine, settings, breaker, health, broken, has_fallback: false, shares: None }
+    }
+
+    /// The same engine for the requests of one tenant. An engine of a tenant's own account is not limited.
+    #[must_use]
+    pub fn with_shares(self, shares: &Arc<TenantShares>) -> Policy {
+        let shares = (!is_own(&self.engine)).then(|| shares.clone());
+        Policy { shares, ..self }
+    }
+
+    /// The tenant whose requests are limited.
+    pub fn shares(&self) -> Option<&Arc<TenantShares>> {
+        self.shares.as_ref()
     }
 
     /// The same engine, with or without another one that answers when this one does not.
@@ -139,6 +159,7 @@ impl Policy {
             engine: self.engine.clone(),
             health: self.health.get(),
             is_open: self.is_open(),
+            fallbacks: Vec::new(),
         }
     }
 
@@ -150,54 +171,40 @@ impl Policy {
     /// Asks until there is an answer, a permanent failure, no attempt left or the budget spent.
     ///
     /// # Errors
-    /// The last attempt's, or that the engine is left alone at present.
+    /// The last attempt's, that the engine is left alone at present, or that the tenant's share is used up.
     pub async fn answer<T, F>(&self, ask: impl FnMut() -> F) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, EngineError>>,
     {
-        let permit = self.breaker.admit(Instant::now(), self.has_fallback).map_err(|wait| {
+        self.hold(ask).await.map(|(answer, _)| answer)
+    }
+
+    /// The same for an answer that occupies the engine for longer: the tenant's place among its requests is held meanwhile.
+    ///
+    /// # Errors
+    /// As of [`Policy::answer`].
+    pub async fn hold<T, F>(&self, ask: impl FnMut() -> F) -> Result<(T, Option<Place>), EngineError>
+    where
+        F: Future<Output = Result<T, EngineError>>,
+    {
+        let place = match &self.shares {
+            Some(shares) => Some(self.enter(shares).await?),
+            None => None,
+        };
+        let permits = self.admit(place.as_ref()).map_err(|wait| {
             self.count("open");
             EngineError::Open(wait)
         })?;
         let budget = Duration::from_millis(self.settings.budget_ms);
-        let (mut failures, is_trial) = (0, permit.is_trial());
+        let (mut failures, is_trial) = (0, permits.are_trial());
         let answer = timeout(budget, self.attempts(ask, is_trial, &mut failures)).await;
         let answer = answer.unwrap_or_else(|_| {
             tracing::warn!(engine = %self.engine, kind = %self.kind, ?budget, "engine given up: its budget is spent");
             failures += 1;
             Err(EngineError::Timeout(budget))
         });
-        self.settle(permit, answer.as_ref().err(), failures);
-        answer
-    }
-
-    /// Lets the breaker know how a question ended. A refusal proves that the engine works.
-    fn settle(&self, permit: Permit, error: Option<&EngineError>, failures: u32) {
-        let change = match error.filter(|error| error.worth_retrying()) {
-            None => permit.succeeded(),
-            Some(error) => {
-                let delay = match error {
-                    EngineError::Busy { after, .. } => Some((*after).min(LONGEST_DELAY)),
-                    _ => None,
-                };
-                let pause = Duration::from_millis(self.settings.breaker_ms);
-                let limits = BreakerLimits { failures: self.settings.breaker_failures, pause };
-                permit.failed(failures, delay, limits, Instant::now())
-            }
-        };
-        match change {
-            BreakerChange::None => return,
-            BreakerChange::Opened(pause) => {
-                tracing::warn!(engine = %self.engine, kind = %self.kind, ?pause, "engine not asked for a while: it failed");
-            }
-            BreakerChange::Closed => {
-                tracing::info!(engine = %self.engine, kind = %self.kind, "engine works again")
-            }
-        }
-        let is_open = if change == BreakerChange::Closed { 0.0 } else { 1.0 };
-        if let Some(engine) = self.gauge_label() {
-            metrics::gauge!("vca_engine_open", "engine" => engine, "kind" => self.kind.as_str()).set(is_open);
-        }
+        self.settle(permits, answer.as_ref().err(), failures);
+        Ok((answer?, place))
     }
 
     async fn attempts<T, F>(
@@ -243,9 +250,9 @@ impl Policy {
         T: Send + 'static,
         F: Future<Output = Result<BoxStream<'static, Result<T, EngineError>>, EngineError>>,
     {
-        let begun = self.answer(|| begin(ask())).await?;
+        let (begun, place) = self.hold(|| begin(ask())).await?;
         let Some((first, rest)) = begun else { return Ok(stream::empty().boxed()) };
-        Ok(stream::once(async { Ok(first) }).chain(self.clone().watched(rest)).boxed())
+        Ok(stream::once(async { Ok(first) }).chain(self.clone().watched(rest, place)).boxed())
     }
 
     /// A single attempt that is neither repeated nor counted.
@@ -290,38 +297,6 @@ impl Policy {
         (!is_own(&self.engine)).then(|| self.engine.clone())
     }
 
-    /// A part of a session's work is done.
-    pub fn session_works(&self) {
-        self.count("ok");
-        self.count_health(true);
-        self.broken.store(0, Ordering::Relaxed);
-    }
-
-    /// A session that was open broke off or stalled.
-    pub fn session_broke(&self, error: &EngineError) {
-        let reason = error.reason().as_str();
-        metrics::counter!(
-            "vca_engine_failures_total", "engine" => label(&self.engine), "kind" => self.kind.as_str(), "reason" => reason
-        )
-        .increment(1);
-        self.count("broken");
-        self.broke_off();
-    }
-
-    /// A stream broke off or stalled. An engine of which several do so in a row is left alone for a while.
-    fn broke_off(&self) {
-        self.count_health(false);
-        let failures = self.broken.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let most = self.settings.breaker_failures;
-        if most > 0
-            && failures >= most
-            && let Ok(permit) = self.breaker.admit(Instant::now(), self.has_fallback)
-        {
-            self.broken.store(0, Ordering::Relaxed);
-            self.settle(permit, Some(&EngineError::Timeout(STALLED)), failures);
-        }
-    }
-
     fn count(&self, outcome: &'static str) {
         metrics::counter!(
             "vca_engine_requests_total", "engine" => label(&self.engine), "kind" => self.kind.as_str(), "outcome" => outcome
@@ -342,11 +317,12 @@ impl Policy {
     fn watched<T: Send + 'static>(
         self,
         rest: BoxStream<'static, Result<T, EngineError>>,
+        place: Option<Place>,
     ) -> impl futures_util::Stream<Item = Result<T, EngineError>> + Send + 'static {
-        stream::unfold(Some(rest), move |rest| {
+        stream::unfold(Some((rest, place)), move |state| {
             let policy = self.clone();
             async move {
-                let mut rest = rest?;
+                let (mut rest, place) = state?;
                 let waiting = Waiting { policy: &policy, since: Some(Instant::now()) };
                 let next = timeout(policy.limit(), rest.next()).await;
                 waiting.over();
@@ -366,7 +342,7 @@ impl Policy {
                     );
                     return Some((next, None));
                 }
-                Some((next, Some(rest)))
+                Some((next, Some((rest, place))))
             }
         })
     }

@@ -9,6 +9,7 @@ use super::{Deltas, Llm, Prompt};
 use crate::engines::core::EngineError;
 use crate::engines::core::covered::NamedEngine;
 use crate::engines::core::retry::{Kind, Policy, Settings};
+use crate::engines::core::shares::{Stage, TenantShares};
 use crate::engines::core::usage::Meter;
 
 /// Asks an engine with retries, then its fallback. A reply that breaks off in the middle is not repeated.
@@ -46,9 +47,24 @@ impl Resilient {
         Resilient { fallbacks: chain, ..single(self, fallbacks.is_empty()) }
     }
 
-    /// Asks the engine without its fallbacks.
-    async fn ask_first(&self, prompt: Prompt, meter: Meter) -> Result<Deltas, EngineError> {
-        self.policy.stream(|| self.engine.reply(prompt.clone(), meter.clone())).await
+    /// The same engines for the requests of one tenant.
+    #[must_use]
+    pub fn within(&self, shares: &Arc<TenantShares>) -> Resilient {
+        let single = |engine: &Resilient| Resilient {
+            engine: engine.engine.clone(),
+            policy: engine.policy.clone().with_shares(shares),
+            fallbacks: [].into(),
+        };
+        Resilient { fallbacks: self.fallbacks.iter().map(single).collect(), ..single(self) }
+    }
+
+    /// Asks the engine without its fallbacks; `is_last` where no other engine is asked after it.
+    async fn ask_alone(&self, prompt: Prompt, meter: Meter, is_last: bool) -> Result<Deltas, EngineError> {
+        self.policy
+            .clone()
+            .with_fallback(!is_last)
+            .stream(|| self.engine.reply(prompt.clone(), meter.clone()))
+            .await
     }
 
     /// The engines in the order in which they are asked: the one whose reply broke off is the last.
@@ -71,10 +87,10 @@ impl Llm for Resilient {
 
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
         async move {
-            let answer = meter.covered.first_answer(Kind::Llm, self.engines_for(&prompt), |engine, _| {
+            let answer = meter.covered.first_answer(Kind::Llm, self.engines_for(&prompt), |engine, place| {
                 let (mut prompt, meter) = (prompt.clone(), meter.clone());
                 prompt.model = prompt.model.filter(|_| std::ptr::eq(engine, self));
-                async move { engine.ask_first(prompt, meter).await }
+                async move { engine.ask_alone(prompt, meter, place.is_last).await }
             });
             answer.await
         }
@@ -94,11 +110,38 @@ impl Llm for Resilient {
     }
 
     fn alone(&self) -> Option<Arc<dyn Llm>> {
-        Some(self.engine.clone())
+        Some(match self.policy.shares() {
+            Some(shares) => Arc::new(LimitedLlm { engine: self.engine.clone(), shares: shares.clone() }),
+            None => self.engine.clone(),
+        })
     }
 
     fn remarks(&self) -> Vec<(String, String)> {
         self.engine.remarks()
+    }
+}
+
+/// An engine whose requests for analyses are within the tenant's share.
+struct LimitedLlm {
+    engine: Arc<dyn Llm>,
+    shares: Arc<TenantShares>,
+}
+
+impl Llm for LimitedLlm {
+    fn name(&self) -> &Arc<str> {
+        self.engine.name()
+    }
+
+    fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
+        async move {
+            self.shares.admit(Stage::Analysis, self.engine.name()).await?;
+            self.engine.reply(prompt, meter).await
+        }
+        .boxed()
+    }
+
+    fn is_model(&self) -> bool {
+        self.engine.is_model()
     }
 }
 
@@ -108,6 +151,7 @@ mod tests {
 
     use super::*;
     use crate::engines::core::FailureReason;
+    use crate::engines::core::shares::{EngineShares, Scale};
     use crate::engines::llm::Delta;
 
     /// Replies with its name and the model that it is asked for, or fails.
@@ -189,5 +233,43 @@ mod tests {
         let has_fallback = |engine: &Resilient| format!("{:?}", engine.policy).contains("has_fallback: true");
         let states: Vec<bool> = chain.engines_for(&Prompt::default()).map(has_fallback).collect();
         assert_eq!(states, [true, true, false]);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_whose_reply_broke_off_is_asked_even_while_it_is_left_alone() {
+        let engine = |name: &str| {
+            let fails = name == "B";
+            Resilient::new(Arc::new(Named { name: name.into(), fails }), Settings::default(), None)
+        };
+        let chain = engine("a").with_fallbacks(&[&engine("B")]);
+        let failure = || async { Err::<(), _>(EngineError::Temporary("down".into())) };
+        drop(chain.policy.answer(failure).await);
+        assert!(chain.policy.is_open());
+        assert_eq!(ask(&chain, true).await.0.as_deref(), Ok("a Some(\"m\")"));
+        assert!(ask(&chain, false).await.0.is_ok(), "its trial has succeeded");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fallback_replies_when_the_share_of_an_engine_is_used_up() {
+        let engine = |name: &str| {
+            Resilient::new(Arc::new(Named { name: name.into(), fails: false }), Settings::default(), None)
+        };
+        let shares = EngineShares::default();
+        let chain = engine("a").with_fallbacks(&[&engine("b")]);
+        let chain =
+            chain.within(&shares.of(uuid::Uuid::now_v7(), &Arc::default(), Scale { calls: 1, percent: 100 }));
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(chain.reply(Prompt::default(), Meter::default()).await.expect("a reply"));
+        }
+        let (reply, covered) = ask(&chain, false).await;
+        assert_eq!((reply.as_deref(), &*covered), (Ok("b None"), "a b"));
+        drop(held);
+        assert_eq!(ask(&chain, false).await.0.as_deref(), Ok("a Some(\"m\")"));
+        let alone = chain.alone().expect("an engine for analyses");
+        for _ in 0..6 {
+            assert!(alone.reply(Prompt::default(), Meter::default()).await.is_ok());
+        }
+        let error = alone.reply(Prompt::default(), Meter::default()).await.err();
+        assert_eq!(error.map(|error| error.reason()), Some(FailureReason::Limited));
     }
 }

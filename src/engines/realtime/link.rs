@@ -67,13 +67,14 @@ impl Transport for SocketEndpoint {
         let (link, ends) = SessionLink::pair();
         let (endpoint, model) = (self.clone(), model.to_owned());
         let run = async move {
-            let connecting = policy.answer(|| connect(&endpoint, &model, &settings));
+            // The tenant's place among those of the engine is held as long as the connection.
+            let connecting = policy.hold(|| connect(&endpoint, &model, &settings));
             let connected = tokio::select! {
                 connected = connecting => connected,
                 () = ends.events.closed() => return,
             };
             let error = match connected {
-                Ok(socket) => pump(&endpoint, socket, ends.outgoing, &ends.events).await,
+                Ok((socket, _place)) => pump(&endpoint, socket, ends.outgoing, &ends.events).await,
                 Err(error) => Some(error),
             };
             if let Some(error) = error {

@@ -21,8 +21,10 @@ use serde_json::{Value, json};
 
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
+use crate::engines::core::languages::LanguageCodes;
 use crate::engines::core::retry::{self, Kind, Policy};
 use crate::engines::core::server::Auth;
+use crate::engines::core::shares::TenantShares;
 use crate::engines::core::usage::Meter;
 use crate::engines::llm::{Prompt, ToolSpec};
 use crate::engines::stt::Hints;
@@ -127,6 +129,18 @@ impl VoiceEngine {
         &self.name
     }
 
+    /// The same engine for the requests of one tenant.
+    #[must_use]
+    pub fn within(&self, shares: &Arc<TenantShares>) -> VoiceEngine {
+        VoiceEngine {
+            name: self.name.clone(),
+            transport: self.transport.clone(),
+            policy: self.policy.clone().with_shares(shares),
+            settings: self.settings.clone(),
+            models: self.models.clone(),
+        }
+    }
+
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
@@ -147,7 +161,8 @@ impl VoiceEngine {
         let voice = terms.voice.as_deref().unwrap_or(&self.settings.voice);
         voices().check(voice).map_err(|error| EngineError::name("voice", &error))?;
         let format = RealtimeEncoding::of(terms.rate).format();
-        let transcription = transcription(&self.settings.transcription_model, &terms.hints)?;
+        let transcription =
+            transcription(&self.settings.transcription_model, &terms.hints, &LanguageCodes::default())?;
         let mut session = json!({
             "type": "realtime", "output_modalities": ["audio"],
             "audio": {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use figment::value::{Dict, Value};
 use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
 
 use super::entries::Entry;
 use super::named::{LlmSpec, Named, Remote, Spec, SttSpec, TtsSpec};
@@ -15,6 +16,7 @@ use super::stt_engine::SttEngine;
 use super::{Defaults, Settings};
 use crate::egress::Guard;
 use crate::engines::core::retry::{EngineState, Kind, Policy};
+use crate::engines::core::shares::TenantShares;
 use crate::engines::core::{retry, server};
 use crate::engines::llm::{self, Llm};
 use crate::engines::stt::Stt;
@@ -42,8 +44,12 @@ pub struct OwnAccount {
     /// The model of profiles that name none. Default: the API's.
     pub model: Option<String>,
     pub key: SecretString,
+    /// The tenant's id.
+    pub tenant: Uuid,
     /// Whether the operator's engines answer when this one fails.
     pub has_fallback: bool,
+    /// The tenant's shares of the operator's engines.
+    pub shares: Option<Arc<TenantShares>>,
 }
 
 /// Limits of tenants' own engines.
@@ -171,6 +177,7 @@ impl OwnEngines {
         let engine = entry(account, &self.retry[0], spec).build(&[])?.ok_or_else(misfit)?;
         let chain = if with_fallback { self.fallbacks.stt.iter().collect() } else { Vec::new() };
         let linked = engine.with_fallbacks(&chain);
+        let linked = account.shares.as_ref().map_or_else(|| linked.clone(), |shares| linked.within(shares));
         let policy = linked.policy().clone();
         Ok((linked.into_stt(), policy))
     }
@@ -185,6 +192,7 @@ impl OwnEngines {
         let engine = llm::Resilient::new(Arc::new(BoundedLlm(engine)), self.retry[1].clone(), None);
         let chain = if with_fallback { self.fallbacks.llm.iter().collect() } else { Vec::new() };
         let linked = engine.with_fallbacks(&chain);
+        let linked = account.shares.as_ref().map_or_else(|| linked.clone(), |shares| linked.within(shares));
         let policy = linked.policy().clone();
         Ok((Arc::new(linked), policy))
     }
@@ -201,6 +209,7 @@ impl OwnEngines {
         let engine = tts::Resilient::new(Arc::new(engine), self.retry[2].clone(), None);
         let chain = if with_fallback { self.fallbacks.tts.iter().collect() } else { Vec::new() };
         let linked = engine.with_fallbacks(&chain);
+        let linked = account.shares.as_ref().map_or_else(|| linked.clone(), |shares| linked.within(shares));
         let policy = linked.policy().clone();
         Ok((Arc::new(linked), policy))
     }
@@ -230,7 +239,7 @@ fn spec(account: &OwnAccount, guard: &Guard) -> Result<Spec, Violation> {
     let read = Named::read(table);
     let mut spec = read.map_err(|error| Violation::new(error.path.join("."), error.kind.to_string()))?.spec;
     match server_of(&mut spec) {
-        Some(server) => server.guard = Some(guard.clone()),
+        Some(server) => server.guard = Some(guard.for_tenant(account.tenant)),
         None => return Err(misfit()),
     }
     Ok(spec)

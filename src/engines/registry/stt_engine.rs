@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::engines::core::retry;
+use crate::engines::core::shares::TenantShares;
 use crate::engines::stt::live::LiveEngine;
 use crate::engines::stt::{self, Buffered, Stt};
 
@@ -24,6 +25,14 @@ impl SttEngine {
                 let chain = fallbacks.split_first().map(|(first, rest)| first.with_fallbacks(rest));
                 SttEngine::Live(engine.with_fallback(chain))
             }
+        }
+    }
+
+    /// The same engines for the requests of one tenant.
+    pub(super) fn within(&self, shares: &Arc<TenantShares>) -> SttEngine {
+        match self {
+            SttEngine::Clips(engine) => SttEngine::Clips(engine.within(shares)),
+            SttEngine::Live(engine) => SttEngine::Live(engine.within(shares)),
         }
     }
 

@@ -6,6 +6,8 @@ use futures_util::StreamExt;
 
 use super::*;
 use crate::audio::{Clip, resample};
+use crate::engines::core::retry::Kind;
+use crate::engines::core::shares::{EngineShares, Scale};
 use crate::engines::core::usage::Meter;
 use crate::engines::llm::{Delta, Message, Prompt};
 use crate::engines::stt::{Hints, recognise};
@@ -105,6 +107,10 @@ fn fallbacks_are_a_name_or_a_list() {
     let states = engines("tts.fallback = [\"flite\", \"espeak\"]").states();
     let states: Vec<_> = states.iter().map(|it| (&*it.engine, it.health, it.is_open)).collect();
     assert!(states.contains(&("flite", 1.0, false)), "{states:?}");
+    let states = engines("tts.fallback = [\"flite\", \"espeak\"]").states();
+    let tts = states.iter().filter(|state| state.kind == Kind::Tts);
+    let tts: Vec<_> = tts.map(|it| format!("{} {}", it.engine, it.fallbacks.concat())).collect();
+    assert_eq!(tts, ["espeak flite", "flite espeak"], "the default one is first");
 }
 
 #[test]
@@ -298,4 +304,25 @@ async fn local_engines_prove_themselves() {
         assert!(proof.contains("spoke"), "{proof}");
         println!("{proof}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_tenants_replies_leave_the_engine_to_the_others() {
+    let (all, engines) = (EngineShares::default(), engines(""));
+    let scale = Scale { calls: 1, percent: 100 };
+    let [one, other] = [(); 2].map(|()| engines.within(all.of(uuid::Uuid::now_v7(), &Arc::default(), scale)));
+    let reply = async |engines: &Engines| {
+        let llm = engines.llm(Some("scripted")).expect("an engine");
+        llm.reply(Prompt::default(), Meter::default()).await
+    };
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(reply(&one).await.expect("a reply"));
+    }
+    let refused = reply(&one).await.err().map(|error| error.reason().as_str());
+    assert_eq!(refused, Some("limited"));
+    assert!(reply(&other).await.is_ok(), "of another tenant");
+    assert!(reply(&engines).await.is_ok(), "of the daemon");
+    held.pop();
+    assert!(reply(&one).await.is_ok());
 }

@@ -14,12 +14,12 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::language::code;
 use super::live::{
     Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, SessionTimeline, TranscriptEvent, TurnInfo,
     TurnState, TurnTimeline,
 };
 use super::{Hints, terms};
+use crate::engines::core::languages::code;
 use crate::engines::core::EngineError;
 use crate::engines::core::FailureReason;
 use crate::engines::core::extra::Extra;

@@ -8,8 +8,9 @@ use futures_util::future::BoxFuture;
 use super::{Hints, Transcriber};
 use crate::audio::Clip;
 use crate::engines::core::EngineError;
-use crate::engines::core::covered::{NamedEngine, Place};
+use crate::engines::core::covered::NamedEngine;
 use crate::engines::core::retry::{Kind, Policy, Settings};
+use crate::engines::core::shares::TenantShares;
 use crate::engines::core::usage::Meter;
 
 /// Asks an engine as patiently as its policy says, then its fallback.
@@ -56,6 +57,17 @@ impl Resilient {
         Resilient { fallbacks: chain, ..single(self, fallbacks.is_empty()) }
     }
 
+    /// The same engines for the requests of one tenant.
+    #[must_use]
+    pub fn within(&self, shares: &Arc<TenantShares>) -> Resilient {
+        let single = |engine: &Resilient| Resilient {
+            engine: engine.engine.clone(),
+            policy: engine.policy.clone().with_shares(shares),
+            fallbacks: [].into(),
+        };
+        Resilient { fallbacks: self.fallbacks.iter().map(single).collect(), ..single(self) }
+    }
+
     /// Asks the engine without its fallbacks.
     async fn alone(&self, speech: Clip, hints: Hints, meter: Meter) -> Result<String, EngineError> {
         let ask = || self.engine.transcribe(speech.clone(), hints.clone(), meter.clone());
@@ -88,10 +100,8 @@ impl Transcriber for Resilient {
         async move {
             let answer = meter.covered.first_answer(Kind::Stt, self.chain(), |engine, place| {
                 let (speech, meter) = (speech.clone(), meter.clone());
-                let hints = match place {
-                    Place::First => hints.clone(),
-                    Place::Fallback => Hints { model: None, ..hints.clone() },
-                };
+                let model = hints.model.clone().filter(|_| place.is_first);
+                let hints = Hints { model, ..hints.clone() };
                 async move { engine.alone(speech, hints, meter).await }
             });
             answer.await

@@ -13,6 +13,7 @@ use crate::audio::resample::Stream;
 use crate::engines::core::EngineError;
 use crate::engines::core::covered::NamedEngine;
 use crate::engines::core::retry::{Kind, Policy, Settings};
+use crate::engines::core::shares::TenantShares;
 use crate::engines::core::usage::Meter;
 use crate::language::{Language, spoken};
 
@@ -34,6 +35,8 @@ enum Order {
     FallbacksLater,
     /// The engine itself has failed.
     FallbacksFirst,
+    /// The engine is a fallback itself.
+    Alone,
 }
 
 impl Resilient {
@@ -62,10 +65,21 @@ impl Resilient {
         Resilient { fallbacks: chain, ..single(self, fallbacks.is_empty()) }
     }
 
+    /// The same engines for the requests of one tenant.
+    #[must_use]
+    pub fn within(&self, shares: &Arc<TenantShares>) -> Resilient {
+        let single = |engine: &Resilient| Resilient {
+            engine: engine.engine.clone(),
+            policy: engine.policy.clone().with_shares(shares),
+            fallbacks: [].into(),
+        };
+        Resilient { fallbacks: self.fallbacks.iter().map(single).collect(), ..single(self) }
+    }
+
     /// The engines in the order in which they are asked.
     fn chain(&self, order: Order) -> impl Iterator<Item = &Resilient> {
         let (before, after) = match order {
-            Order::FallbacksLater => (Some(self), None),
+            Order::FallbacksLater | Order::Alone => (Some(self), None),
             Order::FallbacksFirst => (None, Some(self)),
         };
         before.into_iter().chain(self.fallbacks.iter()).chain(after)
@@ -100,19 +114,35 @@ impl Resilient {
         meter: Meter,
         order: Order,
     ) -> Result<Pieces, EngineError> {
-        let answer = meter.covered.first_answer(Kind::Tts, self.chain(order), |engine, _| {
+        if order == Order::Alone {
+            return self.alone(text, voice, meter).await;
+        }
+        let answer = meter.covered.first_answer(Kind::Tts, self.chain(order), |engine, place| {
             let (text, meter) = (text.clone(), meter.clone());
             let (language, voice) = (voice.language.clone(), voice.clone());
             async move {
+                let policy = engine.policy.clone().with_fallback(!place.is_last);
+                let single = Resilient { engine: engine.engine.clone(), policy, fallbacks: [].into() };
                 if std::ptr::eq(engine, self) {
-                    engine.alone(text, voice, meter).await
+                    single.alone(text, voice, meter).await
                 } else {
                     // Divides the text anew: the limit of the fallback may be lower.
-                    engine.speak(text, Voice { language, ..Voice::default() }, meter).await
+                    let voice = Voice { language, ..Voice::default() };
+                    single.speak_alone(text, voice, meter).await
                 }
             }
         });
         answer.await
+    }
+
+    /// As [`Tts::speak`], by a fallback, without fallbacks of its own.
+    fn speak_alone(
+        &self,
+        text: Arc<str>,
+        voice: Voice,
+        meter: Meter,
+    ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        async move { self.parts(&text, voice, meter, Order::Alone).await }.boxed()
     }
 
     /// Asks the engine without its fallbacks.

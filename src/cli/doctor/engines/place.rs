@@ -26,6 +26,7 @@ impl EngineSections {
             FailureReason::Auth => format!("see {server}.key and {server}.base_url"),
             FailureReason::Quota => "add credit at the vendor, or choose another engine".into(),
             FailureReason::Busy => "raise the limit at the vendor, or choose another engine".into(),
+            FailureReason::Limited => "raise the tenant's share in [engine_shares]".into(),
             FailureReason::Timeout | FailureReason::Unavailable => self.server(),
             FailureReason::Empty => format!(
                 "switch reasoning off ({section}.reasoning_effort = \"none\", or {section}.extra), or raise \

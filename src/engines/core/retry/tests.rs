@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::engines::core::shares::{EngineShares, Scale};
 
 fn policy() -> Policy {
     Policy::new(Kind::Llm, "test".into(), Settings::default())
@@ -193,4 +194,72 @@ async fn an_engine_whose_streams_stall_in_a_row_is_left_alone() {
         assert_eq!(policy.is_open(), is_open, "{wait:?}");
     }
     assert!(policy.engine_state().health < 0.9);
+}
+
+/// The policies of two tenants for the engine.
+fn tenants(policy: &Policy) -> [Policy; 2] {
+    let all = EngineShares::default();
+    [(); 2].map(|()| {
+        policy.clone().with_shares(&all.of(
+            uuid::Uuid::now_v7(),
+            &Arc::default(),
+            Scale { calls: 1, percent: 100 },
+        ))
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_requests_of_one_tenant_pause_the_engine_for_it_alone() {
+    let [one, other] = tenants(&policy().with_fallback(true));
+    let refused = || std::future::ready(Err::<u8, _>(EngineError::RateLimited("429".into())));
+    assert!(matches!(one.answer(refused).await, Err(EngineError::RateLimited(_))));
+    let answer = || std::future::ready(Ok(7));
+    assert!(matches!(one.answer(answer).await, Err(EngineError::Open(_))));
+    assert_eq!(other.answer(answer).await, Ok(7));
+    assert!(!other.is_open());
+    assert_eq!(one.clone().with_fallback(false).answer(answer).await, Ok(7), "to refuse it would not help");
+    tokio::time::advance(Duration::from_secs(30)).await;
+    assert_eq!(one.answer(answer).await, Ok(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_that_the_vendor_asks_for_applies_to_all_tenants_and_ends_for_all() {
+    let [one, other] = tenants(&policy().with_fallback(true));
+    let busy = EngineError::Busy { after: Duration::from_secs(20), reason: "429".into() };
+    let refused = || std::future::ready(Err::<u8, _>(busy.clone()));
+    assert_eq!(one.answer(refused).await, Err(busy.clone()));
+    let answer = || std::future::ready(Ok(7));
+    assert_eq!(other.answer(answer).await, Err(EngineError::Open(Duration::from_secs(20))));
+    tokio::time::advance(Duration::from_secs(20)).await;
+    let slow = || async {
+        sleep(Duration::from_secs(1)).await;
+        Ok::<u8, EngineError>(7)
+    };
+    let answers = tokio::join!(one.answer(slow), other.answer(slow));
+    assert_eq!(answers, (Ok(7), Ok(7)), "the first request is not waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_holds_its_place_until_it_ends() {
+    let [tenant, _] = tenants(&policy());
+    let endless = || async { Ok(stream::repeat(1).map(Ok).boxed()) };
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(tenant.stream(endless).await.expect("a place"));
+    }
+    let refused = tenant.stream(endless).await.err();
+    assert!(matches!(refused, Some(EngineError::Limited { .. })), "{refused:?}");
+    held.pop();
+    let ended = tenant.stream(|| async { Ok(stream::iter([Ok(1)]).boxed()) }).await.expect("a place");
+    assert_eq!(ended.collect::<Vec<_>>().await, [Ok(1)]);
+    assert!(tenant.stream(endless).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn engines_of_tenants_accounts_are_not_limited() {
+    let own = Policy::new(Kind::Llm, "own:acme".into(), Settings::default());
+    let [tenant, _] = tenants(&own);
+    let hang = || tenant.answer(std::future::pending::<Result<u8, EngineError>>);
+    let all = futures_util::future::join_all((0..9).map(|_| hang())).await;
+    assert!(all.iter().all(|it| matches!(it, Err(EngineError::Timeout(_)))), "{all:?}");
 }

@@ -28,6 +28,8 @@ fn account(id: &str, base_url: String) -> OwnAccount {
         model: Some("their-model".into()),
         key: "tenants-key".to_owned().into(),
         has_fallback: false,
+        tenant: uuid::Uuid::now_v7(),
+        shares: None,
     }
 }
 

@@ -46,13 +46,14 @@ impl EngineLink {
         let (frames, frames_out) = mpsc::channel(QUEUE);
         let (events_in, events) = mpsc::channel(QUEUE);
         let run = async move {
-            let connecting = policy.answer(|| protocol.connect(rate, &hints));
+            // The tenant's place among those of the engine is held as long as the connection.
+            let connecting = policy.hold(|| protocol.connect(rate, &hints));
             let connected = tokio::select! {
                 connected = connecting => connected,
                 () = events_in.closed() => return,
             };
             let error = match connected {
-                Ok(connection) => pump(connection, frames_out, &events_in).await,
+                Ok((connection, _place)) => pump(connection, frames_out, &events_in).await,
                 Err(error) => Some(error),
             };
             if let Some(error) = error {

@@ -26,6 +26,7 @@ use super::{Hints, Resilient, SessionConfig, Stt, SttEvent, SttSession, Transcri
 use crate::audio::Clip;
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::{self, Kind, Policy};
+use crate::engines::core::shares::TenantShares;
 use crate::engines::core::usage::Meter;
 use crate::engines::core::websocket::{Socket, SocketEndpoint};
 
@@ -195,6 +196,13 @@ impl LiveEngine {
     pub fn with_fallback(&self, fallback: Option<Resilient>) -> LiveEngine {
         let policy = self.policy.clone().with_fallback(fallback.is_some());
         LiveEngine { protocol: self.protocol.clone(), policy, final_timeout: self.final_timeout, fallback }
+    }
+
+    /// The same engines for the requests of one tenant.
+    #[must_use]
+    pub fn within(&self, shares: &Arc<TenantShares>) -> LiveEngine {
+        let fallback = self.fallback.as_ref().map(|fallback| fallback.within(shares));
+        LiveEngine { policy: self.policy.clone().with_shares(shares), fallback, ..self.clone() }
     }
 }
 

@@ -86,7 +86,8 @@ impl LiveSession {
             _ => None,
         };
         self.failures = if lasted_for >= Some(LASTING) { 0 } else { self.failures + 1 };
-        let pause = match error.worth_retrying() && self.stalls < MOST_STALLS {
+        let is_temporary = error.worth_retrying() || matches!(error, EngineError::Limited { .. });
+        let pause = match is_temporary && self.stalls < MOST_STALLS {
             true if lasted_for.is_some() && self.failures <= 1 => Duration::ZERO,
             true => (FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(8) - 1)).min(LONGEST_PAUSE),
             false => LONGEST_PAUSE,

@@ -1,0 +1,126 @@
+//! Who may ask an engine at present: its circuit breaker, and the share of a tenant. Failures of sessions and streams that had
+//! begun count as well.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::breaker::{BreakerChange, BreakerLimits, Permit};
+use super::super::shares::{Place, TenantShares};
+use super::{EngineError, LONGEST_DELAY, Policy, STALLED, label};
+
+/// The permissions of the engine's circuit breaker and of the tenant's.
+pub(super) struct Permits {
+    engine: Permit,
+    tenant: Option<Permit>,
+}
+
+impl Permits {
+    /// Whether the request is to find out if the engine works again.
+    pub(super) fn are_trial(&self) -> bool {
+        self.engine.is_trial() || self.tenant.as_ref().is_some_and(Permit::is_trial)
+    }
+}
+
+impl Policy {
+    /// Waits for a place among the tenant's requests.
+    pub(super) async fn enter(&self, shares: &TenantShares) -> Result<Place, EngineError> {
+        shares.admit(self.kind.into(), &self.engine).await.inspect_err(|error| self.count(error.outcome()))
+    }
+
+    /// # Errors
+    /// The engine is left alone, or refused the tenant's requests as too many; the time until the next trial.
+    pub(super) fn admit(&self, place: Option<&Place>) -> Result<Permits, Duration> {
+        let now = Instant::now();
+        let tenant = place.map(|place| place.breaker().admit(now, self.has_fallback)).transpose()?;
+        Ok(Permits { tenant, engine: self.breaker.admit(now, self.has_fallback)? })
+    }
+
+    /// Lets the breakers know how a question ended. Too many requests of a tenant are not the engine's failure.
+    pub(super) fn settle(&self, permits: Permits, error: Option<&EngineError>, failures: u32) {
+        let Permits { engine, tenant } = permits;
+        match (tenant, error) {
+            (Some(tenant), Some(EngineError::RateLimited(_))) => self.settle_tenant(tenant, failures),
+            (Some(tenant), None) => {
+                tenant.succeeded();
+                self.settle_engine(engine, None, failures);
+            }
+            _ => self.settle_engine(engine, error, failures),
+        }
+    }
+
+    /// The vendor refused a tenant's requests as too many, and did not ask for a delay.
+    fn settle_tenant(&self, permit: Permit, failures: u32) {
+        let change = permit.failed(failures, None, self.breaker_limits(), Instant::now());
+        if let BreakerChange::Opened(pause) = change {
+            tracing::warn!(
+                engine = %self.engine, kind = %self.kind, ?pause, "engine not asked by this tenant for a while: too many requests"
+            );
+        }
+    }
+
+    fn breaker_limits(&self) -> BreakerLimits {
+        let pause = Duration::from_millis(self.settings.breaker_ms);
+        BreakerLimits { failures: self.settings.breaker_failures, pause }
+    }
+
+    /// Lets the engine's breaker know how a question ended. A refusal proves that the engine works.
+    fn settle_engine(&self, permit: Permit, error: Option<&EngineError>, failures: u32) {
+        let change = match error.filter(|error| error.worth_retrying()) {
+            None => permit.succeeded(),
+            Some(error) => {
+                let delay = match error {
+                    EngineError::Busy { after, .. } => Some((*after).min(LONGEST_DELAY)),
+                    _ => None,
+                };
+                permit.failed(failures, delay, self.breaker_limits(), Instant::now())
+            }
+        };
+        match change {
+            BreakerChange::None => return,
+            BreakerChange::Opened(pause) => {
+                tracing::warn!(engine = %self.engine, kind = %self.kind, ?pause, "engine not asked for a while: it failed");
+            }
+            BreakerChange::Closed => {
+                tracing::info!(engine = %self.engine, kind = %self.kind, "engine works again")
+            }
+        }
+        let is_open = if change == BreakerChange::Closed { 0.0 } else { 1.0 };
+        if let Some(engine) = self.gauge_label() {
+            metrics::gauge!("vca_engine_open", "engine" => engine, "kind" => self.kind.as_str()).set(is_open);
+        }
+    }
+
+    /// A part of a session's work is done.
+    pub fn session_works(&self) {
+        self.count("ok");
+        self.count_health(true);
+        self.broken.store(0, Ordering::Relaxed);
+    }
+
+    /// A session that was open broke off or stalled.
+    pub fn session_broke(&self, error: &EngineError) {
+        let reason = error.reason().as_str();
+        metrics::counter!(
+            "vca_engine_failures_total", "engine" => label(&self.engine), "kind" => self.kind.as_str(), "reason" => reason
+        )
+        .increment(1);
+        self.count("broken");
+        self.broke_off();
+    }
+
+    /// A stream broke off or stalled. An engine of which several do so in a row is left alone for a while.
+    pub(super) fn broke_off(&self) {
+        self.count_health(false);
+        let failures = self.broken.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let most = self.settings.breaker_failures;
+        if most > 0
+            && failures >= most
+            && let Ok(permit) = self.breaker.admit(Instant::now(), self.has_fallback)
+        {
+            self.broken.store(0, Ordering::Relaxed);
+            self.settle_engine(permit, Some(&EngineError::Timeout(STALLED)), failures);
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! Each tenant's share of the operator's engines: requests a minute and at the same time, to each engine apart, so that one
+//! tenant's requests leave the engines to the others.
+//!
+//! A share grows with the calls that the tenant may have at once. A request beyond it waits a short time; then it fails, and
+//! its caller is served by the fallback or hears that the agent has a problem. A vendor that refuses a tenant's requests as
+//! too many without asking for a delay pauses the engine for that tenant alone.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use metrics::SharedString;
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
+
+use super::EngineError;
+use super::breaker::Breaker;
+use super::retry::Kind;
+
+/// With more than so many tenants in memory, those without requests are forgotten.
+const KNOWN: usize = 1_000;
+/// Tenants with a metrics label of their own.
+const MOST_LABELS: usize = 500;
+/// The label of all other tenants.
+const OTHER: &str = "other";
+/// A full minute refills every share.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// `[engine_shares]`: the requests of one tenant to one of the operator's engines, for each call that the tenant may have at
+/// once. A minute's worth may arrive at once.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Requests for speech to text a minute; of live engines, connections. Default 120.
+    pub stt_per_minute: NonZeroU32,
+    /// Requests for speech to text, or connections, at the same time. Default 4.
+    pub stt_concurrent: NonZeroU32,
+    /// Requests to language models a minute; of speech to speech, connections. Default 60.
+    pub llm_per_minute: NonZeroU32,
+    /// Replies of language models, or such connections, at the same time. Default 4.
+    pub llm_concurrent: NonZeroU32,
+    /// Requests for text to speech a minute. Default 120.
+    pub tts_per_minute: NonZeroU32,
+    /// Speeches at the same time. Default 4.
+    pub tts_concurrent: NonZeroU32,
+    /// Requests of analyses a minute. Default 6. A tenant has one analysis at a time.
+    pub analysis_per_minute: NonZeroU32,
+    /// How long a request beyond the share waits for its turn, in milliseconds. Default 500.
+    pub wait_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let count = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+        Settings {
+            stt_per_minute: count(120),
+            stt_concurrent: count(4),
+            llm_per_minute: count(60),
+            llm_concurrent: count(4),
+            tts_per_minute: count(120),
+            tts_concurrent: count(4),
+            analysis_per_minute: count(6),
+            wait_ms: 500,
+        }
+    }
+}
+
+/// The purpose of a request, by which it is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    Stt,
+    Llm,
+    Tts,
+    /// Speech to speech, with the limits of language models.
+    Realtime,
+    /// A language model for the analysis of a call.
+    Analysis,
+}
+
+impl Stage {
+    fn as_str(self) -> &'static str {
+        match self {
+            Stage::Stt => "stt",
+            Stage::Llm => "llm",
+            Stage::Tts => "tts",
+            Stage::Realtime => "realtime",
+            Stage::Analysis => "analysis",
+        }
+    }
+}
+
+impl From<Kind> for Stage {
+    fn from(kind: Kind) -> Stage {
+        match kind {
+            Kind::Stt => Stage::Stt,
+            Kind::Llm => Stage::Llm,
+            Kind::Tts => Stage::Tts,
+            Kind::Realtime => Stage::Realtime,
+        }
+    }
+}
+
+/// The limit that a request exceeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    PerMinute,
+    Concurrent,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Limit::PerMinute => "per_minute",
+            Limit::Concurrent => "concurrent",
+        })
+    }
+}
+
+/// A tenant's limits with one engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StageLimits {
+    pub per_minute: NonZeroU32,
+    pub concurrent: NonZeroU32,
+}
+
+impl Settings {
+    /// A tenant's limits.
+    pub fn limits(&self, stage: Stage, scale: Scale) -> StageLimits {
+        let (per_minute, concurrent) = match stage {
+            Stage::Stt => (self.stt_per_minute, self.stt_concurrent),
+            Stage::Llm | Stage::Realtime => (self.llm_per_minute, self.llm_concurrent),
+            Stage::Tts => (self.tts_per_minute, self.tts_concurrent),
+            // The worker of analyses limits those at the same time.
+            Stage::Analysis => (self.analysis_per_minute, NonZeroU32::MAX),
+        };
+        StageLimits { per_minute: scale.of(per_minute), concurrent: scale.of(concurrent) }
+    }
+}
+
+/// The size of a tenant's shares.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scale {
+    /// The calls that it may have at once.
+    pub calls: u32,
+    /// The part of the limits of the settings.
+    pub percent: u32,
+}
+
+impl Scale {
+    /// A limit of one call, for all of them; 1 at least.
+    fn of(self, limit: NonZeroU32) -> NonZeroU32 {
+        let all = u128::from(limit.get()) * u128::from(self.calls) * u128::from(self.percent) / 100;
+        let all = u32::try_from(all).unwrap_or(u32::MAX);
+        NonZeroU32::new(all).unwrap_or(NonZeroU32::MIN)
+    }
+}
+
+/// The shares of all tenants. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct EngineShares(Arc<Mutex<Tenants>>);
+
+#[derive(Debug, Default)]
+struct Tenants {
+    by_id: HashMap<Uuid, Arc<TenantShares>>,
+    labelled: HashSet<Uuid>,
+}
+
+impl EngineShares {
+    /// The shares of a tenant, of this size and by these settings. They apply to the requests of its live calls, too.
+    pub fn of(&self, tenant: Uuid, settings: &Arc<Settings>, scale: Scale) -> Arc<TenantShares> {
+        let shares = self.tenants().of(tenant);
+        shares.set_terms(Terms { settings: settings.clone(), scale });
+        shares
+    }
+
+    /// The size of a tenant's shares as it was set last; none when the tenant is not known.
+    pub fn scale_of(&self, tenant: Uuid) -> Option<Scale> {
+        let tenants = self.tenants();
+        tenants.by_id.get(&tenant).map(|shares| shares.terms().scale)
+    }
+
+    fn tenants(&self) -> MutexGuard<'_, Tenants> {
+        lock(&self.0)
+    }
+}
+
+impl Tenants {
+    fn of(&mut self, tenant: Uuid) -> Arc<TenantShares> {
+        if let Some(shares) = self.by_id.get(&tenant) {
+            return shares.clone();
+        }
+        if self.by_id.len() >= KNOWN {
+            self.by_id.retain(|_, shares| Arc::strong_count(shares) > 1 || shares.is_in_use());
+        }
+        let is_labelled = self.labelled.contains(&tenant)
+            || (self.labelled.len() < MOST_LABELS && self.labelled.insert(tenant));
+        let label = if is_labelled { tenant.to_string().into() } else { SharedString::const_str(OTHER) };
+        let shares = Arc::new(TenantShares::new(tenant, label));
+        self.by_id.insert(tenant, shares.clone());
+        shares
+    }
+}
+
+/// The settings and the size by which a tenant's shares are computed.
+#[derive(Debug, Clone, Default)]
+struct Terms {
+    settings: Arc<Settings>,
+    scale: Scale,
+}
+
+/// One tenant's shares of all engines.
+#[derive(Debug)]
+pub struct TenantShares {
+    tenant: Uuid,
+    label: SharedString,
+    terms: Mutex<Terms>,
+    shares: Mutex<BTreeMap<(Stage, Arc<str>), Arc<Share>>>,
+}
+
+impl TenantShares {
+    fn new(tenant: Uuid, label: SharedString) -> TenantShares {
+        TenantShares { tenant, label, terms: Mutex::default(), shares: Mutex::default() }
+    }
+
+    fn set_terms(&self, terms: Terms) {
+        *lock(&self.terms) = terms;
+    }
+
+    fn terms(&self) -> Terms {
+        lock(&self.terms).clone()
+    }
+
+    /// Waits until the tenant may send a request to an engine.
+    ///
+    /// # Errors
+    /// [`EngineError::Limited`]: it may not within `engine_shares.wait_ms`.
+    pub async fn admit(&self, stage: Stage, engine: &Arc<str>) -> Result<Place, EngineError> {
+        let Terms { settings, scale } = self.terms();
+        let share = self.share(stage, engine, settings.limits(stage, scale));
+        let end = Instant::now() + Duration::from_millis(settings.wait_ms);
+        share.admit(end).await.map_err(|limit| {
+            self.count(stage, engine, limit, &share);
+            EngineError::Limited { stage: stage.as_str(), limit }
+        })
+    }
+
+    /// The share of an engine. One with former limits is replaced; its requests in progress go on.
+    fn share(&self, stage: Stage, engine: &Arc<str>, limits: StageLimits) -> Arc<Share> {
+        let mut shares = lock(&self.shares);
+        match shares.get(&(stage, engine.clone())) {
+            Some(share) if share.limits == limits => share.clone(),
+            former => {
+                let breaker = former.map(|former| former.breaker.clone()).unwrap_or_default();
+                let share = Arc::new(Share::new(limits, breaker));
+                shares.insert((stage, engine.clone()), share.clone());
+                share
+            }
+        }
+    }
+
+    fn is_in_use(&self) -> bool {
+        lock(&self.shares).values().any(|share| Arc::strong_count(share) > 1 || share.is_recent())
+    }
+
+    fn count(&self, stage: Stage, engine: &Arc<str>, limit: Limit, share: &Share) {
+        let stage = stage.as_str();
+        metrics::counter!("vca_engine_limited_total", "tenant" => self.label.clone(), "stage" => stage)
+            .increment(1);
+        if share.is_to_be_logged() {
+            let StageLimits { per_minute, concurrent } = share.limits;
+            tracing::warn!(
+                tenant_id = %self.tenant, %engine, stage, %limit, per_minute, concurrent,
+                "the tenant's share of the engine is used up: its requests fail"
+            );
+        }
+    }
+}
+
+/// The time of [`tokio`], which tests control.
+#[derive(Debug, Clone)]
+struct TokioClock(Instant);
+
+impl Clock for TokioClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        self.0.elapsed().into()
+    }
+}
+
+/// One tenant's share of one engine.
+#[derive(Debug)]
+struct Share {
+    limits: StageLimits,
+    clock: TokioClock,
+    rate: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>,
+    places: Arc<Semaphore>,
+    breaker: Breaker,
+    used_at: Mutex<Instant>,
+    logged_at: Mutex<Option<Instant>>,
+}
+
+impl Share {
+    fn new(limits: StageLimits, breaker: Breaker) -> Share {
+        let clock = TokioClock(Instant::now());
+        let places = usize::try_from(limits.concurrent.get()).unwrap_or(usize::MAX);
+        Share {
+            limits,
+            rate: RateLimiter::direct_with_clock(Quota::per_minute(limits.per_minute), clock.clone()),
+            clock,
+            places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            breaker,
+            used_at: Mutex::new(Instant::now()),
+            logged_at: Mutex::default(),
+        }
+    }
+
+    /// # Errors
+    /// The limit that the request would exceed until `end`.
+    async fn admit(self: &Arc<Share>, end: Instant) -> Result<Place, Limit> {
+        let place = timeout_at(end, self.places.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = place else { return Err(Limit::Concurrent) };
+        while let Err(early) = self.rate.check() {
+            let wait = early.wait_time_from(self.clock.now());
+            if Instant::now() + wait > end {
+                return Err(Limit::PerMinute);
+            }
+            sleep(wait).await;
+        }
+        *lock(&self.used_at) = Instant::now();
+        Ok(Place { share: self.clone(), _permit: permit })
+    }
+
+    /// Whether its rate may not be as that of a new one.
+    fn is_recent(&self) -> bool {
+        lock(&self.used_at).elapsed() < MINUTE
+    }
+
+    /// Whether a line about it is due: one a minute at most.
+    fn is_to_be_logged(&self) -> bool {
+        let mut logged_at = lock(&self.logged_at);
+        let is_due = logged_at.is_none_or(|at| at.elapsed() >= MINUTE);
+        if is_due {
+            *logged_at = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
+/// Held while a request is in progress.
+#[derive(Debug)]
+pub struct Place {
+    share: Arc<Share>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Opens when the vendor refuses the tenant's requests as too many.
+    pub fn breaker(&self) -> &Breaker {
+        &self.share.breaker
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
