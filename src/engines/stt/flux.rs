@@ -19,10 +19,10 @@ use super::live::{
     TurnState, TurnTimeline,
 };
 use super::{Hints, terms};
-use crate::engines::core::languages::code;
 use crate::engines::core::EngineError;
 use crate::engines::core::FailureReason;
 use crate::engines::core::extra::Extra;
+use crate::engines::core::languages::code;
 use crate::engines::core::server::Auth;
 use crate::engines::core::websocket::SocketEndpoint;
 use crate::names::Names;
