@@ -12,7 +12,7 @@ use divan::{Bencher, black_box};
 use vca::audio::codec::{Encoder, Format, MAX_PAYLOAD};
 use vca::audio::frame::MAX_FRAME;
 use vca::audio::vad::{Earshot, TwoOpinions, VoiceDetector, Webrtc};
-use vca::media::{AudioBuffer, FramePath, Leg, LegConfig, Port, Scratch, SpeechTag, link};
+use vca::media::{AudioBuffer, FramePath, Leg, LegConfig, NoiseSuppression, Port, Scratch, SpeechTag, link};
 use vca::rtp::packet::{HEADER, Packet, write_header};
 
 fn main() {
@@ -60,6 +60,10 @@ struct Call {
 
 impl Call {
     fn new(format: Format, samples: &[i16]) -> Call {
+        Call::with_suppression(format, samples, NoiseSuppression::Off)
+    }
+
+    fn with_suppression(format: Format, samples: &[i16], noise_suppression: NoiseSuppression) -> Call {
         let (port, back) = link(format);
         let mut encoder = Encoder::new(format);
         let mut payload = [0; MAX_PAYLOAD];
@@ -69,7 +73,7 @@ impl Call {
         });
         Call {
             packets: packets.collect(),
-            leg: Leg::new(LegConfig::new(format), back),
+            leg: Leg::new(LegConfig { noise_suppression, ..LegConfig::new(format) }, back),
             port,
             buffer: AudioBuffer::new(format.rate()),
             next: 0,
@@ -113,6 +117,14 @@ impl Call {
 fn inbound_speech(bencher: Bencher, format: &str) {
     let format = Format::from_name(format).expect("one of ours");
     let mut call = Call::new(format, &voice(format.rate(), 50));
+    bencher.bench_local(|| call.receive(format));
+}
+
+#[divan::bench(args = FORMATS.map(Format::name))]
+fn inbound_speech_without_noise(bencher: Bencher, format: &str) {
+    let format = Format::from_name(format).expect("one of ours");
+    let speech = voice(format.rate(), 50);
+    let mut call = Call::with_suppression(format, &speech, NoiseSuppression::Recognition);
     bencher.bench_local(|| call.receive(format));
 }
 

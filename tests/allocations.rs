@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use vca::audio::codec::{Encoder, Format, MAX_PAYLOAD};
 use vca::audio::resample::convert;
-use vca::media::{AudioBuffer, FramePath, Leg, LegConfig, Port, Scratch, SpeechTag, Tap, link};
+use vca::media::{
+    AudioBuffer, FramePath, Leg, LegConfig, NoiseSuppression, Port, Scratch, SpeechTag, Tap, link,
+};
 use vca::rtp::packet::{HEADER, Packet, write_header};
 
 use super::support::clips;
@@ -83,9 +85,10 @@ enum Listening {
 }
 
 /// The media thread's heap operations while the caller and the agent speak.
-fn touches(format: Format, listening: Listening) -> u64 {
+fn touches(format: Format, listening: Listening, noise_suppression: NoiseSuppression) -> u64 {
     let (mut port, back) = link(format);
-    let mut leg = Leg::new(LegConfig::new(format), back);
+    let mut leg = Leg::new(LegConfig { noise_suppression, ..LegConfig::new(format) }, back);
+    port.begin_noise();
     let answer: Arc<[i16]> = vec![700; 6 * format.rate() as usize].into();
     assert!(port.play(SpeechTag(1), answer, true));
     let (packets, mut now) = (packets(format), Instant::now());
@@ -125,9 +128,18 @@ fn attend(port: &mut Port, buffer: &mut AudioBuffer) {
 #[test]
 fn a_frame_in_and_out_allocates_nothing() {
     for format in Format::ALL {
-        for listening in [Listening::Never, Listening::Meanwhile] {
-            let touches = touches(format, listening);
-            assert_eq!(touches, 0, "heap operations on the 20 ms path of {}, {listening:?}", format.name());
+        for (listening, suppression) in [
+            (Listening::Never, NoiseSuppression::Off),
+            (Listening::Never, NoiseSuppression::RecognitionAndVoice),
+            (Listening::Meanwhile, NoiseSuppression::Recognition),
+        ] {
+            let touches = touches(format, listening, suppression);
+            assert_eq!(
+                touches,
+                0,
+                "heap operations on the 20 ms path of {}, {listening:?}, {suppression:?}",
+                format.name()
+            );
         }
     }
 }

@@ -17,6 +17,7 @@ mod keypad;
 mod life;
 mod live_control;
 mod metrics;
+mod noise;
 mod pre_call;
 #[allow(dead_code, reason = "each program uses its part")]
 mod support;

@@ -4,7 +4,7 @@
 //! run counts when every packet arrives, both ways, and the 99th percentile of the sent packets'
 //! pacing error, by the kernel's time stamps, is under 2 ms. The floor is the same: the same sockets,
 //! wheel and packets, but a path that does nothing. The last line is JSON. With a number, both are tried with
-//! that many calls.
+//! that many calls, and the media path with noise suppression.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark measures time")]
 
@@ -29,7 +29,7 @@ fn main() {
         speech.len() as f64 / 50.0
     );
     if let Some(calls) = std::env::args().find_map(|arg| arg.parse().ok()) {
-        for kind in [Kind::Floor, Kind::Product] {
+        for kind in [Kind::Floor, Kind::Product, Kind::Suppressed] {
             attempt(kind, calls, &speech);
         }
         return;

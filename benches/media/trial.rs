@@ -11,7 +11,9 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::socket::SockaddrIn;
 use nix::unistd::Pid;
 use vca::audio::codec::Format;
-use vca::media::{AudioBuffer, AudioDelivery, MediaSocket, Port, Settings, SpeechTag, Threads};
+use vca::media::{
+    AudioBuffer, AudioDelivery, MediaSocket, NoiseSuppression, Port, Settings, SpeechTag, Threads,
+};
 
 use super::load::{Load, Received, espeak};
 use super::path::Bare;
@@ -22,6 +24,8 @@ pub enum Kind {
     Floor,
     /// All that a call needs.
     Product,
+    /// The same with noise suppression.
+    Suppressed,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -71,8 +75,12 @@ pub fn pin(core: usize) {
 pub fn run(kind: Kind, calls: usize, speech: &[Vec<u8>]) -> Outcome {
     let load = Load::bind();
     let peer = SocketAddr::V4(load.address);
-    let settings = Settings { calls_per_thread: calls, ..Settings::default() };
+    let settings =
+        Settings { calls_per_thread: calls, noise_suppression_calls: calls, ..Settings::default() };
     let threads = Threads::start(&settings).expect("a media thread");
+    let open = |socket, suppression| {
+        threads.open(socket, Format::Ulaw, AudioDelivery::Buffered, suppression).expect("room")
+    };
     let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let sockets = (0..calls).map(|_| MediaSocket::bind(localhost, (0, 0), 0).expect("a port"));
     let (mut ports, mut addresses) = (Vec::new(), Vec::new());
@@ -84,9 +92,8 @@ pub fn run(kind: Kind, calls: usize, speech: &[Vec<u8>]) -> Outcome {
             Kind::Floor => {
                 threads.add(socket, Box::new(Bare::new(received.clone(), closed.clone()))).expect("room")
             }
-            Kind::Product => {
-                ports.push(threads.open(socket, Format::Ulaw, AudioDelivery::Buffered).expect("room"))
-            }
+            Kind::Product => ports.push(open(socket, NoiseSuppression::Off)),
+            Kind::Suppressed => ports.push(open(socket, NoiseSuppression::Recognition)),
         }
     }
     let done = AtomicBool::new(false);
@@ -111,7 +118,7 @@ pub fn run(kind: Kind, calls: usize, speech: &[Vec<u8>]) -> Outcome {
     thread::sleep(Duration::from_millis(1_100));
     let arrived = match kind {
         Kind::Floor => received.load(Relaxed),
-        Kind::Product => closed_ports(ports),
+        Kind::Product | Kind::Suppressed => closed_ports(ports),
     };
     closed.store(true, Relaxed);
     drop(threads);

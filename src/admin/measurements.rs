@@ -51,6 +51,11 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
         "Calls in which a speech-to-speech engine failed and the other engines took over, by engine.",
     ),
     ("vca_calls_with_echo_total", Counter, "Calls with an echo of the agent in the caller's audio."),
+    (
+        "vca_calls_without_noise_suppression_total",
+        Counter,
+        "Calls whose noise was not suppressed because media.noise_suppression_calls was reached.",
+    ),
     ("vca_transfers_total", Counter, "Transfers that began, by method."),
     ("vca_agent_changes_total", Counter, "Changes of profile or language in mid-call, by cause."),
     ("vca_calls_without_media_total", Counter, "Calls without packets after the answer, by likely cause."),

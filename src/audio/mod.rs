@@ -1,14 +1,16 @@
-//! Samples: frames, codecs, resampling, voice activity and echo.
+//! Samples: frames, codecs, resampling, voice activity, echo and noise.
 //!
 //! Pure: no clocks, no sockets, no imports of other rooms. Samples are 16-bit signed, mono.
 
 mod buffer;
 pub mod codec;
+pub mod comfort_noise;
 pub mod echo;
 pub mod frame;
 pub mod g722;
 pub mod prefetch;
 pub mod resample;
+pub mod suppression;
 pub mod vad;
 
 use std::sync::Arc;

@@ -16,9 +16,11 @@ use crate::engines::realtime::{VoiceEngine, VoiceTerms};
 use crate::engines::stt::{Hints, Stt};
 use crate::engines::tts::{Tts, Voice};
 use crate::language::{Language, Pronunciations};
+use crate::media::NoiseSuppression;
 use crate::tenancy::variables::names;
 use crate::tenancy::{
-    AiProfile, Permitted, ProfileId, ProfileSettings, Schedule, TenantId, TransferRules, TransferTarget,
+    AiProfile, NoiseSuppressionSetting, Permitted, ProfileId, ProfileSettings, Schedule, TenantId,
+    TransferRules, TransferTarget,
 };
 use crate::tools::{TargetChoice, TargetTools, Toolbox};
 
@@ -83,6 +85,10 @@ pub struct Agent {
     pub phrases: HashMap<Phrase, Arc<str>>,
     /// The same agent in the other languages of its profile.
     pub other_languages: Vec<Agent>,
+    /// For a call that it answers.
+    pub noise_suppression: NoiseSuppression,
+    /// Whether the caller hears comfort noise while it thinks.
+    pub comfort_noise: bool,
     /// Names of the profiles that it may switch to.
     pub switch_to: Arc<[Arc<str>]>,
     pub take_over: TakeOver,
@@ -153,6 +159,8 @@ impl Agent {
             end_of_turn: None,
             phrases,
             other_languages: Vec::new(),
+            noise_suppression: noise_suppression(settings),
+            comfort_noise: settings.comfort_noise == Some(true),
             switch_to: settings.switch_to.iter().map(|name| name.as_str().into()).collect(),
             take_over: if settings.greets_on_switch == Some(true) {
                 TakeOver::Greet
@@ -296,6 +304,14 @@ impl Agent {
 fn pronunciations(words: &BTreeMap<String, String>) -> Option<Arc<Pronunciations>> {
     let entries = words.iter().map(|(word, spoken)| (word.as_str(), spoken.as_str()));
     (!words.is_empty()).then(|| Arc::new(Pronunciations::new(entries)))
+}
+
+fn noise_suppression(settings: &ProfileSettings) -> NoiseSuppression {
+    match settings.noise_suppression {
+        None | Some(NoiseSuppressionSetting::Off) => NoiseSuppression::Off,
+        Some(NoiseSuppressionSetting::Recognition) => NoiseSuppression::Recognition,
+        Some(NoiseSuppressionSetting::RecognitionAndVoice) => NoiseSuppression::RecognitionAndVoice,
+    }
 }
 
 /// Hours that cannot be evaluated, such as those in a time zone that no longer exists, do not prevent calls from

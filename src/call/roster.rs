@@ -41,6 +41,11 @@ impl Roster {
         Roster { present: first.clone(), first, others, note: None }
     }
 
+    /// The present agent.
+    pub fn present(&self) -> &Agent {
+        &self.present
+    }
+
     /// The agent of a choice, which is the present one from then on. `None` where there is none: its profile does not exist, or
     /// could not be loaded.
     pub fn change(&mut self, choice: &AgentChoice) -> Option<Arc<Agent>> {

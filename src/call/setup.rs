@@ -352,7 +352,8 @@ impl SettingUp {
             true => AudioDelivery::Live,
             false => AudioDelivery::Buffered,
         };
-        let port = services.media.open(socket, format, delivery).map_err(MediaSetupError::Full)?;
+        let port = services.media.open(socket, format, delivery, agent.noise_suppression);
+        let port = port.map_err(MediaSetupError::Full)?;
         info!(codec = format.name(), "call answered");
         let conversation = Conversation::new(agent.turn_settings.clone())
             .with_texts(agent.texts())

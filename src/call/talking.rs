@@ -2,6 +2,7 @@
 
 mod agents;
 mod consultation;
+mod playback;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,11 +24,12 @@ use crate::conversation::{
     PlaybackEvent, Record, SpeechId, ToolId,
 };
 use crate::dtmf::{Digit, Tone};
-use crate::media::{self, MediaEvent, Port, SpeechTag, TapPoint};
+use crate::media::{self, MediaEvent, Port, TapPoint};
 use crate::tenancy::{LiveCommand, LiveRefusal};
 pub use agents::AgentTools;
 use consultation::Consultation;
 pub use consultation::{ConsultationEvent, TargetWords};
+use playback::NoiseState;
 
 /// Between the last sample that is sent and the hang-up: the time it takes to reach the caller's ear.
 const LAST_WORDS: Duration = Duration::from_millis(250);
@@ -47,6 +49,7 @@ pub struct Talking {
     consultation: Option<Consultation>,
     /// The commands whose outcomes the conversation has not reported yet, in their order.
     commands: VecDeque<LiveRequest>,
+    comfort_noise: NoiseState,
     /// The agent's first sound waits until this moment.
     first_sound: Option<Instant>,
     ending: Option<Ending>,
@@ -102,6 +105,7 @@ impl Talking {
             hold: HoldChange::Resumed,
             consultation: None,
             commands: VecDeque::new(),
+            comfort_noise: NoiseState::Off,
             first_sound: Some(now + Duration::from_millis(settings.first_sound_delay_ms)),
             ending: None,
             end: None,
@@ -170,21 +174,6 @@ impl Talking {
             }
         }
         Some(CallAction::None)
-    }
-
-    /// Feeds the media thread as far as it has room, once the first sound may leave.
-    pub fn feed(&mut self, now: Instant) {
-        self.first_sound.take_if(|at| *at <= now);
-        if self.first_sound.is_some() {
-            return;
-        }
-        while self.port.has_room()
-            && let Some(piece) = self.next_audio()
-        {
-            if !self.port.play(SpeechTag(piece.speech.0), piece.samples, piece.last) {
-                tracing::error!("the media thread had room and has none");
-            }
-        }
     }
 
     pub fn listen(&mut self, records: &mut Records) {

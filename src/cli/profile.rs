@@ -337,9 +337,16 @@ fn with_settings(sheet: Sheet, settings: &ProfileSettings) -> Sheet {
     if !settings.key_terms.is_empty() {
         sheet = sheet.line("key terms", settings.key_terms.join(", "));
     }
-    let switches = [("preamble", settings.preamble), ("notice", settings.notice)];
+    let switches = [
+        ("preamble", settings.preamble),
+        ("notice", settings.notice),
+        ("comfort noise", settings.comfort_noise),
+    ];
     for (name, is_on) in switches {
         sheet = is_on.into_iter().fold(sheet, |sheet, is_on| sheet.line(name, yes_or_no(is_on)));
+    }
+    if let Some(suppression) = settings.noise_suppression {
+        sheet = sheet.line("noise suppression", suppression);
     }
     let turn = serde_json::to_value(&settings.turn).unwrap_or_default();
     for (name, value) in turn.as_object().into_iter().flatten() {

@@ -57,8 +57,9 @@ pub struct SettingArgs {
     /// How a conversation is held, as in max_turns=10 or barge_in=false (the keys of [turn] in the
     /// configuration), or a phrase, as in phrases.goodbye="Bye.", or hours.timezone=Europe/Berlin,
     /// variables.shop="Roth", pronunciations.Huber=Hoober, voices.de=eva, analysis.summary=true, or one of preamble, notice,
-    /// detect_language, greets_on_switch and keypad_menu_at_start (true, false), or keypad_menu_key=*, or one of the lists
-    /// languages, switch_to and key_terms, as in languages=en,de. Can be given several times.
+    /// detect_language, greets_on_switch, keypad_menu_at_start and comfort_noise (true, false), or keypad_menu_key=*, or
+    /// noise_suppression=recognition, or one of the lists languages, switch_to and key_terms, as in languages=en,de. Can be
+    /// given several times.
     #[arg(long = "setting", value_name = "KEY=VALUE")]
     single: Vec<String>,
     /// All settings at once, as JSON; they replace the ones that there are.
@@ -135,11 +136,11 @@ impl SettingArgs {
 }
 
 /// Keys without a dot that are not the conversation's.
-pub(super) const SWITCHES: [&str; 5] =
-    ["preamble", "notice", "detect_language", "greets_on_switch", "keypad_menu_at_start"];
+pub(super) const SWITCHES: [&str; 6] =
+    ["preamble", "notice", "detect_language", "greets_on_switch", "keypad_menu_at_start", "comfort_noise"];
 
 /// Keys without a dot that are texts.
-pub(super) const WORDS: [&str; 1] = ["keypad_menu_key"];
+pub(super) const WORDS: [&str; 2] = ["keypad_menu_key", "noise_suppression"];
 
 /// Lists of texts.
 pub(super) const LISTS: [&str; 3] = ["languages", "switch_to", "key_terms"];

@@ -242,6 +242,11 @@ impl Conversation {
         self.timers.next()
     }
 
+    /// Whether the agent has the turn: it thinks or speaks.
+    pub fn agent_has_turn(&self) -> bool {
+        matches!(self.floor, Floor::Agent(..))
+    }
+
     /// The items of the conversation as far as they were heard, oldest first.
     pub fn context(&self) -> &[ContextItem] {
         self.transcript.items()

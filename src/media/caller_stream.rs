@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::leg::LegConfig;
+use super::leg::{LegConfig, NoiseSuppression};
 use super::port::{Backend, MediaEvent};
 use crate::audio::echo::{Correlator, EchoDetector, EchoPath, FrameOrigin, StartReview};
 use crate::audio::prefetch::prefetch;
+use crate::audio::suppression::Suppressor;
 use crate::audio::vad::{SpeechChange, TwoOpinions, Vad, mean_square};
 
 /// The length of a frame.
@@ -35,8 +36,56 @@ impl AudioDelivery {
 /// The most silence that is taken back, in frames: a second.
 const MAX_SURPLUS: usize = 50;
 
+/// The noise suppression of a stream, with the consumers that it serves.
+enum Suppression {
+    Off,
+    Recognition(Suppressor),
+    RecognitionAndVoice(Suppressor),
+}
+
+impl Suppression {
+    fn new(kind: NoiseSuppression, frame_len: usize) -> Suppression {
+        match kind {
+            NoiseSuppression::Off => Suppression::Off,
+            NoiseSuppression::Recognition => Suppression::Recognition(Suppressor::new(frame_len)),
+            NoiseSuppression::RecognitionAndVoice => {
+                Suppression::RecognitionAndVoice(Suppressor::new(frame_len))
+            }
+        }
+    }
+
+    /// Takes the next frame.
+    fn take(&mut self, frame: &[i16]) {
+        match self {
+            Suppression::Off => {}
+            Suppression::Recognition(suppressor) | Suppression::RecognitionAndVoice(suppressor) => {
+                suppressor.suppress(frame);
+            }
+        }
+    }
+
+    /// The last frame for the call.
+    fn for_call<'a>(&'a self, received: &'a [i16]) -> &'a [i16] {
+        match self {
+            Suppression::Off => received,
+            Suppression::Recognition(suppressor) | Suppression::RecognitionAndVoice(suppressor) => {
+                suppressor.last()
+            }
+        }
+    }
+
+    /// The last frame for voice detection, where it is another than the received one.
+    fn for_voice(&self) -> Option<&[i16]> {
+        match self {
+            Suppression::Off | Suppression::Recognition(_) => None,
+            Suppression::RecognitionAndVoice(suppressor) => Some(suppressor.last()),
+        }
+    }
+}
+
 pub struct CallerStream {
     vad: Vad<TwoOpinions>,
+    suppression: Suppression,
     /// `None` where echo detection is off.
     echo: Option<Box<EchoDetector>>,
     /// The last frame.
@@ -53,6 +102,7 @@ impl CallerStream {
     pub fn new(config: &LegConfig) -> CallerStream {
         CallerStream {
             vad: Vad::new(TwoOpinions::new(config.format.rate()), config.thresholds),
+            suppression: Suppression::new(config.noise_suppression, config.format.frame_len()),
             echo: config.echo_detection.then(Box::default),
             last: vec![0; config.format.frame_len()].into(),
             position: 0,
@@ -92,6 +142,11 @@ impl CallerStream {
         self.last.copy_from_slice(frame);
         let power = mean_square(frame);
         let origin = self.echo.as_mut().map_or(FrameOrigin::Caller, |echo| echo.receive(frame, power));
+        self.suppression.take(frame);
+        let (frame, power) = match self.suppression.for_voice() {
+            Some(suppressed) => (suppressed, mean_square(suppressed)),
+            None => (frame, power),
+        };
         let change = match origin {
             FrameOrigin::Caller | FrameOrigin::Doubtful => self.vad.push(frame, power),
             FrameOrigin::Echo => self.vad.push_unvoiced(),
@@ -106,6 +161,7 @@ impl CallerStream {
         if let Some(echo) = &mut self.echo {
             echo.receive_missing();
         }
+        self.suppression.take(&self.last);
         let change = self.vad.push_unvoiced();
         self.publish(change, now, back);
     }
@@ -141,7 +197,7 @@ impl CallerStream {
         if self.surplus >= self.last.len() && self.vad.is_silent() {
             self.surplus -= self.last.len();
         } else {
-            self.position += back.push_audio(&self.last);
+            self.position += back.push_audio(&self.last, self.suppression.for_call(&self.last));
         }
         self.notify(change, now, back);
     }
@@ -177,7 +233,7 @@ mod tests {
     use super::*;
     use crate::audio::AudioBuffer;
     use crate::audio::codec::Format;
-    use crate::media::link;
+    use crate::media::{Speaker, link};
 
     /// How often the call is notified in two seconds of silence.
     fn notifications(delivery: AudioDelivery) -> usize {
@@ -194,6 +250,45 @@ mod tests {
     #[test]
     fn a_live_consumer_is_notified_every_40_ms_of_silence() {
         assert_eq!((notifications(AudioDelivery::Live), notifications(AudioDelivery::Buffered)), (50, 4));
+    }
+
+    /// Steady noise for ten seconds: the powers of what is received, of what the call gets, and of what a tap gets, in the last one.
+    fn powers(noise_suppression: NoiseSuppression) -> [u32; 3] {
+        let (mut port, mut back) = link(Format::Ulaw);
+        let config = LegConfig { noise_suppression, ..LegConfig::new(Format::Ulaw) };
+        let (mut stream, mut correlator) = (CallerStream::new(&config), Correlator::default());
+        let mut tap = port.tap_point().attach().expect("the only tap");
+        back.tap_agent(&[0; 160], 1);
+        let mut state = 1u32;
+        let mut powers = [0; 3];
+        for _ in 0..500 {
+            let frame: Vec<i16> = (0..160)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (state >> 22) as i16 - 512
+                })
+                .collect();
+            stream.take(&frame, Instant::now(), &mut back, &mut correlator);
+            back.tap_agent(&[0; 160], 1);
+            let mut heard = Vec::new();
+            port.fetch_with(|samples| heard.extend_from_slice(samples));
+            let tapped =
+                std::iter::from_fn(|| tap.next_frame()).filter(|frame| frame.speaker == Speaker::Caller);
+            let tapped: Vec<i16> = tapped.flat_map(|frame| frame.samples().to_vec()).collect();
+            powers = [mean_square(&frame), mean_square(&heard), mean_square(&tapped)];
+        }
+        powers
+    }
+
+    #[test]
+    fn the_call_gets_the_audio_without_its_noise_and_a_tap_gets_it_as_it_is() {
+        let [received, for_call, tapped] = powers(NoiseSuppression::Off);
+        assert_eq!((for_call, tapped), (received, received));
+        for kind in [NoiseSuppression::Recognition, NoiseSuppression::RecognitionAndVoice] {
+            let [received, for_call, tapped] = powers(kind);
+            assert!(16 * for_call < received, "{kind:?}: {for_call} of {received}");
+            assert_eq!(tapped, received);
+        }
     }
 
     #[test]

@@ -10,9 +10,21 @@ use super::playout::Playout;
 use super::port::{Backend, MediaEvent};
 use super::sender::Sender;
 use super::socket::UnexpectedPackets;
+use super::suppression_places::SuppressionPlace;
 use crate::audio::codec::Format;
 use crate::audio::prefetch::prefetch;
 use crate::audio::vad::Thresholds;
+
+/// The consumers of the caller's audio that get it without its noise. Echo detection and a [`Tap`](super::Tap) never do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NoiseSuppression {
+    #[default]
+    Off,
+    /// The call, for speech recognition.
+    Recognition,
+    /// The call, and voice detection.
+    RecognitionAndVoice,
+}
 
 /// The configuration of a leg.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +34,7 @@ pub struct LegConfig {
     pub thresholds: Thresholds,
     /// Frames that an echo of the agent explains are not taken for the caller's voice.
     pub echo_detection: bool,
+    pub noise_suppression: NoiseSuppression,
     /// How long a missing packet is waited for, in ticks of 20 ms.
     pub reorder_ticks: u32,
     /// Where the stream begins; random, so that it cannot be guessed (RFC 3550, section 5.1).
@@ -38,6 +51,7 @@ impl LegConfig {
             delivery: AudioDelivery::Buffered,
             thresholds: Thresholds::default(),
             echo_detection: true,
+            noise_suppression: NoiseSuppression::Off,
             reorder_ticks: 2,
             ssrc: 1,
             sequence: 0,
@@ -56,6 +70,8 @@ pub struct Leg {
     sender: Sender,
     back: Backend,
     since_publish: u32,
+    /// Held until the leg ends.
+    _suppression_place: Option<SuppressionPlace>,
 }
 
 impl Leg {
@@ -63,11 +79,18 @@ impl Leg {
         Leg {
             format: config.format,
             inbound: InboundPath::new(&config),
-            playout: Playout::new(config.format.rate()),
+            playout: Playout::new(config.format.rate(), config.ssrc),
             sender: Sender::new(&config),
             back,
             since_publish: 0,
+            _suppression_place: None,
         }
+    }
+
+    /// The leg with its place among the calls with noise suppression.
+    #[must_use]
+    pub fn with_suppression_place(self, place: Option<SuppressionPlace>) -> Leg {
+        Leg { _suppression_place: place, ..self }
     }
 }
 

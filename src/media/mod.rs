@@ -18,6 +18,7 @@ mod receiver;
 mod sender;
 mod settings;
 mod socket;
+mod suppression_places;
 mod tap;
 #[cfg(test)]
 mod test_path;
@@ -26,7 +27,7 @@ mod timer_wheel;
 
 pub use crate::audio::AudioBuffer;
 pub use caller_stream::AudioDelivery;
-pub use leg::{Leg, LegConfig};
+pub use leg::{Leg, LegConfig, NoiseSuppression};
 pub use path::{FramePath, Scratch};
 pub use port::{MediaEvent, Port, Report, SpeechTag, link};
 pub use settings::Settings;

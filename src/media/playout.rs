@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::port::{Backend, Control, MediaEvent, Piece, SpeechTag};
+use crate::audio::comfort_noise::ComfortNoise;
 use crate::audio::frame::MAX_FRAME;
 use crate::audio::prefetch::prefetch;
 
@@ -15,6 +16,9 @@ pub struct Playout {
     speech: Option<PlayingSpeech>,
     epoch: u32,
     paused: bool,
+    /// Pauses are filled with comfort noise.
+    fills_pauses: bool,
+    noise: ComfortNoise,
     since_report: u32,
     /// The queue was empty when it was last read, and the call has posted nothing since.
     queue_is_empty: bool,
@@ -41,13 +45,16 @@ enum Edge {
 }
 
 impl Playout {
-    pub fn new(rate: u32) -> Playout {
+    /// For `rate` samples a second; `seed` makes the comfort noise.
+    pub fn new(rate: u32, seed: u32) -> Playout {
         Playout {
             rate,
             current: None,
             speech: None,
             epoch: 0,
             paused: false,
+            fills_pauses: false,
+            noise: ComfortNoise::new(rate, seed),
             since_report: 0,
             queue_is_empty: true,
         }
@@ -61,8 +68,14 @@ impl Playout {
         }
     }
 
-    /// Fills the next frame. Returns true when there is speech in it.
+    /// Fills the next frame. Returns true when there is speech in it; comfort noise is none.
     pub fn fill(&mut self, frame: &mut [i16], back: &mut Backend) -> bool {
+        let has_speech = self.fill_speech(frame, back);
+        self.noise.add(frame, self.fills_pauses && !self.paused && !has_speech);
+        has_speech
+    }
+
+    fn fill_speech(&mut self, frame: &mut [i16], back: &mut Backend) -> bool {
         let (edge, flush) = if back.take_posted() { self.apply_controls(back) } else { (Edge::None, false) };
         if self.paused && edge != Edge::FadeOut {
             frame.fill(0);
@@ -90,6 +103,8 @@ impl Playout {
             match control {
                 Control::Pause => self.paused = true,
                 Control::Resume => self.paused = false,
+                Control::BeginNoise => self.fills_pauses = true,
+                Control::EndNoise => self.fills_pauses = false,
                 Control::Flush(epoch) => {
                     self.epoch = epoch;
                     self.paused = false;

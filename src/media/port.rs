@@ -69,6 +69,9 @@ pub(super) enum Control {
     Resume,
     /// Drop every piece of an epoch before this one.
     Flush(u32),
+    /// Fill pauses with comfort noise from now on.
+    BeginNoise,
+    EndNoise,
 }
 
 /// Pieces that wait to be played.
@@ -113,12 +116,13 @@ impl Backend {
         }
     }
 
-    /// Gives a frame to the call. Returns the number of samples that had room; the others are lost to transcription only.
-    pub(super) fn push_audio(&mut self, frame: &[i16]) -> u64 {
+    /// Gives a frame to the call, as it was received to the tap. Returns the number of samples that had room; the others are lost
+    /// to transcription only.
+    pub(super) fn push_audio(&mut self, received: &[i16], for_call: &[i16]) -> u64 {
         if let Some(tap) = &mut self.tap {
-            tap.push_caller(frame);
+            tap.push_caller(received);
         }
-        let (written, _) = self.audio.push_partial_slice(frame);
+        let (written, _) = self.audio.push_partial_slice(for_call);
         written.len() as u64
     }
 
@@ -306,6 +310,15 @@ impl Port {
     pub fn flush(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
         self.control(Control::Flush(self.epoch));
+    }
+
+    /// Fills pauses of the agent with comfort noise from now on, until [`Port::end_noise`]. Not while playback is paused.
+    pub fn begin_noise(&mut self) {
+        self.control(Control::BeginNoise);
+    }
+
+    pub fn end_noise(&mut self) {
+        self.control(Control::EndNoise);
     }
 
     /// The media thread empties the ring every 20 ms, and a call gives a few controls a second at most.

@@ -26,6 +26,8 @@ pub struct Settings {
     pub first_sound_delay_ms: u64,
     /// The agent's own voice, returned by the caller's telephone, is not taken for the caller's. Default true.
     pub echo_detection: bool,
+    /// Calls per thread whose noise is suppressed at most; others are carried with their noise. Default 300.
+    pub noise_suppression_calls: usize,
 }
 
 impl Default for Settings {
@@ -39,6 +41,7 @@ impl Default for Settings {
             no_media_ms: 5_000,
             first_sound_delay_ms: 350,
             echo_detection: true,
+            noise_suppression_calls: 300,
         }
     }
 }

@@ -19,11 +19,12 @@ use thread_priority::unix::{
 
 use super::caller_stream::AudioDelivery;
 use super::lateness::Lateness;
-use super::leg::{Leg, LegConfig};
+use super::leg::{Leg, LegConfig, NoiseSuppression};
 use super::path::FramePath;
 use super::port::{Port, link};
 use super::settings::Settings;
 use super::socket::MediaSocket;
+use super::suppression_places::SuppressionPlaces;
 use super::timer_wheel::TimerWheel;
 use crate::audio::codec::Format;
 
@@ -37,6 +38,7 @@ pub struct Threads {
     threads: Vec<MediaThread>,
     capacity: usize,
     echo_detection: bool,
+    suppression_places: SuppressionPlaces,
 }
 
 struct MediaThread {
@@ -97,19 +99,24 @@ impl Threads {
     /// When the system starts no more threads.
     pub fn start(settings: &Settings) -> io::Result<Threads> {
         let threads = (0..settings.threads.max(1)).map(start_thread).collect::<io::Result<Vec<_>>>()?;
-        let Settings { calls_per_thread: capacity, echo_detection, .. } = *settings;
-        Ok(Threads { threads, capacity, echo_detection })
+        let Settings { calls_per_thread: capacity, echo_detection, noise_suppression_calls, .. } = *settings;
+        let suppression_places = SuppressionPlaces::new(noise_suppression_calls * threads.len());
+        Ok(Threads { threads, capacity, echo_detection, suppression_places })
     }
 
-    /// Starts the frame path of a call. `socket` is connected already.
+    /// Starts the frame path of a call. `socket` is connected already. Noise is not suppressed where the limit of such calls is
+    /// reached.
     pub fn open(
         &self,
         socket: MediaSocket,
         format: Format,
         delivery: AudioDelivery,
+        noise_suppression: NoiseSuppression,
     ) -> Result<Port, CapacityError> {
+        let (noise_suppression, place) = self.suppression_places.take(noise_suppression);
         let config = LegConfig {
             delivery,
+            noise_suppression,
             echo_detection: self.echo_detection,
             ssrc: rand::random(),
             sequence: rand::random(),
@@ -117,7 +124,7 @@ impl Threads {
             ..LegConfig::new(format)
         };
         let (port, back) = link(format);
-        self.add(socket, Box::new(Leg::new(config, back)))?;
+        self.add(socket, Box::new(Leg::new(config, back).with_suppression_place(place)))?;
         Ok(port)
     }
 

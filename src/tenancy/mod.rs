@@ -84,7 +84,9 @@ pub use pre_call::{
     PreCallOutcome, PreCallOverrides, PreCallRecord, PreCallRequest, PreCallRequestType, PreCallWebhook,
     PreCallWebhookId, RejectCause, StoredPreCall, StoredSecret,
 };
-pub use profile::{AgentRole, AiProfile, ProfileId, ProfileSettings, ProfileVersion, Tool};
+pub use profile::{
+    AgentRole, AiProfile, NoiseSuppressionSetting, ProfileId, ProfileSettings, ProfileVersion, Tool,
+};
 pub use registration::Registration;
 pub use retention::Retention;
 pub use target::{

@@ -57,6 +57,19 @@ words!(
     }
 );
 
+words!(
+    /// The consumers of the caller's audio that get it with its noise suppressed. `recognition`: speech recognition.
+    /// `recognition_and_voice`: also the detection of the caller's voice.
+    NoiseSuppressionSetting {
+        /// None.
+        Off = "off",
+        /// Speech recognition.
+        Recognition = "recognition",
+        /// Speech recognition and the detection of the caller's voice.
+        RecognitionAndVoice = "recognition_and_voice",
+    }
+);
+
 /// An agent: its prompt, voice, engines and behaviour.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AiProfile {
@@ -210,6 +223,12 @@ pub struct ProfileSettings {
     /// Begin the conversation with the main menu, after a greeting that is a text. Default: `true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keypad_menu_at_start: Option<bool>,
+    /// Suppress noise in the caller's audio; of the profile that answers the call. Default: `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise_suppression: Option<NoiseSuppressionSetting>,
+    /// Faint noise while the agent thinks, so that the line does not sound dead. Default: `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comfort_noise: Option<bool>,
 }
 
 impl ProfileSettings {

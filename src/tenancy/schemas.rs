@@ -184,10 +184,13 @@ fn optional(schema: RefOr<Schema>) -> RefOr<Schema> {
             array.schema_type = with_null(array.schema_type);
             Schema::Array(array).into()
         }
-        // `Option<T>`: the schema of T, or null.
+        // `Option<T>`: the schema of T, or null. Of an object the fields are optional too.
         RefOr::T(Schema::OneOf(one_of)) => {
             let reference = one_of.items.iter().find(|item| matches!(item, RefOr::Ref(_))).cloned();
-            reference.map_or(Schema::OneOf(one_of).into(), optional)
+            match reference.map(optional) {
+                Some(RefOr::T(schema)) => schema.into(),
+                _ => Schema::OneOf(one_of).into(),
+            }
         }
         RefOr::Ref(reference) if reference.ref_location.ends_with("/BusinessHours") => {
             optional(Hours::schema())

@@ -22,6 +22,7 @@ on_both!(
     a_change_of_settings_leaves_the_others,
     settings_are_replaced_as_a_whole,
     a_new_profile_has_a_notice_unless_it_is_turned_off,
+    settings_of_noise_are_set_and_reset,
     variables_fit_prompt_and_settings,
     a_change_of_what_has_changed_meanwhile_is_refused,
     of_changes_at_once_with_one_etag_one_is_made,
@@ -546,6 +547,25 @@ async fn a_new_profile_has_a_notice_unless_it_is_turned_off(api: ApiServer) {
     body["settings"] = json!({ "notice": false });
     let at = made(&admin, tenant, body).await;
     assert_eq!(admin.get(&at).await.expect(200)["settings"]["notice"], false);
+}
+
+async fn settings_of_noise_are_set_and_reset(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let at = made(&admin, tenant, profile("Front desk", true)).await;
+    let set = json!({ "settings": { "noise_suppression": "recognition_and_voice", "comfort_noise": true } });
+    let changed = admin.patch(&at, set).await.expect(200);
+    assert_eq!(changed["settings"]["noise_suppression"], "recognition_and_voice");
+    assert_eq!(changed["settings"]["comfort_noise"], true);
+    for refused in [json!({ "noise_suppression": "much" }), json!({ "comfort_noise": -60 })] {
+        let answer = admin.patch(&at, json!({ "settings": refused })).await;
+        assert!([400, 422].contains(&answer.status.as_u16()), "{answer:?}");
+    }
+    let unset = json!({ "settings": { "noise_suppression": null, "comfort_noise": null } });
+    let changed = admin.patch(&at, unset).await.expect(200);
+    assert_eq!(
+        (&changed["settings"]["noise_suppression"], &changed["settings"]["comfort_noise"]),
+        (&json!(null), &json!(null))
+    );
 }
 
 async fn variables_fit_prompt_and_settings(api: ApiServer) {

@@ -22,6 +22,7 @@ use crate::engines::stt::scripted::{Scripted, Step};
 use crate::engines::stt::{Buffered, Hints, SessionConfig, Stt, SttEvent, SttSession, Utterance};
 use crate::engines::tts::{Pieces, Tts, Voice};
 use crate::language::{Acceptance, Language};
+use crate::media::NoiseSuppression;
 use crate::tenancy::{ProfileId, ProfileSettings, TenantId};
 use crate::tools::Toolbox;
 
@@ -116,6 +117,8 @@ fn agent(
         end_of_turn: None,
         phrases: HashMap::from([(Phrase::Filler, "One moment.".into())]),
         other_languages: Vec::new(),
+        noise_suppression: NoiseSuppression::Off,
+        comfort_noise: false,
         switch_to: Arc::from([]),
         take_over: TakeOver::Answer,
     }

@@ -57,6 +57,18 @@ async fn settings_are_put_on_top_of_each_other() {
 }
 
 #[tokio::test]
+async fn noise_is_set_and_shown() {
+    let vca = CommandLine::new().await;
+    vca.acme().await;
+    let single = ["--setting", "noise_suppression=recognition", "--setting", "comfort_noise=true"];
+    let created = vca.json(&[&PROFILE[..], &single].concat()).await;
+    assert_eq!(created["settings"]["noise_suppression"], "recognition");
+    assert_eq!(created["settings"]["comfort_noise"], true);
+    let shown = vca.text(&["profile", "show", "Front desk"]).await;
+    assert!(shown.contains("noise suppression") && shown.contains("comfort noise"), "{shown}");
+}
+
+#[tokio::test]
 async fn settings_come_from_a_file_too() {
     let vca = CommandLine::new().await;
     vca.acme().await;
@@ -77,6 +89,8 @@ async fn settings_that_cannot_work_are_refused() {
         &["--setting", "max_turns"],
         &["--setting", "max_turns=many"],
         &["--setting", "speed=3"],
+        &["--setting", "noise_suppression=much"],
+        &["--setting", "comfort_noise=-60"],
         &["--setting", "phrases.hello=x"],
         &["--setting", "hours.timezone=Mars"],
         &["--tools", "fly"],

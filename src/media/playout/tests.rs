@@ -15,7 +15,7 @@ struct Stage {
 impl Stage {
     fn new() -> Stage {
         let (port, back) = link(Format::Ulaw);
-        Stage { port, back, playout: Playout::new(8_000) }
+        Stage { port, back, playout: Playout::new(8_000, 1) }
     }
 
     fn say(&mut self, tag: u32, frames: usize, last: bool) {
@@ -143,7 +143,7 @@ fn a_piece_after_a_second_flush_survives_the_first() {
 #[test]
 fn old_and_new_pieces_are_distinguished_when_the_count_of_flushes_wraps() {
     let piece = |epoch| Piece { speech: SpeechTag(1), samples: Arc::new([]), last: true, epoch };
-    let mut playout = Playout::new(8_000);
+    let mut playout = Playout::new(8_000, 1);
     playout.epoch = u32::MAX;
     assert_eq!(playout.flushes_to(&piece(0)), 1);
     playout.epoch = 0;
@@ -177,4 +177,44 @@ fn a_speech_without_samples_starts_and_ends() {
     stage.say(1, 0, true);
     assert_eq!(stage.play(1), ".");
     assert_eq!(stage.events(), "started 1, ended 1 0");
+}
+
+/// The loudest sample of each of `frames` frames, and whether the frame has speech.
+fn loudness(stage: &mut Stage, frames: usize) -> Vec<(u16, bool)> {
+    let mut fill = || {
+        let mut frame = [0; 160];
+        let has_speech = stage.playout.fill(&mut frame, &mut stage.back);
+        (frame.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0), has_speech)
+    };
+    (0..frames).map(|_| fill()).collect()
+}
+
+#[test]
+fn comfort_noise_fills_pauses_is_no_speech_and_fades_into_speech() {
+    let mut stage = Stage::new();
+    assert!(loudness(&mut stage, 5).iter().all(|frame| *frame == (0, false)), "nothing wants noise yet");
+    stage.port.begin_noise();
+    let noise = loudness(&mut stage, 20);
+    assert!(noise[10..].iter().all(|(loudest, speech)| (30..200).contains(loudest) && !speech), "{noise:?}");
+    stage.say(1, 10, true);
+    let speech = loudness(&mut stage, 10);
+    assert!(speech.iter().all(|(_, speech)| *speech));
+    assert!(speech[0].0 > 1_010, "the noise fades under the speech: {speech:?}");
+    assert!(speech[6..].iter().all(|(loudest, _)| *loudest == 1_000), "{speech:?}");
+    assert_eq!(stage.events(), "started 1, played 1 100, ended 1 200");
+    assert!(loudness(&mut stage, 15)[14].0 > 30, "and returns after it");
+    stage.port.end_noise();
+    let end = loudness(&mut stage, 10);
+    assert!(end[0].0 > 0 && end[6..].iter().all(|frame| *frame == (0, false)), "{end:?}");
+}
+
+#[test]
+fn there_is_no_comfort_noise_while_playback_is_paused() {
+    let mut stage = Stage::new();
+    stage.port.begin_noise();
+    loudness(&mut stage, 20);
+    stage.port.pause();
+    assert!(loudness(&mut stage, 10)[6..].iter().all(|frame| *frame == (0, false)));
+    stage.port.resume();
+    assert!(loudness(&mut stage, 15)[14].0 > 30);
 }

@@ -10,7 +10,9 @@ use tokio::time::sleep;
 use super::EndReport;
 use super::fault::LoopbackFault;
 use crate::audio::codec::Format;
-use crate::media::{self, AudioBuffer, AudioDelivery, MediaEvent, MediaSocket, Port, SpeechTag};
+use crate::media::{
+    self, AudioBuffer, AudioDelivery, MediaEvent, MediaSocket, NoiseSuppression, Port, SpeechTag,
+};
 
 /// The sound's length in frames of 20 ms.
 pub const FRAMES: u32 = 25;
@@ -48,7 +50,7 @@ impl LoopEnd {
         let ours = SocketAddr::new(public, socket.local().port());
         socket.connect(theirs).map_err(|error| LoopbackFault::Unreachable { theirs, error })?;
         let port = threads
-            .open(socket, Format::Ulaw, AudioDelivery::Buffered)
+            .open(socket, Format::Ulaw, AudioDelivery::Buffered, NoiseSuppression::Off)
             .unwrap_or_else(|_| unreachable!("the threads have room for two"));
         let heard = EndReport { ours, theirs, rtp: false, unexpected: false, frames: 0, delay: None };
         Ok(LoopEnd { port, buffer: AudioBuffer::new(RATE), seen: 0, heard })
