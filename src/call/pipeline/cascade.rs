@@ -15,7 +15,7 @@ use super::recent_audio::RecentAudio;
 use super::recogniser::{Recogniser, recognition};
 use super::speech_queue::{NewSpeech, SpeechQueue};
 use super::tasks::{EngineResult, EngineTasks, RequestId, SynthesisEvent};
-use super::voice::Voice;
+use super::voice::CallVoice;
 use super::{Announcer, AudioPiece, EngineFault, PipelineEvent, PlaybackEffect, TargetListener, reply};
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{
@@ -110,8 +110,8 @@ impl Cascade {
     }
 
     /// The session of the speech-to-speech engine of an agent that goes on with the call.
-    pub fn open_voice(&self, agent: &Agent) -> Option<Voice> {
-        Voice::open(agent, &self.meter, self.positions.rate(), self.positions.before_end(Duration::ZERO))
+    pub fn open_voice(&self, agent: &Agent) -> Option<CallVoice> {
+        CallVoice::open(agent, &self.meter, self.positions.rate(), self.positions.before_end(Duration::ZERO))
     }
 
     /// The position of a moment in the caller's audio.

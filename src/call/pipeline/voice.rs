@@ -12,7 +12,7 @@ use crate::engines::core::usage::Meter;
 use crate::engines::realtime::{ResponseKey, VoiceEngine, VoiceEvent, VoiceSession};
 use crate::engines::stt::Utterance;
 
-pub struct Voice {
+pub struct CallVoice {
     engine: Arc<VoiceEngine>,
     session: VoiceSession,
     /// The session's audio begins with this sample of the call's.
@@ -68,13 +68,13 @@ struct VoiceSpeech {
     heard: Duration,
 }
 
-impl Voice {
+impl CallVoice {
     /// Opens the session of an agent, if it has such an engine. It hears the caller from position `begins_at` on.
-    pub fn open(agent: &Agent, meter: &Meter, rate: u32, begins_at: u64) -> Option<Voice> {
+    pub fn open(agent: &Agent, meter: &Meter, rate: u32, begins_at: u64) -> Option<CallVoice> {
         let engine = agent.engines.realtime.clone()?;
         let session = engine.open(&agent.voice_terms(meter, rate));
         let (utterances, speeches) = (Vec::new(), Vec::new());
-        Some(Voice { engine, session, begins_at, utterances, number: 0, request: None, speeches })
+        Some(CallVoice { engine, session, begins_at, utterances, number: 0, request: None, speeches })
     }
 
     pub fn engine(&self) -> &Arc<VoiceEngine> {

@@ -18,7 +18,7 @@ use tracing::warn;
 
 use super::recogniser::recognition;
 use super::tasks::SynthesisEvent;
-use super::voice::{RequestAudio, RequestProgress, Voice, VoiceUtterance};
+use super::voice::{CallVoice, RequestAudio, RequestProgress, VoiceUtterance};
 use super::{Announcer, AudioPiece, Cascade, PipelineEvent, PlaybackEffect, TargetListener};
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{At, Attempt, Command, Recognition, ResponseEvent, Say, SpeechId, TurnId};
@@ -32,13 +32,13 @@ use crate::tools::Reading;
 pub struct Pipeline {
     cascade: Cascade,
     /// The session of the agent's speech-to-speech engine, until it fails.
-    voice: Option<Voice>,
+    voice: Option<CallVoice>,
 }
 
 impl Pipeline {
     /// A pipeline for a call at `rate` samples a second. Its usage is added to `meter`.
     pub fn new(agent: Arc<Agent>, prompts: Arc<PromptCache>, meter: Meter, rate: u32) -> Pipeline {
-        let voice = Voice::open(&agent, &meter, rate, 0);
+        let voice = CallVoice::open(&agent, &meter, rate, 0);
         Pipeline { cascade: Cascade::new(agent, prompts, meter, rate), voice }
     }
 
@@ -302,7 +302,7 @@ impl Pipeline {
     }
 
     /// Hands the work of a session over to the cascade.
-    fn hand_over(&mut self, voice: Voice) {
+    fn hand_over(&mut self, voice: CallVoice) {
         for VoiceUtterance { utterance, turn, from, end } in voice.utterances {
             let _ = self.cascade.command(Command::Recognise { utterance, turn, from });
             if let Some(at) = end {

@@ -104,9 +104,9 @@ pub enum ServerEvent {
     #[serde(rename = "response.created")]
     ResponseCreated { response: ResponseId },
     #[serde(rename = "response.output_item.added")]
-    ItemAdded { response_id: String, item: OutputItem },
+    ItemAdded { response_id: String, item: ResponseItem },
     #[serde(rename = "response.output_item.done")]
-    ItemDone { response_id: String, item: OutputItem },
+    ItemDone { response_id: String, item: ResponseItem },
     #[serde(rename = "response.output_audio.delta")]
     Audio {
         response_id: String,
@@ -143,7 +143,7 @@ pub struct ResponseId {
 
 /// An item of a response.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct OutputItem {
+pub struct ResponseItem {
     pub id: String,
     #[serde(rename = "type")]
     pub kind: String,

@@ -138,7 +138,7 @@ fn agreeing(message: &Message, items: &[ServerItem]) -> Option<usize> {
     }
 }
 
-/// The smallest number of items of one side whose words together are as wanted.
+/// The smallest number of items of one side that have the wanted words together.
 fn joined(
     items: &[ServerItem],
     text: fn(&ServerItem) -> Option<&str>,
@@ -267,7 +267,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the server had, afterwards it has the conversation, and following it again changes nothing.
+        /// Afterwards the server has the conversation, and following it again changes nothing.
         #[test]
         fn the_conversation_is_the_truth(
             before in prop::collection::vec((any::<bool>(), "[ab ]{0,4}"), 0..8),

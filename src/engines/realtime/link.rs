@@ -16,7 +16,7 @@ use crate::engines::core::retry::Policy;
 use crate::engines::core::websocket::{Socket, SocketEndpoint};
 use crate::engines::stt::realtime::status_of;
 
-/// Events that wait in either direction: some seconds of audio. A server whose audio is not read waits.
+/// Events that wait in either direction: some seconds of audio. Where audio is not read, the server waits.
 const QUEUE: usize = 64;
 /// The interval of pings.
 const PING: Duration = Duration::from_secs(4);
@@ -27,7 +27,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(2);
 
 /// An event of the connection.
 #[derive(Debug)]
-pub enum LinkEvent {
+pub enum ConnectionEvent {
     Connected,
     Server(ServerEvent),
     /// The last event: it was not opened, or is lost.
@@ -37,13 +37,13 @@ pub enum LinkEvent {
 /// A session's end of its connection. Dropping it closes the connection.
 pub struct SessionLink {
     pub outgoing: PollSender<ClientEvent>,
-    pub events: mpsc::Receiver<LinkEvent>,
+    pub events: mpsc::Receiver<ConnectionEvent>,
 }
 
 /// The other end.
 pub struct LinkEnds {
     pub outgoing: mpsc::Receiver<ClientEvent>,
-    pub events: mpsc::Sender<LinkEvent>,
+    pub events: mpsc::Sender<ConnectionEvent>,
 }
 
 impl SessionLink {
@@ -78,7 +78,7 @@ impl Transport for SocketEndpoint {
                 Err(error) => Some(error),
             };
             if let Some(error) = error {
-                drop(ends.events.send(LinkEvent::Lost(error)).await);
+                drop(ends.events.send(ConnectionEvent::Lost(error)).await);
             }
         };
         tokio::spawn(run.in_current_span());
@@ -105,9 +105,9 @@ async fn pump(
     endpoint: &SocketEndpoint,
     mut socket: Socket,
     mut outgoing: mpsc::Receiver<ClientEvent>,
-    events: &mpsc::Sender<LinkEvent>,
+    events: &mpsc::Sender<ConnectionEvent>,
 ) -> Option<EngineError> {
-    events.send(LinkEvent::Connected).await.ok()?;
+    events.send(ConnectionEvent::Connected).await.ok()?;
     let mut ticks = interval(PING);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut heard_at, mut number) = (Instant::now(), 0);
@@ -124,7 +124,7 @@ async fn pump(
             message = socket.next() => {
                 heard_at = Instant::now();
                 match received(endpoint, message) {
-                    Ok(Some(event)) => events.send(LinkEvent::Server(event)).await.ok()?,
+                    Ok(Some(event)) => events.send(ConnectionEvent::Server(event)).await.ok()?,
                     Ok(None) => {}
                     Err(error) => return Some(error),
                 }

@@ -33,7 +33,7 @@ use crate::names::Names;
 
 pub use events::{ClientEvent, ServerEvent};
 pub use history::ServerHistory;
-pub use link::{LinkEnds, LinkEvent, SessionLink, Transport};
+pub use link::{ConnectionEvent, LinkEnds, SessionLink, Transport};
 pub use response::VoicePart;
 pub use session::{ResponseKey, VoiceEvent, VoiceSession};
 

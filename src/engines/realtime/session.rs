@@ -12,9 +12,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::events::{ClientEvent, FinishedResponse, OutputItem, ResponseStatus, ServerEvent};
+use super::events::{ClientEvent, FinishedResponse, ResponseItem, ResponseStatus, ServerEvent};
 use super::history::ServerHistory;
-use super::link::{LinkEvent, SessionLink};
+use super::link::{ConnectionEvent, SessionLink};
 use super::response::{ResponseAudio, VoicePart};
 use super::usage::SessionUsage;
 use super::{VoiceEngine, VoiceTerms};
@@ -253,13 +253,13 @@ impl VoiceSession {
         };
         let Poll::Ready(event) = link.events.poll_recv(cx) else { return false };
         match event {
-            Some(LinkEvent::Connected) => self.connected(),
-            Some(LinkEvent::Server(event)) => {
+            Some(ConnectionEvent::Connected) => self.connected(),
+            Some(ConnectionEvent::Server(event)) => {
                 if let Err(error) = self.take(event) {
                     self.fail(error);
                 }
             }
-            Some(LinkEvent::Lost(error)) => self.fail(error),
+            Some(ConnectionEvent::Lost(error)) => self.fail(error),
             None => self.fail(EngineError::Temporary("the connection's task broke off".into())),
         }
         true
@@ -346,7 +346,7 @@ impl VoiceSession {
         self.events.push_back(VoiceEvent::Response { key, part });
     }
 
-    fn item_done(&mut self, response_id: &str, item: OutputItem) {
+    fn item_done(&mut self, response_id: &str, item: ResponseItem) {
         let (Some(call), Some(name)) = (item.call_id, item.name) else { return };
         self.history.calls(&item.id, &call);
         let Some(active) = self.wanted(response_id) else { return };

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::events::read;
-use super::link::{LinkEnds, LinkEvent, SessionLink, Transport};
+use super::link::{ConnectionEvent, LinkEnds, SessionLink, Transport};
 use super::{ClientEvent, Settings, VoiceEngine};
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::{self, Policy};
@@ -49,19 +49,19 @@ pub struct TestServer {
 
 impl TestServer {
     pub fn connect(&self) {
-        self.ends.events.try_send(LinkEvent::Connected).expect("room");
+        self.ends.events.try_send(ConnectionEvent::Connected).expect("room");
     }
 
     /// Sends an event.
     pub fn send(&self, kind: &str, mut fields: Value) {
         fields["type"] = json!(kind);
         let event = read(&fields.to_string()).expect("an event");
-        self.ends.events.try_send(LinkEvent::Server(event)).expect("room");
+        self.ends.events.try_send(ConnectionEvent::Server(event)).expect("room");
     }
 
     pub fn lose(&self) {
         let error = EngineError::Temporary("lost".into());
-        self.ends.events.try_send(LinkEvent::Lost(error)).expect("room");
+        self.ends.events.try_send(ConnectionEvent::Lost(error)).expect("room");
     }
 
     /// The events of the client so far, without audio.

@@ -14,7 +14,7 @@ struct Call {
     server: TestServer,
 }
 
-/// A call whose other engines hear "Hello again?" and reply "Yes.".
+/// A call with other engines that hear "Hello again?" and reply "Yes.".
 fn connected() -> Call {
     let (voice, transport) = engine();
     let step = Step { delay: Duration::from_millis(300), answer: Ok("Hello again?".to_owned()) };
