@@ -12,6 +12,8 @@ pub struct AudioBuffer {
 
 /// The longest audio that is kept.
 const MAX_SECONDS: usize = 60;
+/// The longest audio for which memory is kept unused.
+const UNUSED_SECONDS: usize = 4;
 
 impl AudioBuffer {
     pub fn new(rate: u32) -> AudioBuffer {
@@ -28,7 +30,11 @@ impl AudioBuffer {
         self.start + self.samples.len() as u64
     }
 
+    /// Grows by a second at a time: doubling would leave half of the memory of a call's audio unused.
     pub fn append(&mut self, samples: &[i16]) {
+        if self.samples.capacity() - self.samples.len() < samples.len() {
+            self.samples.reserve_exact(samples.len().max(self.rate as usize));
+        }
         self.samples.extend_from_slice(samples);
         let limit = MAX_SECONDS * self.rate as usize;
         if self.samples.len() > limit + limit / 4 {
@@ -36,11 +42,15 @@ impl AudioBuffer {
         }
     }
 
-    /// Drops audio before `position`.
+    /// Drops audio before `position`, and frees the memory of a long utterance.
     pub fn forget(&mut self, position: u64) {
         let drop = position.saturating_sub(self.start).min(self.samples.len() as u64);
         self.samples.drain(..drop as usize);
         self.start += drop;
+        let second = self.rate as usize;
+        if self.samples.capacity() > self.samples.len() + UNUSED_SECONDS * second {
+            self.samples.shrink_to(self.samples.len() + second);
+        }
     }
 
     /// The audio between two positions, as far as it is kept.
@@ -54,6 +64,17 @@ impl AudioBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_follows_the_audio_that_is_kept() {
+        let mut buffer = AudioBuffer::new(8_000);
+        (0..350).for_each(|_| buffer.append(&[1; 160]));
+        assert_eq!(buffer.samples.capacity(), 56_000, "seven seconds");
+        (0..2_000).for_each(|_| buffer.append(&[1; 160]));
+        buffer.forget(buffer.end() - 24_000);
+        assert_eq!(buffer.samples.capacity(), 32_000, "one second more than is kept");
+        assert_eq!(buffer.clip(0, u64::MAX).samples.len(), 24_000);
+    }
 
     #[test]
     fn positions_stay_valid_when_old_audio_is_dropped() {
