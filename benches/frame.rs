@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use divan::{Bencher, black_box};
 use vca::audio::codec::{Encoder, Format, MAX_PAYLOAD};
 use vca::audio::frame::MAX_FRAME;
+use vca::audio::resample::Stream;
 use vca::audio::vad::{Earshot, TwoOpinions, VoiceDetector, Webrtc};
 use vca::media::{AudioBuffer, FramePath, Leg, LegConfig, NoiseSuppression, Port, Scratch, SpeechTag, link};
 use vca::rtp::packet::{HEADER, Packet, write_header};
@@ -147,6 +148,18 @@ fn outbound_speech(bencher: Bencher, format: &str) {
         while call.port.next_event().is_some() {}
         call.now += Duration::from_millis(20);
         black_box(call.leg.tick(call.now, 1, &mut call.scratch).len())
+    });
+}
+
+/// A second of an engine's speech for a call of 8 kHz, by the engine's rate.
+#[divan::bench(args = [8_000, 16_000, 24_000])]
+fn speech_for_8k_from(bencher: Bencher, rate: u32) {
+    let speech = voice(rate, 50);
+    bencher.bench_local(|| {
+        let (mut stream, mut fitted) = (Stream::new(rate, 8_000), Vec::new());
+        stream.push(black_box(&speech), &mut fitted);
+        stream.finish(&mut fitted);
+        fitted.len()
     });
 }
 

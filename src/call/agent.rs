@@ -39,8 +39,8 @@ pub struct Engines {
 
 impl Engines {
     /// Opens connections to the engines' servers while the phone rings, so that the first turn does not wait for them.
-    pub async fn connect(self) {
-        futures_util::join!(self.stt.connect(), self.llm.connect(), self.tts.connect());
+    pub async fn connect(self, voice: Voice) {
+        futures_util::join!(self.stt.connect(), self.llm.connect(), self.tts.connect(voice));
     }
 }
 
@@ -138,6 +138,7 @@ impl Agent {
                 language,
                 model: given(&settings.tts_model),
                 pronunciations: pronunciations(&settings.pronunciations),
+                rate: None,
             },
             system_prompt: profile.system_prompt.as_str().into(),
             preamble: settings.preamble.unwrap_or(true),

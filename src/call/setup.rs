@@ -100,7 +100,7 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     let failover = Failover::new(Some((route, called)), services.transfer_rules.get());
     let mut task = Task::new(incoming, services, records, failover);
     task.tasks.start(|reports| load_others(profile.clone(), facts, loaded, reports));
-    task.tasks.start(|_| agent.engines.clone().connect());
+    task.tasks.start(|_| agent.engines.clone().connect(agent.voice.at_rate(format.rate())));
     let (toolbox, tools) = (agent.toolbox.clone(), task.services.tools.clone());
     task.tasks.start(|reports| async move {
         let problems = toolbox.list_mcp_tools(&tools, of.tenant).await;

@@ -340,7 +340,8 @@ fn llm_engines(settings: &Settings, violations: &mut Vec<Violation>) -> Vec<(Arc
 fn tts_engines(settings: &Settings, violations: &mut Vec<Violation>) -> Vec<(Arc<str>, tts::Resilient)> {
     let engine = |entry: &Entry<TtsSpec>| {
         let engine = keep(entry.build(), violations);
-        engine.map(|it| (entry.name.clone(), tts::Resilient::new(it, entry.retry.clone(), None)))
+        let resilient = |it| tts::Resilient::new(it, entry.retry.clone(), None).identified(entry.identity());
+        engine.map(|it| (entry.name.clone(), resilient(it)))
     };
     settings.tts_entries().iter().filter_map(engine).collect()
 }

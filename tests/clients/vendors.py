@@ -394,8 +394,27 @@ def elevenlabs_live() -> None:
     asyncio.run(scribe())
 
 
+def cartesia_live() -> None:
+    """Two contexts of one connection, the text of each in pieces."""
+    base = f"{LIVE}/cartesia"
+    client = Cartesia(base_url=base, websocket_base_url=base.replace("http", "ws", 1), api_key=KEY, max_retries=0)
+    narrow = {"container": "raw", "encoding": "pcm_mulaw", "sample_rate": 8000}
+    voice = {"mode": "id", "id": "694f9389-aac1-45b6-b726-9d9369183238"}
+    with client.tts.websocket_connect() as connection:
+        for pieces in (["Hel", "lo."], ["We are ", "open."]):
+            context = connection.context(model_id="sonic-3", voice=voice, output_format=narrow, max_buffer_delay_ms=0)
+            for piece in pieces:
+                context.push(piece)
+            context.no_more_inputs()
+            audio = b"".join(event.audio for event in context.receive() if event.type == "chunk")
+            assert len(audio) == int(8000 * (0.5 + 0.03 * len("".join(pieces)))), len(audio)
+        broken = connection.context(model_id="sonic-3", voice={"mode": "id", "id": "nobody"}, output_format=narrow)
+        broken.push("Hello.", continue_=False)
+        assert [event.type for event in broken.receive()] == ["error"]
+
+
 for run in (chat, responses, claude, transcription, speech, elevenlabs, cartesia, deepgram):
     run()
-for run in (deepgram_live, flux_live, openai_live, openai_voice, elevenlabs_live):
+for run in (deepgram_live, flux_live, openai_live, openai_voice, elevenlabs_live, cartesia_live):
     run()
 print("done")

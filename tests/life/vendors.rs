@@ -189,3 +189,40 @@ fn an_engine_that_judges_the_ends_of_turns_answers_at_them() {
     let audio = usage.engines.iter().find(|it| (it.engine.as_str(), it.unit) == ("flux", UsageUnit::AudioMs));
     assert!(audio.is_some_and(|it| it.model == "flux-general-multi" && it.quantity >= 2_000), "{audio:?}");
 }
+
+/// Prompts are synthesised for calls of every rate, on a connection of their own.
+#[test]
+fn a_call_speaks_over_one_connection_at_its_own_rate() {
+    let agent = json!({
+        "greeting": "Welcome to the test.", "language": "en-GB", "stt": "whisper", "llm": "llama", "tts": "eleven",
+    });
+    let Some((mut env, main)) = env(agent) else { return };
+    let (vendor, eleven) = (Vendor::start(), Vendor::start());
+    for (name, kind, api, base_url) in [
+        ("WHISPER", "stt", "openai", vendor.base_url()),
+        ("LLAMA", "llm", "openai", vendor.base_url()),
+        ("ELEVEN", "tts", "elevenlabs", eleven.live_url("/elevenlabs/v1")),
+    ] {
+        for (key, value) in [("KIND", kind), ("API", api), ("BASE_URL", &base_url), ("KEY", KEY)] {
+            env.set(&format!("VCA__ENGINES__{name}__{key}"), value);
+        }
+    }
+    env.set("VCA__ENGINES__ELEVEN__TRANSPORT", "websocket");
+    env.set("VCA__ENGINES__LLAMA__MODEL", "llama3.2");
+    env.set("VCA__SENTENCE_CACHE__MAX_BYTES", "0");
+    env.set("VCA__TURN__FILLER_MS", "0");
+    env.open();
+    let script = vec![listen(), question(), listen(), question(), listen(), Step::HangUp];
+    let report = env.satisfied(env.place(super::MAIN, script));
+    assert_eq!(pitches(&report), [400; 3], "{:?}", report.conversation.agent());
+    let (record, _) = env.last_call(main);
+    assert_eq!((record.status, record.engine_failures.len()), (CallStatus::Completed, 0), "{}", env.log());
+
+    let requests = eleven.requests(Kind::Tts);
+    let (connections, messages): (Vec<_>, Vec<_>) = requests.iter().partition(|it| it.json().is_null());
+    let narrow = connections.iter().filter(|it| it.contains("output_format=pcm_8000")).count();
+    assert_eq!(narrow, 1, "{connections:?}");
+    let text = format!("{} ", REPLY.concat());
+    let spoken = messages.iter().filter(|it| it.json()["text"] == text.as_str()).count();
+    assert!(spoken >= 2, "{messages:?}");
+}

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::support::vendor::{Habit, KEY, Kind, Mood, Vendor};
 
+mod contexts;
 mod doctor;
 mod flux;
 mod languages;

@@ -262,7 +262,8 @@ impl SpeechQueue {
             busy += 1;
             queued.state = SpeechState::Synthesising;
             let (speech, text, rate) = (queued.speech, queued.text.clone(), *rate);
-            let (tts, voice, attempt) = (agent.engines.tts.clone(), agent.voice.clone(), queued.attempt);
+            let (tts, voice, attempt) =
+                (agent.engines.tts.clone(), agent.voice.at_rate(rate), queued.attempt);
             let (meter, prompts) = (meter.watched(), prompts.clone());
             tasks.start(queued.turn, |reports| async move {
                 let pieces = match attempt {

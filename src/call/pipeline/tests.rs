@@ -631,6 +631,42 @@ async fn an_announcement_that_cannot_be_synthesised_ends_without_audio() {
     assert!(timeout(Duration::from_secs(60), announcer.next()).await.is_err(), "nothing follows");
 }
 
+/// Speaks a quarter of a second at the rate that it is asked for, each sample different from the next.
+struct AnyRate(Arc<str>);
+
+impl Tts for AnyRate {
+    fn name(&self) -> &Arc<str> {
+        &self.0
+    }
+
+    fn speak(&self, _: Arc<str>, voice: Voice, _: Meter) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        let rate = voice.rate.expect("the call's rate").get();
+        let clip = Clip::new(rate, AnyRate::samples(rate));
+        async { Ok(stream::iter([Ok(clip)]).boxed()) }.boxed()
+    }
+}
+
+impl AnyRate {
+    fn samples(rate: u32) -> Vec<i16> {
+        (0..rate / 4).map(|n| if n % 2 == 0 { 7_000 } else { -5_000 }).collect()
+    }
+}
+
+/// A resampler would smooth the samples.
+#[tokio::test(start_paused = true)]
+async fn a_speech_is_requested_at_the_calls_rate_and_played_unchanged() {
+    for rate in [8_000, 16_000] {
+        let mut agent = agent([], []);
+        agent.engines.tts = Arc::new(AnyRate("any".into()));
+        let mut cascade = Cascade::new(Arc::new(agent), Arc::default(), Meter::default(), rate);
+        cascade.speak(1, ONE, "Hello.", false);
+        cascade.settle().await;
+        let pieces = std::iter::from_fn(|| cascade.next_audio());
+        let played: Vec<i16> = pieces.flat_map(|piece| piece.samples.to_vec()).collect();
+        assert_eq!(played, AnyRate::samples(rate));
+    }
+}
+
 /// Synthesises nothing.
 struct Mute(Arc<str>);
 

@@ -1,6 +1,8 @@
 //! All configured engines of a kind: the built-in ones, described by `[openai]`, `[stt]`, `[llm]` and `[tts]`, and those of
 //! `[engines.NAME]`.
 
+mod speech;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -315,14 +317,8 @@ impl Entry<TtsSpec> {
             TtsSpec::OpenAi(Remote { server, options }) => self
                 .endpoint(server)?
                 .map(|it| Arc::new(tts::openai::OpenAiTts::new(name, it, options.clone())) as _),
-            TtsSpec::Cartesia(Remote { server, options }) => {
-                let endpoint = self.vendor(server, tts::cartesia::BASE_URL, tts::cartesia::AUTH)?;
-                Some(Arc::new(tts::cartesia::Cartesia::new(name, endpoint, options.clone())))
-            }
-            TtsSpec::ElevenLabs(Remote { server, options }) => {
-                let endpoint = self.vendor(server, tts::elevenlabs::BASE_URL, tts::elevenlabs::AUTH)?;
-                Some(Arc::new(tts::elevenlabs::ElevenLabs::new(name, endpoint, options.clone())))
-            }
+            TtsSpec::Cartesia(remote) => Some(Arc::new(self.cartesia(remote)?)),
+            TtsSpec::ElevenLabs(remote) => Some(Arc::new(self.elevenlabs(remote)?)),
             TtsSpec::Deepgram(Remote { server, options }) => {
                 let endpoint = self.vendor(server, tts::deepgram::BASE_URL, tts::deepgram::AUTH)?;
                 Some(Arc::new(tts::deepgram::Deepgram::new(name, endpoint, options.clone())))

@@ -326,3 +326,13 @@ async fn one_tenants_replies_leave_the_engine_to_the_others() {
     held.pop();
     assert!(reply(&one).await.is_ok());
 }
+
+#[test]
+fn an_engine_has_another_identity_after_a_reload_that_changed_it() {
+    let identity = |toml: &str| engines(toml).tts(Some("eleven")).expect("an engine").identity().clone();
+    let eleven = "[engines.eleven]\nkind = \"tts\"\napi = \"elevenlabs\"\nkey = \"k\"";
+    let before = identity(eleven);
+    assert_eq!(identity(&format!("llm.retry.retries = 5\n{eleven}")), before);
+    assert_ne!(identity(&format!("{eleven}\nvoice = \"21m00Tcm4TlvDq8ikWAM\"")), before);
+    assert!(before.starts_with("eleven#"), "{before}");
+}

@@ -1,6 +1,8 @@
-//! Speech by Cartesia over HTTP.
+//! Speech by Cartesia over HTTP, or in contexts of a WebSocket ([`contexts`]).
 //!
 //! <https://docs.cartesia.ai/api-reference/tts/bytes>: `POST /tts/bytes`, answered with samples in chunks. Errors have a `message`.
+
+mod contexts;
 
 use std::sync::Arc;
 
@@ -9,7 +11,8 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::sound::{Bare, Rate};
+use super::contexts::{ContextPool, Transport};
+use super::sound::{Bare, BareSpeech, Rate};
 use super::{Pieces, Tts, Voice, response};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
@@ -18,6 +21,7 @@ use crate::engines::core::openai::Endpoint;
 use crate::engines::core::retry::Kind;
 use crate::engines::core::server::Auth;
 use crate::engines::core::usage::{Meter, Unit, characters};
+use crate::engines::core::websocket::SocketEndpoint;
 use crate::names::Names;
 
 /// The default address.
@@ -46,10 +50,12 @@ pub struct Settings {
     pub voice: String,
     /// The longest text of one request, in characters; a longer one is spoken in parts. 500 by default.
     pub max_chars: usize,
-    /// The requested encoding. `pcm` by default; `mulaw` is 8 kHz.
+    /// The requested encoding. `pcm` by default; `mulaw` is for calls of 8 kHz.
     pub format: Bare,
-    /// Samples a second of `pcm`: 8000, 16000, 22050, 24000, 44100 or 48000. 16000 by default.
-    pub rate: Rate,
+    /// Samples a second of `pcm`: 8000, 16000, 22050, 24000, 44100 or 48000. The call's by default, and 16000 for cached prompts.
+    pub rate: Option<Rate>,
+    /// `http` by default: a request for each speech. `websocket`: contexts of connections that stay open.
+    pub transport: Transport,
     /// The vendor's codes of languages, by BCP 47 tag, in place of the built-in ones. None by default.
     pub languages: LanguageCodes,
     /// Further fields of the request, such as `generation_config`. None by default.
@@ -64,7 +70,8 @@ impl Default for Settings {
             voice: "694f9389-aac1-45b6-b726-9d9369183238".into(),
             max_chars: 500,
             format: Bare::Pcm,
-            rate: Rate::KHZ_16,
+            rate: None,
+            transport: Transport::Http,
             languages: LanguageCodes::default(),
             extra: Extra::default(),
         }
@@ -79,6 +86,8 @@ pub fn voices() -> Names {
 pub struct Cartesia {
     name: Arc<str>,
     endpoint: Endpoint,
+    /// Where the transport is the WebSocket.
+    contexts: Option<ContextPool>,
     settings: Settings,
     models: Names,
 }
@@ -86,7 +95,14 @@ pub struct Cartesia {
 impl Cartesia {
     pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> Cartesia {
         let models = Names::models(&settings.model, &settings.models);
-        Cartesia { name, endpoint, settings, models }
+        Cartesia { name, endpoint, contexts: None, settings, models }
+    }
+
+    /// Speaks over WebSockets instead.
+    #[must_use]
+    pub fn over(self, socket: SocketEndpoint) -> Cartesia {
+        let contexts = ContextPool::new(socket, Arc::new(contexts::Protocol));
+        Cartesia { contexts: Some(contexts), ..self }
     }
 
     async fn request(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
@@ -94,8 +110,9 @@ impl Cartesia {
         let id = voice.name.as_deref().unwrap_or(&self.settings.voice);
         self.models.check(model).map_err(|error| EngineError::name("model", &error))?;
         voices().check(id).map_err(|error| EngineError::name("voice", &error))?;
+        let speech = self.settings.format.requested(self.settings.rate, voice.rate);
         let mut body = json!({
-            "model_id": model, "transcript": text.trim(), "voice": { "id": id }, "output_format": self.output_format(),
+            "model_id": model, "transcript": text.trim(), "voice": { "id": id }, "output_format": output_format(speech),
         });
         let language = |tag: &str| self.settings.languages.of(tag, |tag| known(tag, &LANGUAGES));
         if let Some(code) = voice.language.as_deref().and_then(language) {
@@ -104,19 +121,24 @@ impl Cartesia {
         self.settings.extra.merge_into(&mut body);
         let mut charge = meter.charge(Kind::Tts, &self.name, model);
         charge.set(Unit::Characters, characters(text.trim()));
+        if let Some(pool) = &self.contexts {
+            let messages = [contexts::message(body)];
+            let (bytes, _) = charge.settle(pool.speak(&contexts::address(), &messages).await)?;
+            return Ok(speech.clips(bytes));
+        }
         let (name, version) = VERSION;
         let request = self.endpoint.post("/tts/bytes").header(name, version).json(&body);
         let (answer, _) = charge.settle(self.endpoint.send(request).await)?;
-        response::stated(&self.endpoint, answer, self.settings.format.requested(self.settings.rate)).await
+        response::stated(&self.endpoint, answer, speech.into()).await
     }
+}
 
-    fn output_format(&self) -> Value {
-        let (encoding, rate) = match self.settings.format {
-            Bare::Pcm => ("pcm_s16le", self.settings.rate.get()),
-            Bare::Mulaw => ("pcm_mulaw", 8_000),
-        };
-        json!({ "container": "raw", "encoding": encoding, "sample_rate": rate })
-    }
+fn output_format(speech: BareSpeech) -> Value {
+    let encoding = match speech {
+        BareSpeech::Pcm(_) => "pcm_s16le",
+        BareSpeech::Mulaw => "pcm_mulaw",
+    };
+    json!({ "container": "raw", "encoding": encoding, "sample_rate": speech.rate() })
 }
 
 impl Tts for Cartesia {
@@ -124,8 +146,14 @@ impl Tts for Cartesia {
         &self.name
     }
 
-    fn connect(&self) -> BoxFuture<'_, ()> {
-        self.endpoint.connect().boxed()
+    fn connect(&self, _voice: Voice) -> BoxFuture<'_, ()> {
+        async move {
+            match &self.contexts {
+                Some(pool) => pool.warm_up(&contexts::address()).await,
+                None => self.endpoint.connect().await,
+            }
+        }
+        .boxed()
     }
 
     fn speak(

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::sound::{Bare, Rate};
+use super::sound::{Bare, BareSpeech, Rate};
 use super::{Pieces, Tts, Voice, response};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
@@ -33,10 +33,10 @@ pub struct Settings {
     pub voice: String,
     /// The longest text of one request, in characters, 2000 at most; a longer one is spoken in parts. 500 by default.
     pub max_chars: usize,
-    /// The requested encoding. `pcm` by default; `mulaw` is 8 kHz.
+    /// The requested encoding. `pcm` by default; `mulaw` is for calls of 8 kHz.
     pub format: Bare,
-    /// Samples a second of `pcm`: 8000, 16000, 24000, 32000 or 48000. 16000 by default.
-    pub rate: Rate,
+    /// Samples a second of `pcm`: 8000, 16000, 24000, 32000 or 48000. The call's by default, and 16000 for cached prompts.
+    pub rate: Option<Rate>,
     /// Further parameters of the query, such as `speed`, `tag` and `mip_opt_out`. None by default.
     pub extra: Extra,
 }
@@ -47,7 +47,7 @@ impl Default for Settings {
             voice: "aura-2-thalia-en".into(),
             max_chars: 500,
             format: Bare::Pcm,
-            rate: Rate::KHZ_16,
+            rate: None,
             extra: Extra::default(),
         }
     }
@@ -83,22 +83,23 @@ impl Deepgram {
         if let Some(model) = &voice.model {
             Names::None.check(model).map_err(|error| EngineError::name("model", &error))?;
         }
+        let speech = self.settings.format.requested(self.settings.rate, voice.rate);
         let voice = voice.name.as_deref().unwrap_or(&self.settings.voice);
         voices().check(voice).map_err(|error| EngineError::name("voice", &error))?;
         let mut charge = meter.charge(Kind::Tts, &self.name, &line_of(voice));
         charge.set(Unit::Characters, characters(text.trim()));
-        let request =
-            self.endpoint.post("/speak").query(&self.query(voice)).json(&json!({ "text": text.trim() }));
+        let query = self.query(voice, speech);
+        let request = self.endpoint.post("/speak").query(&query).json(&json!({ "text": text.trim() }));
         let (answer, _) = charge.settle(self.endpoint.send(request).await)?;
-        response::stated(&self.endpoint, answer, self.settings.format.requested(self.settings.rate)).await
+        response::stated(&self.endpoint, answer, speech.into()).await
     }
 
-    fn query(&self, voice: &str) -> Vec<(String, String)> {
-        let (encoding, rate) = match self.settings.format {
-            Bare::Pcm => ("linear16", self.settings.rate.get()),
-            Bare::Mulaw => ("mulaw", 8_000),
+    fn query(&self, voice: &str, speech: BareSpeech) -> Vec<(String, String)> {
+        let encoding = match speech {
+            BareSpeech::Pcm(_) => "linear16",
+            BareSpeech::Mulaw => "mulaw",
         };
-        let rate = rate.to_string();
+        let rate = speech.rate().to_string();
         let ours = [("model", voice), ("encoding", encoding), ("sample_rate", &rate), ("container", "none")];
         let mut query: Vec<_> = ours.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         query.extend(self.settings.extra.query_fields());
@@ -111,7 +112,7 @@ impl Tts for Deepgram {
         &self.name
     }
 
-    fn connect(&self) -> BoxFuture<'_, ()> {
+    fn connect(&self, _voice: Voice) -> BoxFuture<'_, ()> {
         self.endpoint.connect().boxed()
     }
 

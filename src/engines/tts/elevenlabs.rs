@@ -1,7 +1,9 @@
-//! Speech by ElevenLabs over its HTTP stream.
+//! Speech by ElevenLabs over its HTTP stream, or in contexts of a WebSocket ([`contexts`]).
 //!
 //! <https://elevenlabs.io/docs/api-reference/text-to-speech/stream>: `POST /v1/text-to-speech/{voice}/stream`, answered with
 //! samples in chunks. Errors are `{"detail": {"status", "message"}}`.
+
+mod contexts;
 
 use std::sync::Arc;
 
@@ -10,7 +12,8 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::sound::{Bare, Rate};
+use super::contexts::{ContextPool, Transport};
+use super::sound::{Bare, BareSpeech, Rate};
 use super::{Pieces, Tts, Voice, response};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
@@ -19,6 +22,7 @@ use crate::engines::core::openai::Endpoint;
 use crate::engines::core::retry::Kind;
 use crate::engines::core::server::Auth;
 use crate::engines::core::usage::{Meter, Unit, characters};
+use crate::engines::core::websocket::SocketEndpoint;
 use crate::names::Names;
 
 /// The default address.
@@ -52,10 +56,12 @@ pub struct Settings {
     pub voice: String,
     /// The longest text of one request, in characters; a longer one is spoken in parts. 500 by default.
     pub max_chars: usize,
-    /// The requested encoding. `pcm` by default; `mulaw` is 8 kHz.
+    /// The requested encoding. `pcm` by default; `mulaw` is for calls of 8 kHz.
     pub format: Bare,
-    /// Samples a second of `pcm`: 8000, 16000, 22050, 24000, 44100 or 48000. 16000 by default.
-    pub rate: Rate,
+    /// Samples a second of `pcm`: 8000, 16000, 22050, 24000, 44100 or 48000. The call's by default, and 16000 for cached prompts.
+    pub rate: Option<Rate>,
+    /// `http` by default: a request for each speech. `websocket`: contexts of connections that stay open.
+    pub transport: Transport,
     /// The vendor's codes of languages, by BCP 47 tag, in place of the built-in ones. None by default.
     pub languages: LanguageCodes,
     /// Further fields of the request, such as `voice_settings` and `seed`. None by default.
@@ -70,7 +76,8 @@ impl Default for Settings {
             voice: "JBFqnCBsd6RMkjVDRZzb".into(),
             max_chars: 500,
             format: Bare::Pcm,
-            rate: Rate::KHZ_16,
+            rate: None,
+            transport: Transport::Http,
             languages: LanguageCodes::default(),
             extra: Extra::default(),
         }
@@ -85,6 +92,8 @@ pub fn voices() -> Names {
 pub struct ElevenLabs {
     name: Arc<str>,
     endpoint: Endpoint,
+    /// Where the transport is the WebSocket.
+    contexts: Option<ContextPool>,
     settings: Settings,
     models: Names,
 }
@@ -92,7 +101,14 @@ pub struct ElevenLabs {
 impl ElevenLabs {
     pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> ElevenLabs {
         let models = Names::models(&settings.model, &settings.models);
-        ElevenLabs { name, endpoint, settings, models }
+        ElevenLabs { name, endpoint, contexts: None, settings, models }
+    }
+
+    /// Speaks over WebSockets instead.
+    #[must_use]
+    pub fn over(self, socket: SocketEndpoint) -> ElevenLabs {
+        let contexts = ContextPool::new(socket, Arc::new(contexts::Protocol));
+        ElevenLabs { contexts: Some(contexts), ..self }
     }
 
     async fn request(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
@@ -100,13 +116,30 @@ impl ElevenLabs {
         let id = voice.name.as_deref().unwrap_or(&self.settings.voice);
         self.models.check(model).map_err(|error| EngineError::name("model", &error))?;
         voices().check(id).map_err(|error| EngineError::name("voice", &error))?;
+        let speech = self.settings.format.requested(self.settings.rate, voice.rate);
         let body = self.body(text.trim(), model, voice.language.as_deref());
         let mut charge = meter.charge(Kind::Tts, &self.name, model);
         charge.set(Unit::Characters, characters(text.trim()));
+        if let Some(pool) = &self.contexts {
+            let order = contexts::order(id, &output_format(speech), &body);
+            let (bytes, _) = charge.settle(pool.speak(&order.address, &order.messages).await)?;
+            return Ok(speech.clips(bytes));
+        }
         let request = self.endpoint.post(&format!("/text-to-speech/{id}/stream"));
-        let request = request.query(&[("output_format", self.output_format())]).json(&body);
+        let request = request.query(&[("output_format", output_format(speech))]).json(&body);
         let (answer, _) = charge.settle(self.endpoint.send(request).await)?;
-        response::stated(&self.endpoint, answer, self.settings.format.requested(self.settings.rate)).await
+        response::stated(&self.endpoint, answer, speech.into()).await
+    }
+
+    /// Opens the WebSocket of a voice.
+    async fn warm_up(&self, pool: &ContextPool, voice: Voice) {
+        let model = voice.model.as_deref().unwrap_or(&self.settings.model);
+        let id = voice.name.as_deref().unwrap_or(&self.settings.voice);
+        if self.models.check(model).is_ok() && voices().check(id).is_ok() {
+            let speech = self.settings.format.requested(self.settings.rate, voice.rate);
+            let body = self.body("", model, voice.language.as_deref());
+            pool.warm_up(&contexts::order(id, &output_format(speech), &body).address).await;
+        }
     }
 
     /// Only the models of version 2.5 accept a language; they need it to read numbers and dates.
@@ -119,12 +152,12 @@ impl ElevenLabs {
         self.settings.extra.merge_into(&mut body);
         body
     }
+}
 
-    fn output_format(&self) -> String {
-        match self.settings.format {
-            Bare::Pcm => format!("pcm_{}", self.settings.rate.get()),
-            Bare::Mulaw => "ulaw_8000".into(),
-        }
+fn output_format(speech: BareSpeech) -> String {
+    match speech {
+        BareSpeech::Pcm(rate) => format!("pcm_{}", rate.get()),
+        BareSpeech::Mulaw => "ulaw_8000".into(),
     }
 }
 
@@ -133,8 +166,11 @@ impl Tts for ElevenLabs {
         &self.name
     }
 
-    fn connect(&self) -> BoxFuture<'_, ()> {
-        self.endpoint.connect().boxed()
+    fn connect(&self, voice: Voice) -> BoxFuture<'_, ()> {
+        match &self.contexts {
+            Some(pool) => self.warm_up(pool, voice).boxed(),
+            None => self.endpoint.connect().boxed(),
+        }
     }
 
     fn speak(

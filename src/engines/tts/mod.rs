@@ -1,6 +1,7 @@
 //! Text to speech.
 
 pub mod cartesia;
+pub mod contexts;
 pub mod deepgram;
 pub mod elevenlabs;
 pub mod espeak;
@@ -38,6 +39,17 @@ pub struct Voice {
     pub model: Option<Arc<str>>,
     /// The words of the text that are replaced before it is spoken.
     pub pronunciations: Option<Arc<Pronunciations>>,
+    /// The rate of the call, which an engine uses where it can, so that its speech is not resampled. None for a speech that is
+    /// not one call's.
+    pub rate: Option<sound::Rate>,
+}
+
+impl Voice {
+    /// The voice in a call of `rate` samples a second.
+    #[must_use]
+    pub fn at_rate(&self, rate: u32) -> Voice {
+        Voice { rate: sound::Rate::try_from(rate).ok(), ..self.clone() }
+    }
 }
 
 /// The pieces of a speech as they arrive, all of one rate, none of them empty.
@@ -72,8 +84,9 @@ pub trait Tts: Send + Sync {
         usize::MAX
     }
 
-    /// Opens a connection to its server in advance, for the first request of a call. Failures are left to that request.
-    fn connect(&self) -> BoxFuture<'_, ()> {
+    /// Opens a connection to its server in advance, for the first speech of a call in this voice. Failures are left to that
+    /// speech.
+    fn connect(&self, _voice: Voice) -> BoxFuture<'_, ()> {
         async {}.boxed()
     }
 

@@ -105,7 +105,7 @@ impl Tts for OpenAiTts {
         &self.name
     }
 
-    fn connect(&self) -> BoxFuture<'_, ()> {
+    fn connect(&self, _voice: Voice) -> BoxFuture<'_, ()> {
         self.endpoint.connect().boxed()
     }
 

@@ -24,6 +24,7 @@ use crate::language::{Language, spoken};
 #[derive(Clone)]
 pub struct Resilient {
     engine: Arc<dyn Tts>,
+    identity: Arc<str>,
     policy: Policy,
     /// In order, without fallbacks of their own.
     fallbacks: Arc<[Resilient]>,
@@ -43,11 +44,17 @@ impl Resilient {
     /// `fallback` is another engine, with the default policy.
     pub fn new(engine: Arc<dyn Tts>, settings: Settings, fallback: Option<Arc<dyn Tts>>) -> Resilient {
         let policy = Policy::new(Kind::Tts, engine.name().clone(), settings);
-        let single = Resilient { engine, policy, fallbacks: [].into() };
+        let single = Resilient { identity: engine.identity().clone(), engine, policy, fallbacks: [].into() };
         match fallback {
             Some(other) => single.with_fallbacks(&[&Resilient::new(other, Settings::default(), None)]),
             None => single,
         }
+    }
+
+    /// The same engine with this identity.
+    #[must_use]
+    pub fn identified(self, identity: String) -> Resilient {
+        Resilient { identity: identity.into(), ..self }
     }
 
     pub fn policy(&self) -> &Policy {
@@ -58,7 +65,7 @@ impl Resilient {
     pub fn with_fallbacks(&self, fallbacks: &[&Resilient]) -> Resilient {
         let single = |engine: &Resilient, is_last: bool| {
             let policy = engine.policy.clone().with_fallback(!is_last);
-            Resilient { engine: engine.engine.clone(), policy, fallbacks: [].into() }
+            Resilient { policy, fallbacks: [].into(), ..engine.clone() }
         };
         let last = fallbacks.len().saturating_sub(1);
         let chain = fallbacks.iter().enumerate().map(|(at, engine)| single(engine, at == last)).collect();
@@ -69,9 +76,9 @@ impl Resilient {
     #[must_use]
     pub fn within(&self, shares: &Arc<TenantShares>) -> Resilient {
         let single = |engine: &Resilient| Resilient {
-            engine: engine.engine.clone(),
             policy: engine.policy.clone().with_shares(shares),
             fallbacks: [].into(),
+            ..engine.clone()
         };
         Resilient { fallbacks: self.fallbacks.iter().map(single).collect(), ..single(self) }
     }
@@ -119,15 +126,15 @@ impl Resilient {
         }
         let answer = meter.covered.first_answer(Kind::Tts, self.chain(order), |engine, place| {
             let (text, meter) = (text.clone(), meter.clone());
-            let (language, voice) = (voice.language.clone(), voice.clone());
+            let (language, rate, voice) = (voice.language.clone(), voice.rate, voice.clone());
             async move {
                 let policy = engine.policy.clone().with_fallback(!place.is_last);
-                let single = Resilient { engine: engine.engine.clone(), policy, fallbacks: [].into() };
+                let single = Resilient { policy, fallbacks: [].into(), ..engine.clone() };
                 if std::ptr::eq(engine, self) {
                     single.alone(text, voice, meter).await
                 } else {
                     // Divides the text anew: the limit of the fallback may be lower.
-                    let voice = Voice { language, ..Voice::default() };
+                    let voice = Voice { language, rate, ..Voice::default() };
                     single.speak_alone(text, voice, meter).await
                 }
             }
@@ -201,7 +208,7 @@ impl Tts for Resilient {
     }
 
     fn identity(&self) -> &Arc<str> {
-        self.engine.identity()
+        &self.identity
     }
 
     fn speak(
@@ -222,8 +229,8 @@ impl Tts for Resilient {
         async move { self.parts(&text, voice, meter, Order::FallbacksFirst).await }.boxed()
     }
 
-    fn connect(&self) -> BoxFuture<'_, ()> {
-        self.engine.connect()
+    fn connect(&self, voice: Voice) -> BoxFuture<'_, ()> {
+        self.engine.connect(voice)
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<String, EngineError>> {

@@ -55,25 +55,63 @@ pub enum Bare {
     /// 16-bit little-endian samples.
     #[default]
     Pcm,
-    /// G.711 mu-law at 8 kHz.
+    /// G.711 mu-law at 8 kHz, except for wideband calls.
     Mulaw,
 }
 
 impl Bare {
-    pub fn requested(self, rate: Rate) -> Requested {
+    /// The format of one speech: at the rate that the settings name, else at that of the call, else at 16 kHz.
+    pub fn requested(self, set: Option<Rate>, call: Option<Rate>) -> BareSpeech {
         match self {
-            Bare::Pcm => Requested { format: SpeechFormat::Pcm, rate: Some(rate) },
-            Bare::Mulaw => Requested { format: SpeechFormat::Mulaw, rate: None },
+            Bare::Mulaw if call.is_none_or(|call| call == Rate::KHZ_8) => BareSpeech::Mulaw,
+            Bare::Pcm | Bare::Mulaw => BareSpeech::Pcm(set.or(call).unwrap_or(Rate::KHZ_16)),
+        }
+    }
+}
+
+/// The format of one speech without a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BareSpeech {
+    Pcm(Rate),
+    /// At 8 kHz.
+    Mulaw,
+}
+
+impl BareSpeech {
+    /// Samples a second.
+    pub fn rate(self) -> u32 {
+        match self {
+            BareSpeech::Pcm(rate) => rate.get(),
+            BareSpeech::Mulaw => Rate::KHZ_8.get(),
+        }
+    }
+
+    /// Clips of bytes in this format.
+    pub fn clips(self, bytes: ByteStream) -> Pieces {
+        let encoding = match self {
+            BareSpeech::Pcm(_) => Encoding::Pcm16,
+            BareSpeech::Mulaw => Encoding::Ulaw,
+        };
+        clips(self.rate(), SampleDecoder::new(encoding, 1, None), bytes)
+    }
+}
+
+impl From<BareSpeech> for Requested {
+    fn from(speech: BareSpeech) -> Requested {
+        match speech {
+            BareSpeech::Pcm(rate) => Requested { format: SpeechFormat::Pcm, rate: Some(rate) },
+            BareSpeech::Mulaw => Requested { format: SpeechFormat::Mulaw, rate: None },
         }
     }
 }
 
 /// Samples a second, 1000 to 192000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "u32")]
 pub struct Rate(u32);
 
 impl Rate {
+    pub const KHZ_8: Rate = Rate(8_000);
     pub const KHZ_16: Rate = Rate(16_000);
 
     pub fn get(self) -> u32 {

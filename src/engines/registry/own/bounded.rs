@@ -92,8 +92,8 @@ impl Tts for BoundedTts {
         self.engine.max_chars()
     }
 
-    fn connect(&self) -> BoxFuture<'_, ()> {
-        self.engine.connect()
+    fn connect(&self, voice: Voice) -> BoxFuture<'_, ()> {
+        self.engine.connect(voice)
     }
 }
 

@@ -117,3 +117,19 @@ async fn other_formats_are_refused_where_wav_is_the_only_one() {
     assert!(wav(vec![], raw(&[b"RIFF"])).await.is_err());
     assert!(wav(vec![], raw(&[])).await.expect("an empty sound").next().await.is_none());
 }
+
+#[test]
+fn a_speech_has_the_rate_of_its_call_unless_the_settings_name_one() {
+    let rate = |rate| Rate::try_from(rate).expect("a rate");
+    for (format, set, call, expected) in [
+        (Bare::Pcm, None, Some(8_000), BareSpeech::Pcm(rate(8_000))),
+        (Bare::Pcm, None, Some(16_000), BareSpeech::Pcm(rate(16_000))),
+        (Bare::Pcm, None, None, BareSpeech::Pcm(rate(16_000))),
+        (Bare::Pcm, Some(24_000), Some(8_000), BareSpeech::Pcm(rate(24_000))),
+        (Bare::Mulaw, None, Some(8_000), BareSpeech::Mulaw),
+        (Bare::Mulaw, None, None, BareSpeech::Mulaw),
+        (Bare::Mulaw, None, Some(16_000), BareSpeech::Pcm(rate(16_000))),
+    ] {
+        assert_eq!(format.requested(set.map(rate), call.map(rate)), expected, "{format:?} {set:?} {call:?}");
+    }
+}

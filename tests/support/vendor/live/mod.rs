@@ -1,13 +1,16 @@
 //! Transcription of audio as it arrives, over WebSockets: Deepgram's `/v1/listen` and `/v2/listen`, OpenAI's `/v1/realtime` and
-//! ElevenLabs' `/v1/speech-to-text/realtime`; and speech to speech by OpenAI's.
+//! ElevenLabs' `/v1/speech-to-text/realtime`; and speech to speech by OpenAI's. Speech in contexts: ElevenLabs'
+//! `/v1/text-to-speech/{voice}/multi-stream-input` and Cartesia's `/tts/websocket`.
 //!
 //! The words follow the audio: one for every [`WORD_MS`] of sound since the last commit, so an utterance of which audio is missing
 //! has fewer words. Partial words are [`BEHIND_MS`] behind. Other requests are passed on to the HTTP server.
 
+mod eleven;
 mod flux;
 mod listen;
 mod realtime;
 mod scribe;
+mod sonic;
 mod voice;
 
 use std::sync::Arc;
@@ -34,7 +37,7 @@ const SOUND: u16 = 300;
 /// The fault of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LiveFault {
-    /// It is closed after so many milliseconds of sound.
+    /// It is closed after so many milliseconds of sound, received or sent.
     CloseAfter(usize),
     /// Nothing is sent.
     Mute,
@@ -104,6 +107,17 @@ enum Api {
     Realtime,
     Voice,
     Scribe,
+    Eleven,
+    Sonic,
+}
+
+impl Api {
+    fn kind(self) -> Kind {
+        match self {
+            Api::Listen | Api::Flux | Api::Realtime | Api::Voice | Api::Scribe => Kind::Stt,
+            Api::Eleven | Api::Sonic => Kind::Tts,
+        }
+    }
 }
 
 async fn upgrade(client: TcpStream, server: &Arc<Server>) {
@@ -122,8 +136,10 @@ async fn upgrade(client: TcpStream, server: &Arc<Server>) {
     let Ok(socket) = tokio_tungstenite::accept_hdr_async(client, decide).await else { return };
     let Some((api, query)) = accepted else { return };
     let fault = server.live_faults().pop_front();
-    let mut session = Session { socket, fault, query, server: server.clone() };
+    let mut session = Session { socket, fault, query, server: server.clone(), sent_ms: 0 };
     let end = match api {
+        Api::Eleven => eleven::serve(&mut session).await,
+        Api::Sonic => sonic::serve(&mut session).await,
         Api::Listen => listen::serve(&mut session).await,
         Api::Flux => flux::serve(&mut session).await,
         Api::Realtime => realtime::serve(&mut session).await,
@@ -149,12 +165,14 @@ fn admit(server: &Server, request: &Upgrade) -> Result<(Api, Query), ErrorRespon
         "/v1/realtime" if pairs.iter().any(|(name, _)| name == "model") => (Api::Voice, Dialect::OpenAi),
         "/v1/realtime" => (Api::Realtime, Dialect::OpenAi),
         "/elevenlabs/v1/speech-to-text/realtime" => (Api::Scribe, Dialect::ElevenLabs),
+        "/cartesia/tts/websocket" => (Api::Sonic, Dialect::Cartesia),
+        path if eleven::is_path(path) => (Api::Eleven, Dialect::ElevenLabs),
         _ => return Err(ErrorResponse::new(Some("no such path".into()))),
     };
     let mood = {
         let key = dialect.key(request.headers()).unwrap_or_default().to_owned();
         let mut engines = server.engines();
-        let engine = &mut engines[Kind::Stt as usize];
+        let engine = &mut engines[api.kind() as usize];
         engine.requests.push(Request { authorization: key, body: query.as_bytes().to_vec() });
         engine.mood
     };
@@ -175,6 +193,8 @@ fn admit(server: &Server, request: &Upgrade) -> Result<(Api, Query), ErrorRespon
         Api::Realtime => realtime::problem(&pairs),
         Api::Voice => voice::problem(&pairs),
         Api::Scribe => scribe::problem(&pairs),
+        Api::Eleven => eleven::problem(&pairs),
+        Api::Sonic => sonic::problem(&pairs, request.headers()),
     };
     match problem {
         Some(problem) => Err(refusal(dialect.refusal(400, "INVALID_QUERY_PARAMETER", &problem))),
@@ -195,6 +215,8 @@ struct Session {
     fault: Option<LiveFault>,
     query: Query,
     server: Arc<Server>,
+    /// Speech so far, in milliseconds.
+    sent_ms: usize,
 }
 
 impl Session {
@@ -202,6 +224,31 @@ impl Session {
     fn note(&self, event: &Value) {
         if event["type"] != "input_audio_buffer.append" {
             self.server.voice_events().push(event.clone());
+        }
+    }
+
+    /// The next message of a client that speaks in contexts, which is kept as a request.
+    async fn receive(&mut self) -> Result<Value, End> {
+        loop {
+            match self.socket.next().await.ok_or(End::Closed)?? {
+                Message::Text(text) => {
+                    let request = Request { authorization: String::new(), body: text.as_bytes().to_vec() };
+                    self.server.engines()[Kind::Tts as usize].requests.push(request);
+                    return Ok(serde_json::from_str(&text).unwrap_or_default());
+                }
+                Message::Close(_) => return Err(End::Closed),
+                _ => {}
+            }
+        }
+    }
+
+    /// Counts speech that is sent, and closes the connection if its fault is due. Speech is made faster than it is played.
+    async fn speak(&mut self, ms: usize) -> Result<(), End> {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        self.sent_ms += ms;
+        match self.fault {
+            Some(LiveFault::CloseAfter(most)) if self.sent_ms > most => Err(End::Close(1011, "NET-0000")),
+            _ => Ok(()),
         }
     }
 

@@ -1,0 +1,63 @@
+//! Engines for text to speech with a choice of transports, and the identity of each.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::Entry;
+use crate::engines::core::server::{self, Auth};
+use crate::engines::core::websocket::SocketEndpoint;
+use crate::engines::registry::{Remote, TtsSpec};
+use crate::engines::tts::contexts::Transport;
+use crate::engines::tts::{cartesia, elevenlabs};
+use crate::violation::Violation;
+
+impl Entry<TtsSpec> {
+    /// The identity of the engine, for caches of its speech: after a reload of the configuration it is another one if the engine's
+    /// settings are, and the same otherwise.
+    pub fn identity(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        format!("{:?}", self.spec).hash(&mut hasher);
+        format!("{}#{:016x}", self.name, hasher.finish())
+    }
+
+    pub(super) fn cartesia(
+        &self,
+        Remote { server, options }: &Remote<cartesia::Settings>,
+    ) -> Result<cartesia::Cartesia, Violation> {
+        let (own, auth) = (cartesia::BASE_URL, cartesia::AUTH);
+        let endpoint = self.vendor(server, own, auth)?;
+        let engine = cartesia::Cartesia::new(self.name.clone(), endpoint, options.clone());
+        let socket = self.transport(options.transport, server, own, auth)?;
+        Ok(match socket {
+            Some(socket) => engine.over(socket),
+            None => engine,
+        })
+    }
+
+    pub(super) fn elevenlabs(
+        &self,
+        Remote { server, options }: &Remote<elevenlabs::Settings>,
+    ) -> Result<elevenlabs::ElevenLabs, Violation> {
+        let (own, auth) = (elevenlabs::BASE_URL, elevenlabs::AUTH);
+        let endpoint = self.vendor(server, own, auth)?;
+        let engine = elevenlabs::ElevenLabs::new(self.name.clone(), endpoint, options.clone());
+        let socket = self.transport(options.transport, server, own, auth)?;
+        Ok(match socket {
+            Some(socket) => engine.over(socket),
+            None => engine,
+        })
+    }
+
+    /// The WebSockets, where they are the transport.
+    fn transport(
+        &self,
+        transport: Transport,
+        server: &server::Settings,
+        own: &str,
+        auth: Auth,
+    ) -> Result<Option<SocketEndpoint>, Violation> {
+        match transport {
+            Transport::Http => Ok(None),
+            Transport::WebSocket => self.socket(server, own, auth).map(Some),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! <https://docs.cartesia.ai/api-reference/tts/websocket>: `GET /tts/websocket`, a WebSocket for contexts of all voices.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::VERSION;
+use crate::engines::core::EngineError;
+use crate::engines::core::websocket::SocketEndpoint;
+use crate::engines::tts::contexts::{Address, ContextMessage, ContextProtocol};
+
+/// The one address of an engine.
+pub fn address() -> Address {
+    let (_, version) = VERSION;
+    Address { path: "/tts/websocket".into(), query: vec![("cartesia_version".into(), version.into())] }
+}
+
+/// The message of a context with the body of a request over HTTP. The text is whole, so it is not buffered.
+pub fn message(mut body: Value) -> Value {
+    body["continue"] = false.into();
+    if body.get("max_buffer_delay_ms").is_none() {
+        body["max_buffer_delay_ms"] = 0.into();
+    }
+    if let Some(voice) = body["voice"].as_object_mut() {
+        voice.entry("mode").or_insert_with(|| "id".into());
+    }
+    body
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(rename = "type")]
+    kind: String,
+    context_id: Option<String>,
+    #[serde(default)]
+    data: String,
+    status_code: Option<u16>,
+}
+
+pub struct Protocol;
+
+impl ContextProtocol for Protocol {
+    fn cancel(&self) -> Option<Value> {
+        Some(json!({ "cancel": true }))
+    }
+
+    fn read(&self, message: &str, endpoint: &SocketEndpoint) -> Result<ContextMessage, EngineError> {
+        let unreadable =
+            || EngineError::Temporary(format!("unreadable message: {}", endpoint.cleaned(message)));
+        let body: Value = serde_json::from_str(message).map_err(|_| unreadable())?;
+        let read = Message::deserialize(&body).map_err(|_| unreadable())?;
+        let audio = if read.kind == "chunk" { BASE64_STANDARD.decode(&read.data) } else { Ok(Vec::new()) };
+        let end = match read.kind.as_str() {
+            "done" => Some(Ok(())),
+            "error" => Some(Err(endpoint.reported(read.status_code.unwrap_or(500), &body))),
+            _ => None,
+        };
+        Ok(ContextMessage { context: read.context_id, audio: audio.map_err(|_| unreadable())?, end })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engines::core::openai::Settings;
+    use crate::engines::core::server::Auth;
+
+    fn read(message: &str) -> Result<ContextMessage, EngineError> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let settings = Settings { base_url: "http://127.0.0.1:1".into(), ..Settings::default() };
+        let endpoint = SocketEndpoint::new(&settings, Auth::Scheme("Bearer")).expect("an endpoint");
+        Protocol.read(message, &endpoint)
+    }
+
+    #[test]
+    fn a_message_has_the_fields_of_a_request_and_ends_its_context() {
+        let body = json!({ "transcript": "Hello.", "voice": { "id": "v" } });
+        let expected = json!({
+            "transcript": "Hello.", "voice": { "mode": "id", "id": "v" }, "continue": false, "max_buffer_delay_ms": 0,
+        });
+        assert_eq!(message(body), expected);
+        let buffered =
+            message(json!({ "transcript": "Hello.", "voice": { "id": "v" }, "max_buffer_delay_ms": 50 }));
+        assert_eq!(buffered["max_buffer_delay_ms"], 50);
+    }
+
+    #[test]
+    fn messages_have_audio_an_end_or_an_error() {
+        let chunk = r#"{"type":"chunk","data":"AQI=","done":false,"context_id":"c1","status_code":206,"step_time":1.5}"#;
+        let context = || Some("c1".to_owned());
+        let audio = ContextMessage { context: context(), audio: vec![1, 2], end: None };
+        assert_eq!(read(chunk), Ok(audio));
+        let done = read(r#"{"type":"done","done":true,"context_id":"c1","status_code":200}"#);
+        assert_eq!(done, Ok(ContextMessage { context: context(), audio: vec![], end: Some(Ok(())) }));
+        let flushed =
+            read(r#"{"type":"flush_done","done":false,"flush_done":true,"context_id":"c1","flush_id":1}"#);
+        assert_eq!(flushed, Ok(ContextMessage { context: context(), audio: vec![], end: None }));
+        for (status, is_temporary) in [(400, false), (429, true), (500, true)] {
+            let error = json!({ "type": "error", "done": true, "message": "No.", "status_code": status });
+            let error =
+                read(&error.to_string()).expect("a message").end.and_then(Result::err).expect("an error");
+            assert_eq!(error.worth_retrying(), is_temporary, "{error}");
+            assert!(error.to_string().ends_with("No."), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_message_can_be_read(text in "\\PC{0,80}", data in "[A-Za-z0-9+/=]{0,16}") {
+            let _ = read(&text);
+            let _ = read(&json!({ "type": "chunk", "data": data, "context_id": text }).to_string());
+        }
+    }
+}

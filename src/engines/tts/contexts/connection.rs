@@ -1,0 +1,149 @@
+//! One connection: sends the messages of contexts, and hands out the audio that arrives.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::{AudioPiece, ContextMessage, ContextProtocol, closed};
+use crate::engines::core::EngineError;
+use crate::engines::core::websocket::{Socket, SocketEndpoint};
+
+/// A connection without a speech is closed after this time: before the server does so, and after any pause of a conversation.
+pub const IDLE: Duration = Duration::from_secs(150);
+/// Sending a message, at most.
+const SENDING: Duration = Duration::from_secs(3);
+/// A connection is not used again when a speech of it was given up after so long a silence of the server.
+const SILENT: Duration = Duration::from_secs(2);
+
+/// What a connection is asked for.
+pub enum Command {
+    Start { context: String, messages: Vec<String>, pieces: mpsc::Sender<AudioPiece> },
+    Cancel { context: String },
+}
+
+/// The receiver of a context's audio; none for a context that was cancelled.
+type Receiver = Option<mpsc::Sender<AudioPiece>>;
+
+pub struct Connection {
+    endpoint: SocketEndpoint,
+    protocol: Arc<dyn ContextProtocol>,
+    socket: Socket,
+    contexts: HashMap<String, Receiver>,
+    /// The number of contexts, with those that have not started.
+    open: Arc<AtomicUsize>,
+    /// The latest message of the server, or the latest start of a context.
+    active: Instant,
+    /// The start of a context after which the server has sent nothing.
+    unanswered: Option<Instant>,
+}
+
+impl Connection {
+    pub fn new(
+        endpoint: SocketEndpoint,
+        protocol: Arc<dyn ContextProtocol>,
+        socket: Socket,
+        open: Arc<AtomicUsize>,
+    ) -> Connection {
+        let (contexts, active) = (HashMap::new(), Instant::now());
+        Connection { endpoint, protocol, socket, contexts, open, active, unanswered: None }
+    }
+
+    /// Serves until the connection breaks, is idle for too long, or the pool is dropped.
+    pub async fn serve(mut self, mut commands: mpsc::Receiver<Command>) {
+        let error = loop {
+            let is_idle = self.contexts.values().all(Option::is_none);
+            let done = tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => self.carry_out(command).await,
+                    None => Err(closed()),
+                },
+                message = self.socket.next() => self.take(message),
+                () = sleep_until(self.active + IDLE), if is_idle => Err(closed()),
+            };
+            if let Err(error) = done {
+                break error;
+            }
+        };
+        commands.close();
+        for receiver in self.contexts.into_values().flatten() {
+            let _ = receiver.try_send(Err(error.clone()));
+        }
+        let _ = timeout(SENDING, self.socket.close(None)).await;
+    }
+
+    async fn carry_out(&mut self, command: Command) -> Result<(), EngineError> {
+        match command {
+            Command::Start { context, messages, pieces } => {
+                self.active = Instant::now();
+                self.unanswered.get_or_insert(self.active);
+                self.contexts.insert(context, Some(pieces));
+                for message in messages {
+                    self.send(message).await?;
+                }
+                Ok(())
+            }
+            Command::Cancel { context } => self.cancel(&context).await,
+        }
+    }
+
+    async fn cancel(&mut self, context: &str) -> Result<(), EngineError> {
+        let Some(receiver) = self.contexts.get_mut(context) else { return Ok(()) };
+        *receiver = None;
+        if self.unanswered.is_some_and(|since| since.elapsed() >= SILENT) {
+            return Err(EngineError::Timeout(SILENT));
+        }
+        if let Some(mut message) = self.protocol.cancel() {
+            message["context_id"] = context.into();
+            self.remove(context);
+            self.send(message.to_string()).await?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, message: Option<Result<Message, Error>>) -> Result<(), EngineError> {
+        let text = match message {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Close(frame))) => return Err(self.endpoint.closed(frame.as_ref())),
+            Some(Ok(_)) => return Ok(()),
+            Some(Err(error)) => return Err(self.endpoint.broken(error)),
+            None => return Err(self.endpoint.closed(None)),
+        };
+        self.active = Instant::now();
+        self.unanswered = None;
+        let ContextMessage { context, audio, end } = self.protocol.read(text.as_str(), &self.endpoint)?;
+        let Some(context) = context else { return end.unwrap_or(Ok(())) };
+        if !audio.is_empty() {
+            self.hand_out(&context, Ok(Some(audio.into())));
+        }
+        if let Some(end) = end {
+            self.hand_out(&context, end.map(|()| None));
+            self.remove(&context);
+        }
+        Ok(())
+    }
+
+    /// A speech that is not read in time breaks off.
+    fn hand_out(&mut self, context: &str, piece: AudioPiece) {
+        let Some(receiver) = self.contexts.get_mut(context) else { return };
+        if receiver.as_ref().is_some_and(|pieces| pieces.try_send(piece).is_err()) {
+            *receiver = None;
+        }
+    }
+
+    fn remove(&mut self, context: &str) {
+        if self.contexts.remove(context).is_some() {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn send(&mut self, message: String) -> Result<(), EngineError> {
+        let sent = timeout(SENDING, self.socket.send(Message::text(message))).await;
+        sent.map_err(|_| EngineError::Timeout(SENDING))?.map_err(|error| self.endpoint.broken(error))
+    }
+}
