@@ -255,7 +255,7 @@ impl AgentChanges {
     }
 
     /// The profile with the variables and overrides of one call, which begins in the language of the overrides, with their voice. In
-    /// another language than the profile's first one, greeting and phrases are the built-in ones, unless the greeting is overridden.
+    /// another language than the profile's first one, greeting and phrases are the built-in ones, unless the greeting is overridden, and there are no menus.
     #[must_use]
     pub fn apply(&self, profile: AiProfile) -> AiProfile {
         let mut settings = profile.settings;
@@ -264,6 +264,8 @@ impl AgentChanges {
         if language.as_deref().is_some_and(|tag| !is_same_language(settings.first_language(), tag)) {
             settings.greeting = None;
             settings.phrases.clear();
+            settings.keypad_menus.clear();
+            settings.keypad_menu_key = None;
         }
         if let Some(tag) = language.as_ref().filter(|_| !settings.languages.is_empty()) {
             settings.languages.retain(|other| other != tag);
