@@ -70,7 +70,7 @@ pub struct Language {
     pub emergencies: &'static [&'static str],
     /// Runs of words that do not say so, such as "emergency plumber".
     pub emergency_exceptions: &'static [&'static str],
-    /// MedicalConditions that are emergencies unless they lie in the past.
+    /// Conditions that are emergencies unless they lie in the past.
     pub conditions: MedicalConditions,
     /// The words by which a person takes a transferred call or declines it.
     pub consent: ConsentWords,
@@ -83,7 +83,7 @@ pub struct Language {
     pub forms: Option<&'static Forms>,
 }
 
-/// MedicalConditions that callers also speak of when they are over, such as a heart attack of last year.
+/// Conditions that callers also speak of when they are over, such as a heart attack of last year.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MedicalConditions {
     /// Runs of words that name one.
