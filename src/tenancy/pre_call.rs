@@ -255,7 +255,8 @@ impl AgentChanges {
     }
 
     /// The profile with the variables and overrides of one call, which begins in the language of the overrides, with their voice. In
-    /// another language than the profile's first one, greeting and phrases are the built-in ones, unless the greeting is overridden, and there are no menus.
+    /// another language than the profile's first one, greeting and phrases are the built-in ones, unless the greeting is overridden,
+    /// and there are no menus.
     #[must_use]
     pub fn apply(&self, profile: AiProfile) -> AiProfile {
         let mut settings = profile.settings;
