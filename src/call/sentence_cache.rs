@@ -3,8 +3,7 @@
 //! A sentence may have a caller's data in it, so it is kept in memory only, for its own tenant, and for a limited time.
 
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::{counter, gauge};
@@ -43,35 +42,17 @@ const ENTRY: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Sentence {
     tenant: TenantId,
-    engine: SpeakingEngine,
+    /// Its identity: after a reload of the configuration, an engine of the same name may speak differently.
+    engine: Arc<str>,
     voice: Voice,
     text: Arc<str>,
     rate: u32,
 }
 
-/// The engine itself and not its name: after a reload of the configuration, an engine of the same name may speak differently, and
-/// calls that began before use the former one.
-#[derive(Debug, Clone)]
-struct SpeakingEngine(Weak<dyn Tts>);
-
-impl PartialEq for SpeakingEngine {
-    fn eq(&self, other: &SpeakingEngine) -> bool {
-        self.0.ptr_eq(&other.0)
-    }
-}
-
-impl Eq for SpeakingEngine {}
-
-impl Hash for SpeakingEngine {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.as_ptr().cast::<()>().hash(state);
-    }
-}
-
 impl Sentence {
     /// `rate` is the call's.
-    pub fn of(tenant: TenantId, tts: &Arc<dyn Tts>, voice: &Voice, text: &Arc<str>, rate: u32) -> Sentence {
-        let engine = SpeakingEngine(Arc::downgrade(tts));
+    pub fn of(tenant: TenantId, tts: &dyn Tts, voice: &Voice, text: &Arc<str>, rate: u32) -> Sentence {
+        let engine = tts.identity().clone();
         Sentence { tenant, engine, voice: voice.clone(), text: text.clone(), rate }
     }
 
@@ -207,20 +188,27 @@ impl Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engines::core::retry;
+    use crate::engines::tts::Resilient;
     use crate::engines::tts::flite::{self, Flite};
 
     /// The audio of the tests' sentences, and at least the bytes of one in the cache.
     const AUDIO: &[i16] = &[1; 1_000];
     const SIZE: usize = 2 * AUDIO.len() + ENTRY + 16;
 
-    fn engine() -> Arc<dyn Tts> {
-        Arc::new(Flite::new("flite".into(), flite::Settings::default()))
+    /// An engine as calls get it: one of their own, of the same identity.
+    fn engine(identity: &str) -> Resilient {
+        let flite = Flite::new("flite".into(), flite::Settings::default());
+        Resilient::new(Arc::new(flite), retry::Settings::default(), None).identified(identity.to_owned())
     }
 
     /// Sentences of one engine.
     fn speaker() -> impl Fn(TenantId, &str) -> Sentence {
-        let tts = engine();
-        move |tenant, text| Sentence::of(tenant, &tts, &Voice::default(), &text.into(), 8_000)
+        speaker_of("flite#1")
+    }
+
+    fn speaker_of(identity: &'static str) -> impl Fn(TenantId, &str) -> Sentence {
+        move |tenant, text| Sentence::of(tenant, &engine(identity), &Voice::default(), &text.into(), 8_000)
     }
 
     fn cache(max_bytes: usize, max_bytes_per_tenant: usize) -> SentenceCache {
@@ -261,7 +249,7 @@ mod tests {
     #[test]
     fn calls_of_before_a_reload_do_not_speak_for_those_after_it() {
         let (cache, tenant) = (cache(1 << 20, 1 << 20), TenantId::new());
-        let (former, present) = (speaker(), speaker());
+        let (former, present) = (speaker_of("flite#1"), speaker_of("flite#2"));
         cache.clear();
         cache.keep(former(tenant, "Good morning."), AUDIO);
         assert!(cache.find(&former(tenant, "Good morning.")).is_some());

@@ -252,7 +252,7 @@ impl SpeechQueue {
                 queued.state = SpeechState::Complete;
                 continue;
             }
-            let sentence = Sentence::of(agent.tenant, &agent.engines.tts, &agent.voice, &queued.text, *rate);
+            let sentence = Sentence::of(agent.tenant, tts, &agent.voice, &queued.text, *rate);
             if let Some(samples) = prompts.sentences().find(&sentence) {
                 queued.length = samples.len() as u64;
                 queued.samples.push_back(samples);
