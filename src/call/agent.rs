@@ -133,13 +133,7 @@ impl Agent {
                 model: given(&settings.stt_model),
                 key_terms: settings.key_terms.iter().map(|term| term.as_str().into()).collect(),
             },
-            voice: Voice {
-                name: given(&settings.voice),
-                language,
-                model: given(&settings.tts_model),
-                pronunciations: pronunciations(&settings.pronunciations),
-                rate: None,
-            },
+            voice: voice(settings, language),
             system_prompt: profile.system_prompt.as_str().into(),
             preamble: settings.preamble.unwrap_or(true),
             notice: settings.notice.unwrap_or(false),
@@ -299,6 +293,16 @@ impl Agent {
                 }
             }
         }
+    }
+}
+
+fn voice(settings: &ProfileSettings, language: Option<Arc<str>>) -> Voice {
+    Voice {
+        name: settings.voice.as_deref().map(Arc::from),
+        language,
+        model: settings.tts_model.as_deref().map(Arc::from),
+        pronunciations: pronunciations(&settings.pronunciations),
+        rate: None,
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::contexts::{ContextPool, Transport};
+use super::contexts::{ContextPool, SpeechTransport};
 use super::sound::{Bare, BareSpeech, Rate};
 use super::{Pieces, Tts, Voice, response};
 use crate::engines::core::EngineError;
@@ -55,7 +55,7 @@ pub struct Settings {
     /// Samples a second of `pcm`: 8000, 16000, 22050, 24000, 44100 or 48000. The call's by default, and 16000 for cached prompts.
     pub rate: Option<Rate>,
     /// `http` by default: a request for each speech. `websocket`: contexts of connections that stay open.
-    pub transport: Transport,
+    pub transport: SpeechTransport,
     /// The vendor's codes of languages, by BCP 47 tag, in place of the built-in ones. None by default.
     pub languages: LanguageCodes,
     /// Further fields of the request, such as `generation_config`. None by default.
@@ -71,7 +71,7 @@ impl Default for Settings {
             max_chars: 500,
             format: Bare::Pcm,
             rate: None,
-            transport: Transport::Http,
+            transport: SpeechTransport::Http,
             languages: LanguageCodes::default(),
             extra: Extra::default(),
         }
@@ -101,7 +101,7 @@ impl Cartesia {
     /// Speaks over WebSockets instead.
     #[must_use]
     pub fn over(self, socket: SocketEndpoint) -> Cartesia {
-        let contexts = ContextPool::new(socket, Arc::new(contexts::Protocol));
+        let contexts = ContextPool::new(socket, Arc::new(contexts::SonicProtocol));
         Cartesia { contexts: Some(contexts), ..self }
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::samples::ByteStream;
 use crate::engines::core::EngineError;
 use crate::engines::core::websocket::SocketEndpoint;
-use connection::{Command, Connection};
+use connection::{Command, ContextConnection};
 
 /// Contexts of one connection, cancelled ones included until the server ends them. ElevenLabs allows five.
 const MAX_CONTEXTS: usize = 4;
@@ -30,7 +30,7 @@ const QUEUE: usize = 1_024;
 /// The way to a vendor's speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Transport {
+pub enum SpeechTransport {
     /// A request for each speech.
     #[default]
     Http,
@@ -68,31 +68,31 @@ pub struct Address {
 }
 
 /// A part of a speech, on its way from the connection.
-type AudioPiece = Result<Option<Bytes>, EngineError>;
+type ContextAudio = Result<Option<Bytes>, EngineError>;
 
 /// The connections of one engine.
 pub struct ContextPool {
     endpoint: SocketEndpoint,
     protocol: Arc<dyn ContextProtocol>,
-    links: Mutex<HashMap<Address, Vec<Link>>>,
+    links: Mutex<HashMap<Address, Vec<ContextLink>>>,
     contexts: AtomicU64,
 }
 
 /// The pool's side of a connection.
 #[derive(Clone)]
-struct Link {
+struct ContextLink {
     commands: mpsc::Sender<Command>,
     /// Its contexts.
     open: Arc<AtomicUsize>,
 }
 
-impl Link {
+impl ContextLink {
     fn has_room(&self) -> bool {
         !self.commands.is_closed() && self.open.load(Ordering::Relaxed) < MAX_CONTEXTS
     }
 
     /// Counts a context that begins.
-    fn reserve(&self) -> Link {
+    fn reserve(&self) -> ContextLink {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.clone()
     }
@@ -105,7 +105,7 @@ impl ContextPool {
 
     /// Opens a connection, unless one has room for a context. A failure is left to the speech that needs it.
     pub async fn warm_up(&self, address: &Address) {
-        if self.links().get(address).is_some_and(|links| links.iter().any(Link::has_room)) {
+        if self.links().get(address).is_some_and(|links| links.iter().any(ContextLink::has_room)) {
             return;
         }
         if let Err(error) = self.open(address).await {
@@ -130,13 +130,13 @@ impl ContextPool {
     }
 
     /// A connection with room for a context, which is counted.
-    fn reserve(&self, address: &Address) -> Option<Link> {
+    fn reserve(&self, address: &Address) -> Option<ContextLink> {
         let links = self.links();
-        links.get(address)?.iter().find(|link| link.has_room()).map(Link::reserve)
+        links.get(address)?.iter().find(|link| link.has_room()).map(ContextLink::reserve)
     }
 
     /// Begins a context that the link has counted.
-    async fn begin(&self, link: &Link, messages: &[Value]) -> Result<ByteStream, EngineError> {
+    async fn begin(&self, link: &ContextLink, messages: &[Value]) -> Result<ByteStream, EngineError> {
         let context = format!("c{}", self.contexts.fetch_add(1, Ordering::Relaxed));
         let messages = messages.iter().map(|message| with_context(message.clone(), &context)).collect();
         let (pieces, receiver) = mpsc::channel(QUEUE);
@@ -154,10 +154,10 @@ impl ContextPool {
         }
     }
 
-    async fn open(&self, address: &Address) -> Result<Link, EngineError> {
+    async fn open(&self, address: &Address) -> Result<ContextLink, EngineError> {
         let socket = self.endpoint.connect(&address.path, &address.query).await?;
         let (commands, receiver) = mpsc::channel(QUEUE);
-        let link = Link { commands, open: Arc::default() };
+        let link = ContextLink { commands, open: Arc::default() };
         let mut links = self.links();
         links.retain(|_, links| {
             links.retain(|link| !link.commands.is_closed());
@@ -168,11 +168,11 @@ impl ContextPool {
         }
         links.entry(address.clone()).or_default().push(link.clone());
         let (endpoint, protocol) = (self.endpoint.clone(), self.protocol.clone());
-        tokio::spawn(Connection::new(endpoint, protocol, socket, link.open.clone()).serve(receiver));
+        tokio::spawn(ContextConnection::new(endpoint, protocol, socket, link.open.clone()).serve(receiver));
         Ok(link)
     }
 
-    fn links(&self) -> MutexGuard<'_, HashMap<Address, Vec<Link>>> {
+    fn links(&self) -> MutexGuard<'_, HashMap<Address, Vec<ContextLink>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -188,7 +188,7 @@ fn closed() -> EngineError {
 
 /// The audio of a context. Cancels it when dropped before its end.
 struct Speech {
-    pieces: mpsc::Receiver<AudioPiece>,
+    pieces: mpsc::Receiver<ContextAudio>,
     context: String,
     /// None once the context has ended.
     commands: Option<mpsc::Sender<Command>>,

@@ -6,7 +6,7 @@ use super::Entry;
 use crate::engines::core::server::{self, Auth};
 use crate::engines::core::websocket::SocketEndpoint;
 use crate::engines::registry::{Remote, TtsSpec};
-use crate::engines::tts::contexts::Transport;
+use crate::engines::tts::contexts::SpeechTransport;
 use crate::engines::tts::{cartesia, elevenlabs};
 use crate::violation::Violation;
 
@@ -50,14 +50,14 @@ impl Entry<TtsSpec> {
     /// The WebSockets, where they are the transport.
     fn transport(
         &self,
-        transport: Transport,
+        transport: SpeechTransport,
         server: &server::Settings,
         own: &str,
         auth: Auth,
     ) -> Result<Option<SocketEndpoint>, Violation> {
         match transport {
-            Transport::Http => Ok(None),
-            Transport::WebSocket => self.socket(server, own, auth).map(Some),
+            SpeechTransport::Http => Ok(None),
+            SpeechTransport::WebSocket => self.socket(server, own, auth).map(Some),
         }
     }
 }

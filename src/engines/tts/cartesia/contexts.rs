@@ -29,7 +29,7 @@ pub fn message(mut body: Value) -> Value {
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct SonicMessage {
     #[serde(rename = "type")]
     kind: String,
     context_id: Option<String>,
@@ -38,9 +38,9 @@ struct Message {
     status_code: Option<u16>,
 }
 
-pub struct Protocol;
+pub struct SonicProtocol;
 
-impl ContextProtocol for Protocol {
+impl ContextProtocol for SonicProtocol {
     fn cancel(&self) -> Option<Value> {
         Some(json!({ "cancel": true }))
     }
@@ -49,7 +49,7 @@ impl ContextProtocol for Protocol {
         let unreadable =
             || EngineError::Temporary(format!("unreadable message: {}", endpoint.cleaned(message)));
         let body: Value = serde_json::from_str(message).map_err(|_| unreadable())?;
-        let read = Message::deserialize(&body).map_err(|_| unreadable())?;
+        let read = SonicMessage::deserialize(&body).map_err(|_| unreadable())?;
         let audio = if read.kind == "chunk" { BASE64_STANDARD.decode(&read.data) } else { Ok(Vec::new()) };
         let end = match read.kind.as_str() {
             "done" => Some(Ok(())),
@@ -72,7 +72,7 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let settings = Settings { base_url: "http://127.0.0.1:1".into(), ..Settings::default() };
         let endpoint = SocketEndpoint::new(&settings, Auth::Scheme("Bearer")).expect("an endpoint");
-        Protocol.read(message, &endpoint)
+        SonicProtocol.read(message, &endpoint)
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{AudioPiece, ContextMessage, ContextProtocol, closed};
+use super::{ContextAudio, ContextMessage, ContextProtocol, closed};
 use crate::engines::core::EngineError;
 use crate::engines::core::websocket::{Socket, SocketEndpoint};
 
@@ -23,18 +23,18 @@ const SILENT: Duration = Duration::from_secs(2);
 
 /// What a connection is asked for.
 pub enum Command {
-    Start { context: String, messages: Vec<String>, pieces: mpsc::Sender<AudioPiece> },
+    Start { context: String, messages: Vec<String>, pieces: mpsc::Sender<ContextAudio> },
     Cancel { context: String },
 }
 
 /// The receiver of a context's audio; none for a context that was cancelled.
-type Receiver = Option<mpsc::Sender<AudioPiece>>;
+type AudioSender = Option<mpsc::Sender<ContextAudio>>;
 
-pub struct Connection {
+pub struct ContextConnection {
     endpoint: SocketEndpoint,
     protocol: Arc<dyn ContextProtocol>,
     socket: Socket,
-    contexts: HashMap<String, Receiver>,
+    contexts: HashMap<String, AudioSender>,
     /// The number of contexts, with those that have not started.
     open: Arc<AtomicUsize>,
     /// The latest message of the server, or the latest start of a context.
@@ -43,15 +43,15 @@ pub struct Connection {
     unanswered: Option<Instant>,
 }
 
-impl Connection {
+impl ContextConnection {
     pub fn new(
         endpoint: SocketEndpoint,
         protocol: Arc<dyn ContextProtocol>,
         socket: Socket,
         open: Arc<AtomicUsize>,
-    ) -> Connection {
+    ) -> ContextConnection {
         let (contexts, active) = (HashMap::new(), Instant::now());
-        Connection { endpoint, protocol, socket, contexts, open, active, unanswered: None }
+        ContextConnection { endpoint, protocol, socket, contexts, open, active, unanswered: None }
     }
 
     /// Serves until the connection breaks, is idle for too long, or the pool is dropped.
@@ -129,7 +129,7 @@ impl Connection {
     }
 
     /// A speech that is not read in time breaks off.
-    fn hand_out(&mut self, context: &str, piece: AudioPiece) {
+    fn hand_out(&mut self, context: &str, piece: ContextAudio) {
         let Some(receiver) = self.contexts.get_mut(context) else { return };
         if receiver.as_ref().is_some_and(|pieces| pieces.try_send(piece).is_err()) {
             *receiver = None;

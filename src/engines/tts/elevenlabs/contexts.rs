@@ -19,13 +19,13 @@ const FIRST: [&str; 3] = ["voice_settings", "generation_config", "pronunciation_
 const INACTIVITY_TIMEOUT: &str = "180";
 
 /// A speech in a context.
-pub struct Order {
+pub struct ContextOrder {
     pub address: Address,
     pub messages: [Value; 3],
 }
 
 /// The order for a request over HTTP with this body.
-pub fn order(voice: &str, output_format: &str, body: &Value) -> Order {
+pub fn order(voice: &str, output_format: &str, body: &Value) -> ContextOrder {
     let ours =
         [("output_format", output_format), ("auto_mode", "true"), ("inactivity_timeout", INACTIVITY_TIMEOUT)];
     let mut query: Vec<_> = ours.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -43,11 +43,11 @@ pub fn order(voice: &str, output_format: &str, body: &Value) -> Order {
     }
     let address = Address { path: format!("/text-to-speech/{voice}/multi-stream-input"), query };
     let messages = [first.into(), json!({ "text": text, "flush": true }), json!({ "close_context": true })];
-    Order { address, messages }
+    ContextOrder { address, messages }
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct ElevenMessage {
     #[serde(rename = "contextId", alias = "context_id")]
     context: Option<String>,
     audio: Option<String>,
@@ -58,9 +58,9 @@ struct Message {
     message: Option<String>,
 }
 
-pub struct Protocol;
+pub struct ElevenProtocol;
 
-impl ContextProtocol for Protocol {
+impl ContextProtocol for ElevenProtocol {
     fn cancel(&self) -> Option<Value> {
         None
     }
@@ -68,7 +68,7 @@ impl ContextProtocol for Protocol {
     fn read(&self, message: &str, endpoint: &SocketEndpoint) -> Result<ContextMessage, EngineError> {
         let unreadable =
             || EngineError::Temporary(format!("unreadable message: {}", endpoint.cleaned(message)));
-        let read: Message = serde_json::from_str(message).map_err(|_| unreadable())?;
+        let read: ElevenMessage = serde_json::from_str(message).map_err(|_| unreadable())?;
         let audio = read.audio.map(|audio| BASE64_STANDARD.decode(audio)).transpose();
         let end = match (read.error, read.is_final) {
             (Some(code), _) => {
@@ -111,7 +111,7 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let settings = Settings { base_url: "http://127.0.0.1:1/v1".into(), ..Settings::default() };
         let endpoint = SocketEndpoint::new(&settings, Auth::Header("xi-api-key")).expect("an endpoint");
-        Protocol.read(message, &endpoint)
+        ElevenProtocol.read(message, &endpoint)
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
             "language_code": "de", "model_id": "eleven_flash_v2_5", "seed": 7, "text": "Hello.",
             "voice_settings": { "speed": 1.1 },
         });
-        let Order { address, messages } = order("abc", "pcm_8000", &body);
+        let ContextOrder { address, messages } = order("abc", "pcm_8000", &body);
         assert_eq!(address.path, "/text-to-speech/abc/multi-stream-input");
         let query: Vec<String> =
             address.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
