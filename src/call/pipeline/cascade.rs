@@ -90,9 +90,9 @@ impl Cascade {
     /// Another agent goes on with the call. Speech that was requested before is still that of the agent before it, and so is the
     /// recognition of utterances that have begun.
     pub fn change_agent(&mut self, agent: Arc<Agent>) {
-        // Within a call the names of engines are unique.
-        let is_same =
-            agent.engines.stt.name() == self.agent.engines.stt.name() && agent.hints == self.agent.hints;
+        // The same engine for the requests of one tenant has the same name in memory.
+        let is_same = Arc::ptr_eq(agent.engines.stt.name(), self.agent.engines.stt.name())
+            && agent.hints == self.agent.hints;
         if !is_same {
             let config = session(&agent, &self.meter, self.positions.rate());
             self.recogniser.replace(&*agent.engines.stt, config);

@@ -47,7 +47,7 @@ impl Pipeline {
         let before = self.cascade.agent().clone();
         let shares = match (&self.voice, &agent.engines.realtime) {
             (Some(voice), Some(engine)) => {
-                voice.engine().name() == engine.name() && agent.speaks_like(&before)
+                Arc::ptr_eq(voice.engine().name(), engine.name()) && agent.speaks_like(&before)
             }
             (None, None) => true,
             _ => false,
