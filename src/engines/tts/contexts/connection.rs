@@ -15,7 +15,7 @@ use crate::engines::core::EngineError;
 use crate::engines::core::websocket::{Socket, SocketEndpoint};
 
 /// A connection without a speech is closed after this time: before the server does so, and after any pause of a conversation.
-pub const IDLE: Duration = Duration::from_secs(150);
+const IDLE: Duration = Duration::from_secs(150);
 /// Sending a message, at most.
 const SENDING: Duration = Duration::from_secs(3);
 /// A connection is not used again when a speech of it was given up after so long a silence of the server.
@@ -27,7 +27,7 @@ pub enum Command {
     Cancel { context: String },
 }
 
-/// The receiver of a context's audio; none for a context that was cancelled.
+/// Where the audio of a context goes; none for a context that was cancelled.
 type AudioSender = Option<mpsc::Sender<ContextAudio>>;
 
 pub struct ContextConnection {
