@@ -71,7 +71,7 @@ impl Call {
         events
     }
 
-    async fn next(&mut self) -> SttEvent {
+    pub async fn next(&mut self) -> SttEvent {
         poll_fn(|cx| self.session.poll_event(cx)).await
     }
 
