@@ -90,7 +90,7 @@ fn cases() -> Vec<Case> {
         case(Warm, Habit::Refuses(486), 8_000, Busy, None),
         case(Warm, Habit::Refuses(603), 8_000, Declined, None),
         case(Warm, Habit::Rings, 12_000, NoAnswer, None),
-        case(Warm, Habit::Rings, 2_500, Cancelled, by_caller),
+        case(Warm, Habit::Rings, 3_500, Cancelled, by_caller),
         case(Warm, person(&[]), 9_500, Cancelled, by_caller),
         case(Confirmed, accepts(), 15_000, Connected, by_caller),
         case(Cold, leaves(vec![greeting()], 4_000), 15_000, Connected, by_target),
