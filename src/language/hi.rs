@@ -4,10 +4,11 @@
 //! Devanagari is written without nukta in the lists (`ज`, not `ज़`), as [`words`](super::words) folds it.
 
 mod consent;
+mod prompts;
 mod words;
 
 use super::spoken::forms;
-use super::{Language, MedicalConditions, Prompts};
+use super::{Language, MedicalConditions};
 
 pub(super) static HINDI: Language = Language {
     tag: "hi",
@@ -388,27 +389,6 @@ pub(super) static HINDI: Language = Language {
         "raha",
         "rahe",
     ],
-    prompts: Prompts {
-        greeting: "नमस्ते, मैं आपकी क्या मदद कर सकता हूँ?",
-        did_not_catch: "माफ़ कीजिए, मैं समझ नहीं पाया। कृपया दोबारा बोलिए।",
-        difficulty: "एक तकनीकी समस्या आ गई है। मैं फिर से कोशिश करता हूँ।",
-        ask_again: "माफ़ कीजिए, यह नहीं हो पाया। कृपया मुझसे फिर पूछिए।",
-        declined: "माफ़ कीजिए, इसमें मैं आपकी मदद नहीं कर सकता।",
-        audio_issues: "आवाज़ में कुछ समस्या है। कृपया लाइन पर बने रहिए।",
-        filler: "एक मिनट, कृपया।",
-        still_there: "क्या आप अभी भी लाइन पर हैं?",
-        silence_goodbye: "आपकी आवाज़ नहीं आ रही है। नमस्ते!",
-        turn_warning: "हमें जल्द ही बात समाप्त करनी होगी।",
-        turn_limit_goodbye: "कॉल करने के लिए धन्यवाद। नमस्ते!",
-        time_warning: "हमारे पास आधा मिनट बचा है।",
-        time_limit_goodbye: "बातचीत का समय पूरा हो गया है। धन्यवाद!",
-        goodbye: "कॉल करने के लिए धन्यवाद। नमस्ते!",
-        closed: "नमस्ते। अभी हमारा कार्यालय बंद है। धन्यवाद!",
-        emergency: "अगर यह आपातकाल है, तो फ़ोन रखिए और तुरंत {{emergency}} मिलाइए।",
-        notice: "आप एक स्वचालित सहायक से बात कर रहे हैं, और यह बातचीत लिखी जा रही है।",
-        transfer_call: "{name} के लिए एक कॉल है।",
-        transfer_choice: "क्या आप कॉल लेंगे? हाँ या नहीं कहिए, या हाँ के लिए 1 और नहीं के लिए 2 दबाइए।",
-        satisfaction: "जाने से पहले: आप कितने संतुष्ट हैं, 1 से 5 तक? कृपया संख्या बोलें या उसका बटन दबाएँ।",
-    },
+    prompts: prompts::PROMPTS,
     forms: Some(&forms::HINDI),
 };
