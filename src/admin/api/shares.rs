@@ -36,7 +36,7 @@ pub const HEAVY: [&str; 6] = [
 pub struct Shares {
     all: Group,
     heavy: Group,
-    heavy_of_all: Share,
+    heavy_of_all: TenantShare,
 }
 
 /// Held while a request is served.
@@ -48,7 +48,7 @@ impl Shares {
         Shares {
             all: Group::new("admin.limits.concurrent_per_tenant", settings.concurrent_per_tenant),
             heavy: Group::new("admin.limits.heavy_per_tenant", settings.heavy_per_tenant),
-            heavy_of_all: Share::new("admin.limits.heavy", settings.heavy),
+            heavy_of_all: TenantShare::new("admin.limits.heavy", settings.heavy),
         }
     }
 
@@ -77,7 +77,7 @@ impl Shares {
 struct Group {
     setting: &'static str,
     places: NonZeroU32,
-    members: Mutex<HashMap<Option<TenantId>, Arc<Share>>>,
+    members: Mutex<HashMap<Option<TenantId>, Arc<TenantShare>>>,
 }
 
 impl Group {
@@ -85,26 +85,26 @@ impl Group {
         Group { setting, places, members: Mutex::default() }
     }
 
-    fn of(&self, tenant: Option<TenantId>) -> Arc<Share> {
+    fn of(&self, tenant: Option<TenantId>) -> Arc<TenantShare> {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         if members.len() > KNOWN {
             members.retain(|_, share| !share.is_unused());
         }
-        members.entry(tenant).or_insert_with(|| Arc::new(Share::new(self.setting, self.places))).clone()
+        members.entry(tenant).or_insert_with(|| Arc::new(TenantShare::new(self.setting, self.places))).clone()
     }
 }
 
-struct Share {
+struct TenantShare {
     setting: &'static str,
     places: usize,
     free: Arc<Semaphore>,
     queue: Semaphore,
 }
 
-impl Share {
-    fn new(setting: &'static str, places: NonZeroU32) -> Share {
+impl TenantShare {
+    fn new(setting: &'static str, places: NonZeroU32) -> TenantShare {
         let places = usize::try_from(places.get()).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS / 4);
-        Share {
+        TenantShare {
             setting,
             places,
             free: Arc::new(Semaphore::new(places)),

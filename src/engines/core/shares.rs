@@ -178,7 +178,7 @@ impl EngineShares {
     /// The shares of a tenant, of this size and by these settings. They apply to the requests of its live calls, too.
     pub fn of(&self, tenant: Uuid, settings: &Arc<Settings>, scale: Scale) -> Arc<TenantShares> {
         let shares = self.tenants().of(tenant);
-        shares.set_terms(Terms { settings: settings.clone(), scale });
+        shares.set_terms(ShareTerms { settings: settings.clone(), scale });
         shares
     }
 
@@ -212,7 +212,7 @@ impl Tenants {
 
 /// The settings and the size by which a tenant's shares are computed.
 #[derive(Debug, Clone, Default)]
-struct Terms {
+struct ShareTerms {
     settings: Arc<Settings>,
     scale: Scale,
 }
@@ -222,7 +222,7 @@ struct Terms {
 pub struct TenantShares {
     tenant: Uuid,
     label: SharedString,
-    terms: Mutex<Terms>,
+    terms: Mutex<ShareTerms>,
     shares: Mutex<BTreeMap<(Stage, Arc<str>), Arc<Share>>>,
 }
 
@@ -231,11 +231,11 @@ impl TenantShares {
         TenantShares { tenant, label, terms: Mutex::default(), shares: Mutex::default() }
     }
 
-    fn set_terms(&self, terms: Terms) {
+    fn set_terms(&self, terms: ShareTerms) {
         *lock(&self.terms) = terms;
     }
 
-    fn terms(&self) -> Terms {
+    fn terms(&self) -> ShareTerms {
         lock(&self.terms).clone()
     }
 
@@ -243,8 +243,8 @@ impl TenantShares {
     ///
     /// # Errors
     /// [`EngineError::Limited`]: it may not within `engine_shares.wait_ms`.
-    pub async fn admit(&self, stage: Stage, engine: &Arc<str>) -> Result<Place, EngineError> {
-        let Terms { settings, scale } = self.terms();
+    pub async fn admit(&self, stage: Stage, engine: &Arc<str>) -> Result<EnginePlace, EngineError> {
+        let ShareTerms { settings, scale } = self.terms();
         let share = self.share(stage, engine, settings.limits(stage, scale));
         let end = Instant::now() + Duration::from_millis(settings.wait_ms);
         share.admit(end).await.map_err(|limit| {
@@ -326,7 +326,7 @@ impl Share {
 
     /// # Errors
     /// The limit that the request would exceed until `end`.
-    async fn admit(self: &Arc<Share>, end: Instant) -> Result<Place, Limit> {
+    async fn admit(self: &Arc<Share>, end: Instant) -> Result<EnginePlace, Limit> {
         let place = timeout_at(end, self.places.clone().acquire_owned()).await;
         let Ok(Ok(permit)) = place else { return Err(Limit::Concurrent) };
         while let Err(early) = self.rate.check() {
@@ -337,7 +337,7 @@ impl Share {
             sleep(wait).await;
         }
         *lock(&self.used_at) = Instant::now();
-        Ok(Place { share: self.clone(), _permit: permit })
+        Ok(EnginePlace { share: self.clone(), _permit: permit })
     }
 
     /// Whether its rate may not be as that of a new one.
@@ -358,12 +358,12 @@ impl Share {
 
 /// Held while a request is in progress.
 #[derive(Debug)]
-pub struct Place {
+pub struct EnginePlace {
     share: Arc<Share>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
+impl EnginePlace {
     /// Opens when the vendor refuses the tenant's requests as too many.
     pub fn breaker(&self) -> &Breaker {
         &self.share.breaker

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::breaker::{BreakerChange, BreakerLimits, Permit};
-use super::super::shares::{Place, TenantShares};
+use super::super::shares::{EnginePlace, TenantShares};
 use super::{EngineError, LONGEST_DELAY, Policy, STALLED, label};
 
 /// The permissions of the engine's circuit breaker and of the tenant's.
@@ -25,13 +25,13 @@ impl Permits {
 
 impl Policy {
     /// Waits for a place among the tenant's requests.
-    pub(super) async fn enter(&self, shares: &TenantShares) -> Result<Place, EngineError> {
+    pub(super) async fn enter(&self, shares: &TenantShares) -> Result<EnginePlace, EngineError> {
         shares.admit(self.kind.into(), &self.engine).await.inspect_err(|error| self.count(error.outcome()))
     }
 
     /// # Errors
     /// The engine is left alone, or refused the tenant's requests as too many; the time until the next trial.
-    pub(super) fn admit(&self, place: Option<&Place>) -> Result<Permits, Duration> {
+    pub(super) fn admit(&self, place: Option<&EnginePlace>) -> Result<Permits, Duration> {
         let now = Instant::now();
         let tenant = place.map(|place| place.breaker().admit(now, self.has_fallback)).transpose()?;
         Ok(Permits { tenant, engine: self.breaker.admit(now, self.has_fallback)? })

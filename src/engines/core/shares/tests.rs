@@ -19,7 +19,7 @@ fn shares(calls: u32) -> Arc<TenantShares> {
     EngineShares::default().of(Uuid::now_v7(), &settings(), scale(calls))
 }
 
-async fn ask(shares: &TenantShares) -> Result<Place, EngineError> {
+async fn ask(shares: &TenantShares) -> Result<EnginePlace, EngineError> {
     shares.admit(Stage::Llm, &"shared".into()).await
 }
 
