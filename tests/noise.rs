@@ -238,8 +238,8 @@ fn suppression_removes_noise_and_keeps_speech() {
             assert!(figures.speech_db > -2.0, "{noise:?}: {figures:?}");
         }
         assert_eq!(
-            (recognition.false_starts, recognition.missed),
-            (off.false_starts, off.missed),
+            (recognition.false_starts, recognition.missed, recognition.without_pause),
+            (off.false_starts, off.missed, off.without_pause),
             "{noise:?}"
         );
     }

@@ -27,7 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ari", &["current", "dtmf", "transport"]),
     ("names", &[]),
     ("rtp", &[]),
-    ("tenancy", &["conversation", "language", "names", "violation"]),
+    ("tenancy", &["conversation", "dtmf", "language", "names", "violation"]),
     ("billing", &["tenancy"]),
     ("media", &["audio", "rtp"]),
     ("engines", &["audio", "egress", "language", "names", "transport", "violation"]),
@@ -135,6 +135,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "admin",
+            "analysis",
             "analytics",
             "ari",
             "audio",
