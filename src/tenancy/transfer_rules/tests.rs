@@ -162,7 +162,7 @@ proptest! {
                         prop_assert!(route.endpoint.iter().all(|it| is_expected(it)), "{route:?}");
                     }
                     // An endpoint is not dialled: the target of its answer is checked by itself.
-                    Ok(TransferRoute::Ask) => prop_assert_eq!(*kind, TargetKind::Endpoint),
+                    Ok(TransferRoute::Ask) => prop_assert_eq!(*kind, TargetKind::Http),
                     Err(_) => {}
                 }
             }
