@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::breaker::Breaker;
 use super::health::HealthFigure;
-use super::shares::{Place, TenantShares};
+use super::shares::{EnginePlace, TenantShares};
 use super::{EngineError, label};
 use crate::names::is_own;
 
@@ -183,7 +183,7 @@ impl Policy {
     ///
     /// # Errors
     /// As of [`Policy::answer`].
-    pub async fn hold<T, F>(&self, ask: impl FnMut() -> F) -> Result<(T, Option<Place>), EngineError>
+    pub async fn hold<T, F>(&self, ask: impl FnMut() -> F) -> Result<(T, Option<EnginePlace>), EngineError>
     where
         F: Future<Output = Result<T, EngineError>>,
     {
@@ -317,7 +317,7 @@ impl Policy {
     fn watched<T: Send + 'static>(
         self,
         rest: BoxStream<'static, Result<T, EngineError>>,
-        place: Option<Place>,
+        place: Option<EnginePlace>,
     ) -> impl futures_util::Stream<Item = Result<T, EngineError>> + Send + 'static {
         stream::unfold(Some((rest, place)), move |state| {
             let policy = self.clone();

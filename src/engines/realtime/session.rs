@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::events::{ClientEvent, ServerEvent};
+use super::events::ClientEvent;
 use super::history::ServerHistory;
 use super::link::{ConnectionEvent, SessionLink};
 use super::response::{ResponseAudio, VoicePart};

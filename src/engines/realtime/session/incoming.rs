@@ -7,6 +7,7 @@ use crate::engines::core::EngineError;
 use crate::engines::llm::ToolCall;
 use crate::engines::realtime::events::{FinishedResponse, ResponseItem, ResponseStatus, ServerEvent};
 use crate::engines::realtime::response::{ResponseAudio, VoicePart};
+use crate::engines::stt::live::SessionTimeline;
 
 impl VoiceSession {
     pub(super) fn take(&mut self, event: ServerEvent) -> Result<(), EngineError> {

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::engines::core::usage::{Meter, Unit};
-use crate::engines::llm::Message;
+use crate::engines::llm::{Message, ToolCall};
 use crate::engines::realtime::testing::{TestServer, engine};
 
 const ONE: ResponseKey = ResponseKey(1);
