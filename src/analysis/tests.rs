@@ -418,6 +418,17 @@ async fn tried(db: &Database, call: &Call, trials: &AnalysisTrials) -> AnalysisT
     trials.run(place, &scope, material, questions).await.expect("a trial")
 }
 
+/// Usage of one model in the order of its units: the database orders them by their words, the meter by its own order.
+fn by_unit(mut usage: Vec<EngineUse>) -> Vec<EngineUse> {
+    usage.sort_by_key(|it| it.unit as u8);
+    usage
+}
+
+/// The units and quantities of usage.
+fn quantities(usage: &[EngineUse]) -> Vec<(UsageUnit, u64)> {
+    usage.iter().map(|it| (it.unit, it.quantity)).collect()
+}
+
 #[tokio::test]
 async fn a_trial_leaves_its_usage_alone() {
     on_sqlite(|db: Database| async move {
@@ -431,11 +442,13 @@ async fn a_trial_leaves_its_usage_alone() {
         let trial = tried(&db, &call, &trials).await;
         assert_eq!((trial.status, trial.result.success), (AnalysisStatus::Done, Some(true)), "{trial:?}");
         assert_eq!(model.prompts().len(), 2, "with one correction");
-        assert_eq!(scope.usage_of_analyses(call.id).await.expect("usage"), trial.usage);
-        assert_eq!(
-            scope.usage_of_month(Month::of(call.ended_at.expect("an end"))).await.expect("usage").engines,
-            trial.usage
-        );
+        let of_analyses = scope.usage_of_analyses(call.id).await.expect("usage");
+        let month = Month::of(call.ended_at.expect("an end"));
+        let of_month = scope.usage_of_month(month).await.expect("usage").engines;
+        let due = by_unit(trial.usage);
+        assert_eq!(quantities(&due), [(UsageUnit::Requests, 2), (UsageUnit::OutputTokens, 20)]);
+        assert_eq!(by_unit(of_analyses), due);
+        assert_eq!(by_unit(of_month), due);
         assert_eq!(analysis_of(&db, &call).await, before, "the record is as it was");
         assert_eq!(db.store.analyses_pending().await.expect("a count"), 1, "and the analysis is due still");
 
@@ -469,7 +482,8 @@ async fn trials_are_bounded_in_number_and_time() {
         drop((one, two));
         let late = tried(&db, &call, &trials).await;
         assert_eq!((late.status, late.problem.as_deref()), (AnalysisStatus::Failed, Some("openai: timeout")));
-        assert_eq!(late.usage.len(), 1, "its usage is due");
+        let due = [(UsageUnit::Requests, 1), (UsageUnit::OutputTokens, 10)];
+        assert_eq!(quantities(&by_unit(late.usage)), due, "its usage is due");
         trials.place(call.tenant_id).expect("the place is free again");
     })
     .await;
