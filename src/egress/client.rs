@@ -255,8 +255,10 @@ mod tests {
         let policy = DestinationPolicy { allow_private: true, allow_http: true };
         let lookups = NameLookups::default();
         let resolver = DestinationResolver::new(policy, lookups.clone());
+        // Also installs the TLS provider that the builder below requires.
+        let usual = client(true);
         let http = Client::builder().dns_resolver(resolver).no_proxy().build().expect("a client");
-        let shared = EgressClient { http, ..client(true) };
+        let shared = EgressClient { http, ..usual };
         let [one, other] = [(); 2].map(|()| Uuid::now_v7());
         let held = lookups.all_of_tenant(one).await;
         assert_eq!(ask(&shared.for_tenant(one), &url).await.err(), Some(EgressError::TimedOut(LIMIT)));
