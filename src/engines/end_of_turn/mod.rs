@@ -183,8 +183,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_utterance_below_the_threshold_sounds_unfinished() {
-        assert_eq!(judge(0.49).judge(clip()).await, Verdict::Unfinished);
-        assert_eq!(judge(0.5).judge(clip()).await, Verdict::Finished);
+        let threshold = Settings::default().threshold;
+        assert_eq!(judge(threshold - 0.01).judge(clip()).await, Verdict::Unfinished);
+        assert_eq!(judge(threshold).judge(clip()).await, Verdict::Finished);
         assert_eq!(judge(0.1).judge(Clip::new(8_000, vec![])).await, Verdict::Failed);
     }
 
