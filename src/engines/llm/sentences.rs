@@ -48,6 +48,9 @@ impl Sentences {
 
     /// The reply was cut off: an unfinished sentence is dropped where a finished one exists.
     pub fn cut(&mut self) -> String {
+        if !self.has_sentence {
+            return String::new(); // all has passed already
+        }
         self.push(NEXT_SENTENCE).trim_end().to_owned()
     }
 
@@ -108,7 +111,14 @@ fn is_abbreviation(before: &str) -> bool {
     const TITLES: [&str; 8] = ["Dr", "Mr", "Mrs", "Ms", "Prof", "St", "Hr", "Fr"];
     let word = before.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     let is_number = !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
-    is_number || word.chars().count() == 1 || TITLES.contains(&word)
+    let is_letter = word.chars().count() == 1 && !is_contraction(before, word);
+    is_number || is_letter || TITLES.contains(&word)
+}
+
+/// As in "Lee's" or "don't", but not in "d'A. Dumas".
+fn is_contraction(before: &str, word: &str) -> bool {
+    let stem = before.strip_suffix(word).and_then(|rest| rest.strip_suffix(['\'', '’']));
+    word.starts_with(char::is_lowercase) && stem.is_some_and(|stem| stem.ends_with(char::is_alphanumeric))
 }
 
 #[cfg(test)]
@@ -129,6 +139,9 @@ mod tests {
             ("We are open today. On Sundays we are", "We are open today."),
             ("We are open today. On Sundays, too.", "We are open today. On Sundays, too."),
             ("We are open from nine to", "We are open from nine to"),
+            ("We are open.", "We are open."),
+            ("  ", "  "),
+            ("", ""),
             ("Ask Dr. Smith on the 3. of May", "Ask Dr. Smith on the 3. of May"),
             ("Really? \"Yes!\" And th", "Really? \"Yes!"),
             ("はい。そして", "はい。"),
@@ -157,6 +170,10 @@ mod tests {
             ("It takes approx. five days. A", "It takes approx. five days."),
             ("From 9 a.m. to five. A", "From 9 a.m. to five."),
             ("It costs 3. 50 or so", "It costs 3. 50 or so"),
+            ("Come to Dr. Lee's. O", "Come to Dr. Lee's."),
+            ("No, I can’t. O", "No, I can’t."),
+            ("A novel of d'A. Dumas or so", "A novel of d'A. Dumas or so"),
+            ("Plan 'B. Two' or so", "Plan 'B. Two' or so"),
         ] {
             for size in [1, 5, 100] {
                 let letters: Vec<char> = text.chars().collect();

@@ -133,7 +133,8 @@ async fn a_call_follows_the_text_and_its_result_the_call() {
 async fn ends_are_told_apart() {
     let cut = |reason: &str| end("incomplete", &json!({ "incomplete_details": { "reason": reason } }));
     let long = events(&[text("We are open today. On Sundays from"), cut("max_output_tokens")]);
-    assert_eq!(replied(&long).await, Ok(ok(&["We are open today."])));
+    let first = [Delta::Text("We are open today.".into()), Delta::Writing, Delta::End];
+    assert_eq!(replied(&long).await, Ok(first.map(Ok).into()));
     let filtered = replied(&events(&[cut("content_filter")])).await;
     assert_eq!(filtered, Ok([Delta::Declined, Delta::End].map(Ok).into()));
     assert_eq!(replied(&completed(&[])).await.expect_err("no words").reason(), FailureReason::Empty);
