@@ -23,10 +23,8 @@ impl Conversation {
         match &mut self.floor {
             Floor::Agent(response, _) => response.keep_texts(&self.texts),
             // A response that was prepared by the first words is of the agent before.
-            Floor::Caller(utterance) if utterance.early.is_some() => {
-                utterance.discard_response(&mut self.out);
-            }
-            Floor::Caller(_) | Floor::NotConnected | Floor::Free | Floor::Ended => {}
+            Floor::Caller(utterance) => utterance.outdate_response(&mut self.out),
+            Floor::NotConnected | Floor::Free | Floor::Ended => {}
         }
         self.texts = texts.into_iter().collect();
         self.language = language;

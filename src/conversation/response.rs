@@ -61,6 +61,8 @@ enum Source {
 enum Stage {
     /// It may still be discarded, unheard.
     Prepared,
+    /// It is discarded, unheard, once the words of its question are known.
+    Outdated,
     Committed,
 }
 
@@ -165,10 +167,15 @@ impl Response {
     /// that it answers.
     pub fn confirm(&mut self, text: &str, transcript: Duration) -> bool {
         let Some(question) = &mut self.question else { return false };
-        let agrees = same_words(&question.text, text);
+        let agrees = self.stage != Stage::Outdated && same_words(&question.text, text);
         text.clone_into(&mut question.text);
         self.latency.transcript = Some(transcript);
         agrees
+    }
+
+    /// No words confirm it any more.
+    pub fn outdate(&mut self) {
+        self.stage = Stage::Outdated;
     }
 
     pub fn commit(&mut self, now: At) {
@@ -177,7 +184,7 @@ impl Response {
     }
 
     pub fn say(&mut self, what: Say, out: &mut Outbox) {
-        let (speech, turn, held) = (out.new_speech(), self.turn, self.stage == Stage::Prepared);
+        let (speech, turn, held) = (out.new_speech(), self.turn, !self.is_committed());
         out.command(Command::Speak { speech, turn, what: what.clone(), held });
         self.speeches.push(ResponseSpeech::new(speech, what, self.tools.round()));
     }

@@ -277,6 +277,16 @@ impl Utterance {
         }
     }
 
+    /// The prepared response is of no use. While words are awaited it is discarded with them: its cancellation would end their
+    /// recognition.
+    pub fn outdate_response(&mut self, out: &mut Outbox) {
+        match &mut self.early {
+            Some(early) if self.words.is_pending() => early.outdate(),
+            Some(_) => self.discard_response(out),
+            None => {}
+        }
+    }
+
     /// The end of the latest speech, which more speech continues.
     pub fn paused_at(&self) -> Option<At> {
         match self.extent {

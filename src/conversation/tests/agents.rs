@@ -239,12 +239,32 @@ fn a_response_that_was_prepared_in_another_language_is_asked_for_again() {
             4120 transcribe #0 turn 1 2940..4000
             4120 ask turn 1 A: Hello, how can I help? C: Haben Sie heute noch Brot?
         +80 continues in de
-            4200 cancel turn 1
         +0 words "Haben Sie heute noch Brot?"
+            4200 cancel turn 1
             4300 ask turn 2 A: Hello, how can I help? C: Haben Sie heute noch Brot?
         +300 reply "Ja."
         +0 done
             4500 say #1 turn 2 "Ja."
+        "#,
+    );
+}
+
+/// The engine has not ended the turn: its words are still recognised.
+#[test]
+fn a_change_of_language_leaves_the_recognition_to_go_on() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +1000 speech
+        +600 turn_starts "Haben Sie"
+        +400 pause
+        +60 turn_may_end "Haben Sie Brot?"
+            4060 ask turn 1 A: Hello, how can I help? C: Haben Sie Brot?
+        +100 continues in de
+        +100 turn_ends "Haben Sie Brot?"
+            4260 cancel turn 1
+            4260 ask turn 2 A: Hello, how can I help? C: Haben Sie Brot?
         "#,
     );
 }
