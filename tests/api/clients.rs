@@ -59,7 +59,7 @@ impl Workshop {
     /// Runs a command to its end and returns its output.
     async fn run(&self, command: &mut Command) -> String {
         let command = command.current_dir(&self.0).env("NO_PROXY", "127.0.0.1").kill_on_drop(true);
-        let output = tokio::time::timeout(Duration::from_secs(280), command.output()).await;
+        let output = tokio::time::timeout(Duration::from_secs(580), command.output()).await;
         let output = output.expect("it ends in time").expect("it starts");
         let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
         assert!(output.status.success(), "{command:?}: {}\n{}", output.status, text.concat());
