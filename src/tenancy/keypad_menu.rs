@@ -318,7 +318,7 @@ impl KeypadMenu {
         if !self.timeout_s.is_none_or(|it| (1..=LONGEST_TIMEOUT_S).contains(&it)) {
             found.push(Violation::new("timeout_s", format!("1 to {LONGEST_TIMEOUT_S}")));
         }
-        if !self.repetitions.is_none_or(|it| it <= MOST_REPETITIONS) {
+        if self.repetitions.is_some_and(|it| it > MOST_REPETITIONS) {
             found.push(Violation::new("repetitions", format!("0 to {MOST_REPETITIONS}")));
         }
         let (mut keys, mut phrases) = (Vec::new(), BTreeSet::new());

@@ -210,6 +210,9 @@ impl Tenants {
     }
 }
 
+/// A stage, and the name of its engine.
+type EngineOfStage = (Stage, Arc<str>);
+
 /// The settings and the size by which a tenant's shares are computed.
 #[derive(Debug, Clone, Default)]
 struct ShareTerms {
@@ -223,7 +226,7 @@ pub struct TenantShares {
     tenant: Uuid,
     label: SharedString,
     terms: Mutex<ShareTerms>,
-    shares: Mutex<BTreeMap<(Stage, Arc<str>), Arc<Share>>>,
+    shares: Mutex<BTreeMap<EngineOfStage, Arc<Share>>>,
 }
 
 impl TenantShares {
