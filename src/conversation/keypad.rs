@@ -221,7 +221,9 @@ impl Conversation {
         if self.menu.is_open() && !self.hold.is_on() {
             return self.menu_key(now, key);
         }
-        if self.opens_main_menu(key) && !self.follows_a_secret(now) {
+        // A digit soon after a masked entry may belong to the secret.
+        let may_be_secret = key.as_char().is_ascii_digit() && self.follows_a_secret(now);
+        if self.opens_main_menu(key) && !may_be_secret {
             return self.open_main_menu(now, key);
         }
         self.enter_key(now, key);
