@@ -73,8 +73,8 @@ fn a_model_that_is_interrupted_remembers_what_was_heard() {
     let (_, turns) = env.last_call(main);
     assert!(turns[1].interrupted, "{turns:?}");
     let cut = vendor.voice_events("conversation.item.truncate");
-    assert_eq!(cut.len(), 1, "{}", env.log());
-    let remembered = cut[0]["audio_end_ms"].as_u64().expect("milliseconds");
+    let first = cut.first().unwrap_or_else(|| panic!("nothing was truncated: {}", env.log()));
+    let remembered = first["audio_end_ms"].as_u64().expect("milliseconds");
     let spoken = report.conversation.agent();
     let heard = spoken[1].1 - spoken[1].0;
     assert!(
