@@ -11,6 +11,9 @@ use crate::tenancy::{
 use crate::tools::{McpServerListing, ToolServices, ToolTrial, list_mcp_server, try_mcp_tool, try_out};
 use crate::violation::Violation;
 
+/// The longest name of a server's tool, in characters.
+const LONGEST_TOOL_NAME: usize = 128;
+
 /// The longest value of a secret: a header's.
 const MAX_SECRET: usize = 4_000;
 
@@ -90,6 +93,10 @@ pub async fn test_mcp_tool(
     arguments: &Value,
 ) -> Result<ToolTrial, ControlError> {
     check_server(&server)?;
+    let is_long = tool.chars().count() > LONGEST_TOOL_NAME;
+    let too_long =
+        is_long.then(|| Violation::new("tool", format!("must have at most {LONGEST_TOOL_NAME} characters")));
+    ControlError::unless_none(too_long)?;
     scope.note_access(actor, "test_tool", "tenant", scope.tenant_id().0).await?;
     Ok(try_mcp_tool(services, server, scope.tenant_id(), tool, arguments).await)
 }
