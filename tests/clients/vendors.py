@@ -407,7 +407,7 @@ def cartesia_live() -> None:
                 context.push(piece)
             context.no_more_inputs()
             audio = b"".join(event.audio for event in context.receive() if event.type == "chunk")
-            assert len(audio) == int(8000 * (0.5 + 0.03 * len("".join(pieces)))), len(audio)
+            assert len(audio) == round(8000 * (0.5 + 0.03 * len("".join(pieces)))), len(audio)
         broken = connection.context(model_id="sonic-3", voice={"mode": "id", "id": "nobody"}, output_format=narrow)
         broken.push("Hello.", continue_=False)
         assert [event.type for event in broken.receive()] == ["error"]
