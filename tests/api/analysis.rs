@@ -16,6 +16,7 @@ on_both!(
     questions_are_checked_with_the_profile,
     a_result_is_shown_found_and_renewed,
     an_analysis_is_tried_on_a_past_call,
+    repeated_requests_give_no_words_of_an_erased_call,
 );
 
 fn questions() -> Value {
@@ -196,4 +197,41 @@ async fn an_analysis_is_tried_on_a_past_call(api: ApiServer) {
     assert_eq!(stranger.post(&attempt, json!({})).await.problem(404), "not_found");
     let audit = admin.get(&format!("/api/tenants/{tenant}/audit?action=try_analysis")).await.expect(200);
     assert_eq!(audit["items"].as_array().map(Vec::len), Some(2), "{audit:#}");
+}
+
+/// A trial's response is not stored, and that of a request for an analysis is erased with the call.
+async fn repeated_requests_give_no_words_of_an_erased_call(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let line = Line::of(&api, tenant).await;
+    let url = model_that_says(json!({ "summary": "Two loaves." })).await;
+    let engine = json!({ "name": "acme", "kind": "llm", "api": "openai", "key": "k", "base_url": url });
+    admin.post(&format!("/api/tenants/{tenant}/engine-credentials"), engine).await.expect(201);
+    let questions = json!({ "enabled": true, "summary": true, "llm": "own:acme" });
+    let path = format!("/api/tenants/{tenant}/ai-profiles/{}", line.profile);
+    let profile = admin.patch(&path, json!({ "settings": { "analysis": questions } })).await.expect(200);
+    let version = profile["version"].as_u64().and_then(|it| u32::try_from(it).ok()).expect("a version");
+    let call = spoken(&line, version).await;
+    let summary = AnalysisResult { summary: Some("Two loaves.".into()), ..AnalysisResult::default() };
+    carry_out(&line, AnalysisOutcome::Done(summary)).await;
+    let path = format!("/api/tenants/{tenant}/calls/{}", call.id);
+
+    let attempt = format!("{path}/analysis/try");
+    let tried = admin.post_once("try", &attempt, json!({})).await.expect(200);
+    assert_eq!(tried["summary"], "Two loaves.");
+    let again = admin.post_once("try", &attempt, json!({})).await;
+    assert_eq!(again.body["resource_id"], json!(call.id));
+    assert_eq!(again.problem(409), "already_applied");
+
+    let analysis = format!("{path}/analysis");
+    for key in ["due", "due-again"] {
+        let due = admin.post_once(key, &analysis, json!({})).await.expect(202);
+        assert_eq!(due["summary"], "Two loaves.", "the former result: {due:#}");
+    }
+    let erasures = format!("/api/tenants/{tenant}/erasures");
+    admin.post(&erasures, json!({ "call_id": call.id })).await.expect(200);
+    for key in ["due", "due-again"] {
+        let again = admin.post_once(key, &analysis, json!({})).await;
+        assert!(!again.body.to_string().contains("loaves"), "{:#}", again.body);
+        assert_eq!(again.problem(409), "already_applied");
+    }
 }

@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use super::ApiState;
 use super::auth::{Administrator, Caller, Reader};
 use super::extract::{Body, Ids, Listed, Paging, ValidQuery};
+use super::idempotency::Unstored;
 use super::problem::{Problem, ProblemBody};
 use crate::analysis::AnalysisTrial;
 use crate::control;
@@ -139,7 +140,8 @@ struct TryAnalysisRequest {
 
 /// Try an analysis on a call that has ended, with the questions of its profile or with proposed ones.
 ///
-/// Nothing is stored but the usage, which is billed, and an entry in the audit log.
+/// Nothing is stored but the usage, which is billed, and an entry in the audit log; the response of a request with an
+/// `Idempotency-Key` is not stored either.
 #[utoipa::path(post, path = "/api/tenants/{tenant_id}/calls/{call_id}/analysis/try", operation_id = "tryCallAnalysis",
     tag = "calls", request_body = TryAnalysisRequest,
     params(("tenant_id" = TenantId, Path), ("call_id" = CallId, Path)),
@@ -153,12 +155,12 @@ async fn try_analysis(
     Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfCall>,
     Body(TryAnalysisRequest { analysis }): Body<TryAnalysisRequest>,
-) -> Result<Json<AnalysisTrial>, Problem> {
+) -> Result<Unstored<Json<AnalysisTrial>>, Problem> {
     let permitted = api.permitted.get();
     let trial =
         control::try_analysis(&scope, &actor, &permitted, &api.analysis_trials, path.call_id, analysis)
             .await?;
-    Ok(Json(trial))
+    Ok(Unstored(Json(trial)))
 }
 
 /// Show a call, with the quality of its audio.

@@ -39,24 +39,24 @@ const LONGEST_STORED: usize = 64 * 1024;
 const ABOUT: &str = "A key of the client's choice, such as a UUID, that is new for each request. For 24 hours the request \
     can be repeated with the same API key, path and body: it is carried out once, and the repetition gets the same response \
     with `Idempotency-Replayed: true`. Responses other than 2xx are not stored. Where the response is not stored (it held a \
-    secret, or the daemon died before it was sent), the repetition gets 409 `already_applied` with `resource_id`. Default: a \
-    repeated request is carried out again.";
+    secret or a caller's words, or the daemon died before it was sent), the repetition gets 409 `already_applied` with \
+    `resource_id`. Default: a repeated request is carried out again.";
 
 /// The meaning of a 409 beside the operation's own reasons.
 pub const CONFLICTS: &str = "The `Idempotency-Key` is in use by a request in progress: `request_in_progress`, \
     `request_taken_over`; or its request was carried out and the response is not stored: `already_applied`, with \
     `resource_id`.";
 
-/// A response with a secret, which is not stored for repeated requests.
-pub struct Secret<T>(pub T);
+/// A response with a secret or a caller's words, which is not stored for repeated requests.
+pub struct Unstored<T>(pub T);
 
 #[derive(Debug, Clone, Copy)]
-struct HoldsSecret;
+struct KeepsNothing;
 
-impl<T: IntoResponse> IntoResponse for Secret<T> {
+impl<T: IntoResponse> IntoResponse for Unstored<T> {
     fn into_response(self) -> Response {
         let mut response = self.0.into_response();
-        response.extensions_mut().insert(HoldsSecret);
+        response.extensions_mut().insert(KeepsNothing);
         response
     }
 }
@@ -175,7 +175,7 @@ async fn settle(requests: &IdempotentRequests, attempt: RequestAttempt, response
         Ok(body) => body,
         Err(error) => return Problem::internal(error).into_response(),
     };
-    let is_stored = parts.extensions.get::<HoldsSecret>().is_none() && body.len() <= LONGEST_STORED;
+    let is_stored = parts.extensions.get::<KeepsNothing>().is_none() && body.len() <= LONGEST_STORED;
     let stored = StoredResponse {
         status: parts.status.as_u16(),
         etag: parts.headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned),

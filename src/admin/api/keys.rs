@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::ApiState;
 use super::auth::{Administrator, Caller, Operator, Reader};
 use super::extract::{Body, Ids, Listed, Paging, ValidQuery};
-use super::idempotency::Secret;
+use super::idempotency::Unstored;
 use super::preconditions::{IF_MATCH, Precondition, TaggedKey};
 use super::problem::{Problem, ProblemBody};
 use crate::control::Keys;
@@ -155,9 +155,9 @@ async fn whoami(Caller { presented, .. }: Caller) -> Json<Identity> {
 async fn create(
     Administrator { scope, actor }: Administrator,
     Body(new): Body<CreateTenantKeyRequest>,
-) -> Result<(StatusCode, Secret<Json<CreatedKey>>), Problem> {
+) -> Result<(StatusCode, Unstored<Json<CreatedKey>>), Problem> {
     let new = NewKey { name: new.name, role: new.role, expires_at: new.expires_at };
-    Ok((StatusCode::CREATED, Secret(Json(Keys::Of(&scope).create(&actor, new).await?.into()))))
+    Ok((StatusCode::CREATED, Unstored(Json(Keys::Of(&scope).create(&actor, new).await?.into()))))
 }
 
 /// List the tenant's keys, oldest first.
@@ -206,9 +206,9 @@ async fn rotate(
     Administrator { scope, actor }: Administrator,
     Ids(place): Ids<KeyPath>,
     Body(how): Body<RotateKeyRequest>,
-) -> Result<(StatusCode, Secret<Json<CreatedKey>>), Problem> {
+) -> Result<(StatusCode, Unstored<Json<CreatedKey>>), Problem> {
     let minted = Keys::Of(&scope).rotate(&actor, place.key_id, how.into()).await?;
-    Ok((StatusCode::CREATED, Secret(Json(minted.into()))))
+    Ok((StatusCode::CREATED, Unstored(Json(minted.into()))))
 }
 
 /// Create an API key of an operator. The response has its secret, which is not shown again.
@@ -220,9 +220,9 @@ async fn create_operators(
     State(api): State<ApiState>,
     Operator(actor): Operator,
     Body(new): Body<CreateOperatorKeyRequest>,
-) -> Result<(StatusCode, Secret<Json<CreatedKey>>), Problem> {
+) -> Result<(StatusCode, Unstored<Json<CreatedKey>>), Problem> {
     let new = NewKey { name: new.name, role: Role::Operator, expires_at: new.expires_at };
-    Ok((StatusCode::CREATED, Secret(Json(Keys::All(&api.store).create(&actor, new).await?.into()))))
+    Ok((StatusCode::CREATED, Unstored(Json(Keys::All(&api.store).create(&actor, new).await?.into()))))
 }
 
 /// List all keys, oldest first.
@@ -276,7 +276,7 @@ async fn rotate_any(
     Operator(actor): Operator,
     Ids(place): Ids<KeyPath>,
     Body(how): Body<RotateKeyRequest>,
-) -> Result<(StatusCode, Secret<Json<CreatedKey>>), Problem> {
+) -> Result<(StatusCode, Unstored<Json<CreatedKey>>), Problem> {
     let minted = Keys::All(&api.store).rotate(&actor, place.key_id, how.into()).await?;
-    Ok((StatusCode::CREATED, Secret(Json(minted.into()))))
+    Ok((StatusCode::CREATED, Unstored(Json(minted.into()))))
 }

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::ApiState;
 use super::auth::{Administrator, Reader};
 use super::extract::{Body, Ids, Listed, Paging, ValidQuery};
-use super::idempotency::Secret;
+use super::idempotency::Unstored;
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::Problem;
 use crate::control;
@@ -50,10 +50,10 @@ struct IssuedWebhook {
     secret: String,
 }
 
-impl From<WebhookWithSecret> for Secret<Json<IssuedWebhook>> {
-    fn from(issued: WebhookWithSecret) -> Secret<Json<IssuedWebhook>> {
+impl From<WebhookWithSecret> for Unstored<Json<IssuedWebhook>> {
+    fn from(issued: WebhookWithSecret) -> Unstored<Json<IssuedWebhook>> {
         let secret = issued.secret.expose_secret().to_owned();
-        Secret(Json(IssuedWebhook { webhook: issued.webhook, secret }))
+        Unstored(Json(IssuedWebhook { webhook: issued.webhook, secret }))
     }
 }
 
@@ -67,7 +67,7 @@ async fn create(
     State(api): State<ApiState>,
     Administrator { scope, actor }: Administrator,
     Body(new): Body<NewWebhook>,
-) -> Result<(StatusCode, Secret<Json<IssuedWebhook>>), Problem> {
+) -> Result<(StatusCode, Unstored<Json<IssuedWebhook>>), Problem> {
     let issued = control::create_webhook(&scope, &actor, &api.receivers, new).await?;
     Ok((StatusCode::CREATED, issued.into()))
 }
@@ -135,7 +135,7 @@ async fn delete(
 async fn rotate_secret(
     Administrator { scope, actor }: Administrator,
     Ids(path): Ids<OfWebhook>,
-) -> Result<Secret<Json<IssuedWebhook>>, Problem> {
+) -> Result<Unstored<Json<IssuedWebhook>>, Problem> {
     Ok(scope.rotate_webhook_secret(&actor, path.webhook_id).await?.into())
 }
 

@@ -69,7 +69,7 @@ impl Erased {
 
 impl Scope {
     /// Erases what is stored of a call, or of all calls of a caller: what was said, the caller's number, comments of
-    /// feedback, analyses, payloads of webhooks, announcements, and the number in the audit log. Each call is a transaction; what is
+    /// feedback, analyses, payloads of webhooks, announcements, stored responses, and the number in the audit log. Each call is a transaction; what is
     /// broken off can be repeated.
     ///
     /// # Errors
@@ -215,6 +215,7 @@ impl Tx {
         for event in events.into_iter().filter(|(event, _)| written.contains(&(event.0,))) {
             self.erase_event(tenant, event, &mut erased).await?;
         }
+        self.erase_responses_about(tenant, "call", call.0).await?;
         for id in &feedback {
             self.erase_feedback_entry(tenant, *id).await?;
         }

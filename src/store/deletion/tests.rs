@@ -149,7 +149,7 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
     analysis(db, &call).await;
     let opinion = NewFeedback { rating: 4, comment: Some(format!("A fine {WORD}")), source: WORD.into() };
     let feedback = scope.create_feedback(&actor, call.id, opinion).await.expect("feedback");
-    stored_response(&scope, feedback.id).await;
+    stored_responses(&scope, feedback.id, call.id).await;
     note_caller(db, route.tenant.id).await;
     dead_letter(db, &call).await;
     let statement =
@@ -192,16 +192,18 @@ async fn analysis(db: &Database, call: &Call) {
     AllTenants(&db.store).execute(job).await.expect("a row");
 }
 
-/// A stored response of the request that created feedback, and one that holds the caller's number.
-async fn stored_response(scope: &Scope, feedback: FeedbackId) {
+/// Stored responses of the requests that created feedback and analysed a call, and one that holds the caller's number.
+async fn stored_responses(scope: &Scope, feedback: FeedbackId, call: CallId) {
     let api_key = scope.keys(&KeyFilter::default(), Window::first(1)).await.expect("keys").items.remove(0).id;
     let requests = scope.idempotent_requests();
-    for (resource, text) in [("feedback", WORD), ("ai_profile", CALLER)] {
+    let (feedback, call, profile) = (feedback.to_string(), call.to_string(), ProfileId::new().to_string());
+    let about = [("feedback", feedback, WORD), ("call", call, WORD), ("ai_profile", profile, CALLER)];
+    for (resource, id, text) in about {
         let request = IdempotentRequest { id: Uuid::now_v7(), api_key, fingerprint: [0; 32] };
         let claim = requests.claim(&request, now()).await.expect("a claim");
         let ClaimOutcome::Granted(attempt) = claim else { panic!("{claim:?}") };
         let mut tx = scope.begin(Access::Write).await.expect("a transaction");
-        tx.record_attempt(attempt, resource, &feedback.to_string()).await.expect("it is recorded");
+        tx.record_attempt(attempt, resource, &id).await.expect("it is recorded");
         tx.commit().await.expect("it is written");
         let body = Some(format!("{{\"text\":\"{text}\"}}"));
         requests.finish(attempt, StoredResponse { status: 201, etag: None, body }).await.expect("stored");
