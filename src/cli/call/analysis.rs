@@ -40,7 +40,7 @@ impl TryAnalysis {
     pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
         let (tenant, call, _) = self.which.find(store).await?;
         let proposed = self.settings_file.as_deref().map(read).transpose()?.map(analysis).transpose()?;
-        let agents = AgentFactory::new(config)?;
+        let agents = AgentFactory::without_model(config)?;
         let permitted = config.permitted(config.engines().catalogue());
         let find_model: FindModel = Arc::new(move |profile, own| agents.analyst(profile, own));
         let longest = Duration::from_millis(config.analysis.timeout_ms);

@@ -129,3 +129,25 @@ async fn nothing_expires_without_a_retention_and_nobody_is_erased_twice() {
     assert_eq!(vca.code(&["call", "erase", "--caller", "Ada", "--yes"]).await, 65);
     assert_eq!(vca.code(&["call", "erase", "--call", &Uuid::now_v7().to_string(), "--yes"]).await, 66);
 }
+
+#[tokio::test]
+async fn a_trial_of_an_analysis_loads_no_model_of_speech() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut vca = CommandLine::new().await;
+    vca.config.end_of_turn.model_file = Some("/nonexistent.onnx".into());
+    vca.acme().await;
+    let number = vca.json(&["number", "show", "+15550100"]).await;
+    let number: PhoneNumber = serde_json::from_value(number).expect("a number");
+    let profile = vca.json(&PROFILE).await;
+    let profile: AiProfile = serde_json::from_value(profile).expect("a profile");
+    let call = Call {
+        ai_profile_id: Some(profile.id),
+        ai_profile_version: Some(profile.version),
+        ..completed(&number, Utc::now())
+    };
+    let scope = vca.store.scope(call.tenant_id);
+    scope.begin_call(&call).await.expect("a call");
+    scope.add_turn(&crate::store::tests::values::turn(&call, 1)).await.expect("a turn");
+    let refused = vca.run(&["call", "try-analysis", "last"]).await.expect_err("no questions");
+    assert!(refused.text.contains("there are no questions"), "{refused:?}");
+}
