@@ -488,3 +488,27 @@ async fn trials_are_bounded_in_number_and_time() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_trial_without_its_client_is_waited_for() {
+    on_sqlite(|db: Database| async move {
+        let route = analysed_tenant(&db, 1).await;
+        let call = ended(&db, &route).await;
+        let model = PreparedModel::new::<String>([]);
+        let longest = Duration::from_millis(500);
+        let trials = AnalysisTrials::new(&Settings::default(), longest, finding(model.clone()));
+        let asked = async {
+            while model.prompts().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            trial = tried(&db, &call, &trials) => panic!("the model does not reply: {trial:?}"),
+            () = asked => {}
+        }
+        trials.finish(Duration::from_secs(10)).await;
+        let used = db.store.scope(call.tenant_id).usage_of_analyses(call.id).await.expect("usage");
+        assert_eq!(quantities(&by_unit(used)), [(UsageUnit::Requests, 1), (UsageUnit::OutputTokens, 10)]);
+    })
+    .await;
+}

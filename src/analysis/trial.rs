@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
+use tracing::warn;
 use utoipa::ToSchema;
 
 use super::Settings;
@@ -33,6 +35,7 @@ pub struct AnalysisTrials {
     settings: Settings,
     find_model: FindModel,
     in_progress: Arc<Mutex<HashSet<TenantId>>>,
+    tasks: TaskTracker,
 }
 
 /// The right to one trial, until it is dropped.
@@ -57,6 +60,7 @@ impl AnalysisTrials {
             settings: Settings { timeout_ms, ..settings.clone() },
             find_model,
             in_progress: Arc::default(),
+            tasks: TaskTracker::new(),
         }
     }
 
@@ -92,7 +96,7 @@ impl AnalysisTrials {
         };
         let (scope, settings) = (scope.clone(), self.settings.clone());
         // A task of its own: the usage is recorded even if the client does not wait for the result.
-        let trial = tokio::spawn(async move {
+        let trial = self.tasks.spawn(async move {
             let _place = place;
             let began = Instant::now();
             let (result, usage) = ask(&model, &call, &questions, &settings).await;
@@ -107,6 +111,15 @@ impl AnalysisTrials {
             Ok(AnalysisTrial { status, problem, result, usage, duration_ms })
         });
         trial.await.unwrap_or_else(|failure| Err(StoreError::Other(format!("a trial ended: {failure}"))))
+    }
+
+    /// Waits until the trials in progress have recorded their usage, for `limit` at most. Others may not be begun meanwhile.
+    pub async fn finish(&self, limit: Duration) {
+        self.tasks.close();
+        if timeout(limit, self.tasks.wait()).await.is_err() {
+            let trials = self.tasks.len();
+            warn!(trials, "trials of analyses did not end in time: their usage is not recorded");
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use super::health::{self, HealthCheck};
 use super::jobs::Jobs;
 use super::reload::{self, Source};
 use super::{billing_job, costs, report, rollups, systemd};
+use crate::analysis::AnalysisTrials;
 use crate::config::{Config, Effective};
 use crate::webhooks::Deliverer;
 use crate::{admin, ari, control};
@@ -24,8 +25,10 @@ use crate::{admin, ari, control};
 const LAST_RECORDS: Duration = Duration::from_secs(10);
 /// The time limit for each other task to stop.
 const LAST_TASK: Duration = Duration::from_secs(5);
-/// The time that stopping takes at most after `calls.drain_timeout_s`: goodbyes (20 s), three tasks, records, and the
-/// connections to the database.
+/// The time limit for trials of analyses in progress: that of the requests to the API that began them.
+const LAST_TRIALS: Duration = Duration::from_secs(10);
+/// The time that stopping takes at most after `calls.drain_timeout_s`: goodbyes (20 s), three tasks, trials, records, and
+/// the connections to the database.
 const AFTER_DRAIN: Duration = Duration::from_secs(60);
 
 pub struct Daemon {
@@ -35,6 +38,7 @@ pub struct Daemon {
     admin: JoinHandle<()>,
     deliverer: JoinHandle<()>,
     jobs: Jobs,
+    analysis_trials: Arc<AnalysisTrials>,
     /// Ends `events` and `admin`.
     stop: CancellationToken,
     /// Ends `deliverer`: all events are in the outbox.
@@ -61,7 +65,7 @@ impl Daemon {
         source: Source,
     ) -> anyhow::Result<Daemon> {
         let api = services.api_state(config);
-        let registrar = api.registrar.clone();
+        let (registrar, analysis_trials) = (api.registrar.clone(), api.analysis_trials.clone());
         let reloads = reload::LatestReload::default();
         let configuration = health::configuration(config, &services.store);
         let health = HealthCheck::new(
@@ -94,6 +98,7 @@ impl Daemon {
             deliverer: tokio::spawn(deliverer.run(all_written.clone())),
             services,
             jobs,
+            analysis_trials,
             stop,
             all_written,
         })
@@ -143,7 +148,8 @@ impl Daemon {
     }
 
     async fn stop(self) -> anyhow::Result<()> {
-        let Daemon { services, events, admin, deliverer, jobs, stop, all_written, .. } = self;
+        let Daemon { services, events, admin, deliverer, jobs, analysis_trials, stop, all_written, .. } =
+            self;
         stop.cancel();
         services.warm_up.abort();
         drop(jobs);
@@ -152,6 +158,7 @@ impl Daemon {
                 warn!("a task did not stop in time");
             }
         }
+        analysis_trials.finish(LAST_TRIALS).await;
         let lost = services.ledger.close(LAST_RECORDS).await;
         write_unmatched(&services).await;
         // The outbox now has the events of the last calls.

@@ -2,13 +2,14 @@
 
 use chrono::TimeDelta;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::audit::Change;
 use super::page::first_id_at;
 use super::statement::sql;
-use super::tx::{Access, RowScope};
-use super::{AnalysedCall, Scope, StoreError, now};
-use crate::tenancy::{Actor, Call, CallId, EngineUse};
+use super::tx::{Access, RowScope, Tx};
+use super::{AnalysedCall, Backend, Scope, StoreError, now};
+use crate::tenancy::{Actor, Call, CallId, EngineUse, TenantId};
 
 /// The action of their entries in the audit log.
 const ACTION: &str = "try_analysis";
@@ -58,12 +59,26 @@ impl Scope {
         if usage.is_empty() {
             return Ok(());
         }
-        match self.has_call(call.id).await {
-            Err(StoreError::NotFound) => return Ok(()),
-            other => other?,
-        }
         let mut tx = self.begin(Access::Write).await?;
+        if !tx.hold_call(self.tenant, call.id).await? {
+            return Ok(());
+        }
         tx.add_analysis_usage((self.tenant, call.id), call.ended_at.unwrap_or_else(now), usage).await?;
         tx.commit().await
+    }
+}
+
+impl Tx {
+    /// Keeps a call from being deleted until the transaction ends. False when the tenant has no such call. SQLite has one writer at
+    /// a time and needs no lock.
+    async fn hold_call(&mut self, tenant: TenantId, call: CallId) -> Result<bool, StoreError> {
+        const FIND: &str = "SELECT id FROM calls WHERE tenant_id = $1 AND id = $2";
+        const HOLD: &str = "SELECT id FROM calls WHERE tenant_id = $1 AND id = $2 FOR KEY SHARE";
+        let statement = match self.backend() {
+            Backend::Sqlite => FIND,
+            Backend::Postgres => HOLD,
+        };
+        let held = self.optional::<(Uuid,)>(sql(statement).bind(tenant.0).bind(call.0)).await?;
+        Ok(held.is_some())
     }
 }

@@ -1,9 +1,14 @@
 //! Analyses of calls: what queues them, who has them, and what they leave.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{Database, on_both, values};
+use crate::store::statement::sql;
+use crate::store::tx::{Access, RowScope};
 use crate::store::*;
 use crate::tenancy::*;
 
@@ -19,6 +24,8 @@ on_both!(
     an_imported_call_with_a_pending_analysis_is_analysed_on_request,
     another_tenant_neither_takes_nor_requests_an_analysis,
     a_callers_rating_is_feedback_once,
+    the_usage_of_trials_at_once_is_added_up,
+    a_trial_of_a_call_that_is_deleted_meanwhile_adds_nothing,
 );
 
 /// A tenant with a profile that asks for an analysis.
@@ -336,4 +343,38 @@ async fn a_callers_rating_is_feedback_once(db: Database) {
     let other = db.tenant(2).await;
     let foreign = Feedback { id: FeedbackId::new(), tenant_id: other.tenant.id, ..rating };
     db.store.write(&[Entry::Rated(foreign)]).await.expect_err("another tenant's call");
+}
+
+/// The usage of one trial.
+fn trial_usage() -> Vec<EngineUse> {
+    attempt(soon(), AnalysisOutcome::Done(result())).usage
+}
+
+async fn the_usage_of_trials_at_once_is_added_up(db: Database) {
+    let route = db.tenant(1).await;
+    let scope = db.store.scope(route.tenant.id);
+    let call = ended(&db, &route).await;
+    let usage = trial_usage();
+    let added = join_all((0..4).map(|_| scope.add_trial_usage(&call, &usage))).await;
+    added.into_iter().for_each(|it| it.expect("it is added"));
+    let used = scope.usage_of_analyses(call.id).await.expect("usage");
+    assert_eq!(used.iter().map(|it| it.quantity).collect::<Vec<_>>(), [2_000, 240]);
+    let of_month = scope.usage_of_month(Month::of(call.ended_at.expect("an end"))).await.expect("usage");
+    assert_eq!(of_month.engines, used);
+}
+
+async fn a_trial_of_a_call_that_is_deleted_meanwhile_adds_nothing(db: Database) {
+    let route = db.tenant(1).await;
+    let scope = db.store.scope(route.tenant.id);
+    let call = values::completed(&values::call_to(&route));
+    scope.begin_call(&call).await.expect("a call");
+    let mut deletion = scope.begin(Access::Write).await.expect("a transaction");
+    let delete = sql("DELETE FROM calls WHERE tenant_id = $1 AND id = $2");
+    deletion.execute(delete.bind(route.tenant.id.0).bind(call.id.0)).await.expect("it is deleted");
+    let (other, id) = (scope.clone(), call.id);
+    let addition = tokio::spawn(async move { other.add_trial_usage(&call, &trial_usage()).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    deletion.commit().await.expect("it is deleted");
+    addition.await.expect("no panic").expect("there is no call to add it to");
+    assert_eq!(scope.usage_of_analyses(id).await.expect("usage"), []);
 }
