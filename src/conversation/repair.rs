@@ -5,7 +5,7 @@
 //! | nothing | the request fails | [`Phrase::Difficulty`], then the response to a new request |
 //! | nothing of a greeting | the request fails | the text greeting |
 //! | a sentence | the request fails, or stalls once playback has run dry | a filler, then the rest: the model reads the words that were heard |
-//! | either | the new request fails | [`Phrase::AskAgain`]; without any words of a response, the turn has failed |
+//! | either | the new request fails or stalls | [`Phrase::AskAgain`]; without any words of a response, the turn has failed |
 
 use std::time::Duration;
 

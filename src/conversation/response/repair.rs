@@ -99,7 +99,6 @@ impl Response {
 
     /// The text has begun, more may arrive, and nothing is left to play: it may have stalled.
     pub fn may_have_stalled(&self) -> bool {
-        let may = self.repair == Repair::Possible && self.is_committed();
-        may && matches!(self.text, ResponseText::Streaming(_)) && !self.is_pending()
+        self.is_committed() && matches!(self.text, ResponseText::Streaming(_)) && !self.is_pending()
     }
 }

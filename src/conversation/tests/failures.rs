@@ -225,6 +225,35 @@ fn a_reply_that_stalls_midway_is_covered_by_a_filler_and_asked_for_anew() {
 }
 
 #[test]
+fn a_reply_that_stalls_midway_twice_ends_with_a_prompt() {
+    plays_out(
+        |_| {},
+        r#"
+        (says hello)
+        +300 reply "Good morning. How"
+            4380 say #1 turn 1 "Good morning."
+        +50 starts #1
+        +500 ends #1
+            6430 say #2 turn 1 Filler
+        +1600 starts #2
+            6930 ask turn 1 again A: Hello, how can I help? C: Hello? A: Good morning.
+        +900 ends #2
+        +10 reply "We are open. Until"
+            7440 say #3 turn 1 "We are open."
+        +50 starts #3
+        +500 ends #3
+            9490 say #4 turn 1 Filler
+        +1600 starts #4
+            9990 say #5 turn 1 AskAgain
+        +900 ends #4
+        +10 starts #5
+        +500 ends #5
+            11000 finished turn 1 C: Hello? A: Good morning. We are open. words=200 reply=500 commit=300 audio=550
+        "#,
+    );
+}
+
+#[test]
 fn without_fillers_a_stall_is_covered_by_a_prompt() {
     plays_out(
         |settings| settings.filler_ms = std::time::Duration::ZERO,
