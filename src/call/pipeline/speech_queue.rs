@@ -16,11 +16,9 @@ use crate::call::sentence_cache::Sentence;
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{Attempt, Phrase, Say, SpeechId, TurnId};
 use crate::engines::core::EngineError;
+use crate::engines::core::retry::STALLED;
 use crate::engines::core::usage::Meter;
 use crate::engines::tts::Pieces;
-
-/// A speech of which no more audio arrives for this long has stalled: it is repeated, in place of a longer silence.
-const STALLED: Duration = Duration::from_secs(2);
 
 /// Speeches that are synthesised at the same time: the one that is due, and the next.
 const AHEAD: usize = 2;
@@ -319,7 +317,7 @@ async fn speak(
     Some(whole)
 }
 
-/// The next piece of a speech that has begun, unless it stalls.
+/// The next piece of a speech that has begun. One that stalls fails: it is repeated, in place of a longer silence.
 async fn next_piece(pieces: &mut Pieces) -> Option<Result<Clip, EngineError>> {
     let next = timeout(STALLED, pieces.next()).await;
     next.unwrap_or(Some(Err(EngineError::Timeout(STALLED))))

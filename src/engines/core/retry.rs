@@ -101,8 +101,8 @@ pub struct EngineState {
     pub fallbacks: Vec<Arc<str>>,
 }
 
-/// A stream that is given up after it has sent nothing for this long has stalled.
-const STALLED: Duration = Duration::from_secs(2);
+/// A stream that has sent nothing for this long has stalled: one that is given up then counts as a failure.
+pub const STALLED: Duration = Duration::from_secs(2);
 
 /// The longest time that an engine is left alone because it asked for it.
 const LONGEST_DELAY: Duration = Duration::from_secs(600);
