@@ -1,7 +1,7 @@
 //! Transfer targets that a tenant's endpoint resolves: the request, and the call's reaction to its response.
 
 use chrono::Utc;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::task::Task;
 use super::tasks::TaskResult;
@@ -68,13 +68,11 @@ impl Task {
     ) -> Result<Option<TransferStep>, String> {
         let target = resolved.find(asked, self.known_targets())?;
         let (route, leg) = self.open_route(&target)?;
-        let place = match resolved {
-            ResolvedTarget::Named(name) => name.to_string(),
-            ResolvedTarget::Place { address, .. } => address.clone(),
-        };
-        info!(to = %asked.name, place, method = %target.method, style = %target.style, "the endpoint named the place");
-        self.records.transfer_resolved(place, &target);
-        let style = target.style;
+        let (place, masked) = (resolved.place(), resolved.masked_place());
+        let (method, style) = (target.method, target.style);
+        info!(to = %asked.name, place = masked, %method, %style, "the endpoint named the place");
+        debug!(to = %asked.name, place, "the place in full");
+        self.records.transfer_resolved(place.to_owned(), &target);
         self.transfer = self.transfer.take().map(|active| active.following(target, leg));
         Ok(self.transfer.as_mut().and_then(|active| active.transfer.resolved(route, style)))
     }

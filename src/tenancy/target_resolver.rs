@@ -9,13 +9,15 @@ use utoipa::ToSchema;
 
 use super::headers::header_violations;
 use super::target::Destination;
-use super::{CallId, Did, Label, TargetKind, TenantId, TransferTarget};
+use super::{CallId, Did, Label, TargetKind, TenantId, TransferTarget, mask};
 use crate::violation::Violation;
 
 /// The most places of `allow`.
 const MOST_ALLOWED: usize = 50;
 /// Of a place of `allow`.
 const LONGEST_ALLOWED: usize = 260;
+/// The longest place that an endpoint may name, in bytes.
+const LONGEST_PLACE: usize = 64;
 const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=10_000;
 
 /// How the endpoint of a transfer target is asked, and the places that it may name.
@@ -145,10 +147,29 @@ impl ResolvedTarget {
             EndpointResponse { target: Some(name), kind: None, address: None } => {
                 name.parse().map(ResolvedTarget::Named).map_err(|_| "the response names no target")
             }
+            EndpointResponse { address: Some(address), .. } if address.len() > LONGEST_PLACE => {
+                Err("the response has an address of more than 64 bytes")
+            }
             EndpointResponse { target: None, kind: Some(kind), address: Some(address) } => {
                 Ok(ResolvedTarget::Place { kind, address })
             }
             _ => Err("the response has neither a target, nor a kind and an address"),
+        }
+    }
+
+    /// As the call's record has it: the name of the target, or the address.
+    pub fn place(&self) -> &str {
+        match self {
+            ResolvedTarget::Named(name) => name.as_str(),
+            ResolvedTarget::Place { address, .. } => address,
+        }
+    }
+
+    /// For a log: an address, which may be a person's, is masked as a caller's number is.
+    pub fn masked_place(&self) -> String {
+        match self {
+            ResolvedTarget::Named(name) => name.to_string(),
+            ResolvedTarget::Place { address, .. } => mask(address),
         }
     }
 

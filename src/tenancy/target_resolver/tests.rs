@@ -93,6 +93,20 @@ fn other_responses_are_refused() {
 }
 
 #[test]
+fn a_place_is_bounded_and_masked_in_logs() {
+    let read = |address: &str| {
+        ResolvedTarget::read(json!({ "kind": "sip", "address": address }).to_string().as_bytes())
+    };
+    let longest = format!("{}@pbx.example.com", "x".repeat(48));
+    assert_eq!(read(&longest).expect("64 bytes").place(), longest);
+    assert!(read(&format!("x{longest}")).is_err());
+    let person = read("ito@pbx.example.com").expect("a place");
+    assert_eq!(person.masked_place(), format!("{}om", "·".repeat(17)));
+    let named = ResolvedTarget::read(br#"{"target": "shop"}"#).expect("a target");
+    assert_eq!((named.place(), named.masked_place()), ("shop", "shop".to_owned()));
+}
+
+#[test]
 fn the_tenants_allowance_does_not_exceed_the_operators() {
     let place = ResolvedTarget::Place { kind: TargetKind::Number, address: "+4930555001".into() };
     let found = place.find(&asked(), &[]).expect("allowed by the tenant");
