@@ -12,7 +12,7 @@ use super::floor::Floor;
 use super::keypad::TypedAhead;
 use super::timer::Timer;
 use super::tool_work::ToolState;
-use super::{At, Conversation, Output, ToolAction};
+use super::{At, Conversation, DtmfMode, Output, ToolAction};
 use crate::dtmf::Digit;
 use crate::language::dictated_digits;
 
@@ -138,6 +138,20 @@ impl Conversation {
         let follows = self.masked_key.is_some_and(|last| now.since(last) <= AFTER_A_SECRET);
         self.masked_key = follows.then_some(now);
         follows
+    }
+
+    /// Forgets the keys of masked entries, which no stored state has.
+    pub(super) fn forget_secrets(&mut self) {
+        self.keypad.forget_secrets();
+        let are_all_masked = self.settings.dtmf == DtmfMode::Masked;
+        let Floor::Agent(response, _) = &mut self.floor else { return };
+        let Some(tool) = response.tools.collecting() else { return };
+        if let (ToolState::Collecting { keys, .. }, ToolAction::CollectDigits(rules)) =
+            (&mut tool.state, &tool.call.action)
+            && (rules.masked || are_all_masked)
+        {
+            keys.clear();
+        }
     }
 
     /// Adds a key to the entry that a tool collects.

@@ -195,6 +195,15 @@ impl Keypad {
         Some(TypedAhead { keys: self.take()?.pressed, masked })
     }
 
+    /// Forgets the keys of a masked entry; their number stays.
+    pub fn forget_secrets(&mut self) {
+        if let Keypad::Entering(entry) | Keypad::Complete(entry) = self
+            && matches!(entry.keys, Keys::Masked { .. })
+        {
+            entry.pressed.clear();
+        }
+    }
+
     fn take(&mut self) -> Option<Entry> {
         match std::mem::take(self) {
             Keypad::Idle => None,
@@ -239,9 +248,10 @@ impl Conversation {
         }
     }
 
-    /// Makes an entry of the key of a menu's choice.
+    /// Makes an entry of the key of a menu's choice. A digit soon after a masked entry may belong to the secret all the same.
     pub(super) fn enter_choice(&mut self, now: At, key: Digit) {
-        let mode = self.settings.dtmf;
+        let is_masked = key.as_char().is_ascii_digit() && self.follows_a_secret(now);
+        let mode = if is_masked { DtmfMode::Masked } else { self.settings.dtmf };
         self.keypad.press(now, key, mode);
         self.end_entry();
     }

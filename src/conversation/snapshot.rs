@@ -45,18 +45,20 @@ impl Snapshot {
 
 impl Conversation {
     /// The state to be stored. Take it when [`Conversation::poll`] is drained: a pending output is part of it and is
-    /// yielded again after it resumes.
+    /// yielded again after it resumes. The keys of a masked entry are left out: its caller enters it again.
     pub fn snapshot(&self) -> Snapshot {
+        let mut conversation = self.clone();
+        conversation.forget_secrets();
         let conversation = Conversation {
             settings: Settings::default(),
             texts: HashMap::new(),
             language: Language::of(None),
-            ..self.clone()
+            ..conversation
         };
         Snapshot { version: SNAPSHOT_VERSION, conversation }
     }
 
-    /// Continues a stored conversation exactly as it would have gone on with the same inputs. Moments keep their origin: the
+    /// Continues a stored conversation exactly as it would have gone on with the same inputs, but for masked entries. Moments keep their origin: the
     /// driver counts on from the stored conversation's. Outputs that were polled before are not repeated: a driver in another
     /// process has to report the work that it cannot continue as failed.
     pub fn resume(

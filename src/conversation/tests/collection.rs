@@ -1,7 +1,8 @@
 //! Keys that a tool sends or collects.
 
 use super::script::plays_out;
-use crate::conversation::DtmfMode;
+use crate::conversation::*;
+use crate::dtmf::Digit;
 
 #[test]
 fn keys_are_sent_after_the_words() {
@@ -282,4 +283,41 @@ fn keys_that_are_switched_off_cannot_be_collected() {
         +300 tick
         "#,
     );
+}
+
+/// Whether the stored state of a conversation has the key 4.
+fn stores_the_key(conversation: &Conversation) -> bool {
+    let stored = serde_json::to_string(&conversation.snapshot()).expect("a conversation is JSON");
+    stored.contains(r#""4""#)
+}
+
+#[test]
+fn keys_that_were_typed_ahead_are_not_stored_where_they_are_masked() {
+    for (dtmf, stored) in [(DtmfMode::Shown, true), (DtmfMode::Masked, false)] {
+        let mut call = Conversation::new(Settings { dtmf, ..Settings::default() });
+        call.handle(At::default(), Input::Connected);
+        let key = Digit::parse("4").expect("a key");
+        call.handle(At::default(), Input::Dtmf { key });
+        assert_eq!(stores_the_key(&call), stored, "{dtmf:?}");
+    }
+}
+
+#[test]
+fn keys_that_a_tool_collects_are_not_stored_where_they_are_masked() {
+    for masked in [false, true] {
+        let settings = Settings { greeting_mode: GreetingMode::Model, ..Settings::default() };
+        let mut call = Conversation::new(settings);
+        call.handle(At::default(), Input::Connected);
+        let request = ToolRequest {
+            id: "pin".into(),
+            name: "collect_digits".into(),
+            arguments: "{}".into(),
+            action: ToolAction::CollectDigits(DigitRules::of(8, masked)),
+        };
+        for event in [ResponseEvent::ToolCall(request), ResponseEvent::Finished] {
+            call.handle(At::default(), Input::Response { turn: TurnId(0), event });
+        }
+        call.handle(At::default(), Input::Dtmf { key: Digit::parse("4").expect("a key") });
+        assert_eq!(stores_the_key(&call), !masked);
+    }
 }

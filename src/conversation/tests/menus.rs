@@ -131,6 +131,36 @@ fn a_choice_can_say_something_and_return_to_the_menu() {
     );
 }
 
+/// The caller types a PIN of three digits where two are collected, with the key of the main menu between them.
+#[test]
+fn a_digit_that_follows_a_masked_entry_is_masked_in_a_menu_as_well() {
+    plays_out(
+        by_key,
+        r#"
+        (asks for bread)
+        +20 tool digits collect=2 masked
+        +0 done
+            4180 release turn 1
+        +1000 key 4
+        +500 key 5
+            5600 keep keypad-0 45
+            5600 ask turn 1 A: Hello, how can I help? C: Do you have rye bread? T: digits R: digits {"count":2,"digits":"keypad-0","ended_by":"length","masked":true}
+        +500 key *
+            6100 cancel turn 1
+            6100 finished turn 1 C: Do you have rye bread? T: digits succeeded 1420 words=200 commit=300
+            6100 finished turn 2 K: [pressed *]
+            6100 say #1 turn 3 "Hours one or orders two."
+        +500 key 2
+            6600 flush
+            6600 cancel turn 3
+            6600 finished turn 3
+            6600 finished turn 4 K: [pressed 1 key]
+            6600 say #2 turn 5 "Shop one or end three."
+        +100 tick
+        "#,
+    );
+}
+
 #[test]
 fn words_mean_the_same_as_keys() {
     plays_out(

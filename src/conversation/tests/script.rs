@@ -136,7 +136,7 @@ fn spelled_out(script: &str) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Storage {
     None,
-    /// As JSON: it is stored after each input and resumed before the next.
+    /// As JSON: it is stored after each input and resumed before the next, but for masked entries that have begun.
     AfterEveryInput,
 }
 
@@ -217,9 +217,17 @@ impl Stage {
             let at = self.ms(self.now);
             writeln!(self.log, "{at} {}", self.describe(&output)).unwrap();
         }
-        if self.storage == Storage::AfterEveryInput {
+        if self.storage == Storage::AfterEveryInput && !self.has_secret() {
             self.store_and_resume();
         }
+    }
+
+    /// Whether a masked entry has begun, whose keys are not stored.
+    fn has_secret(&self) -> bool {
+        let mut stored = self.conversation.clone();
+        stored.forget_secrets();
+        let json = |it: &Conversation| serde_json::to_string(it).expect("a conversation is JSON");
+        json(&stored) != json(&self.conversation)
     }
 
     fn store_and_resume(&mut self) {
