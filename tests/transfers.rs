@@ -165,6 +165,29 @@ fn a_call_keeps_the_targets_of_its_ring() {
     assert_eq!(transfer(&env, tenant).0.outcome, TransferOutcome::Connected, "{}", env.log());
 }
 
+/// The target moves to an extension that is busy. A profile that is rolled back dials the one of its version again.
+#[test]
+fn a_version_dials_the_targets_with_which_it_was_published() {
+    let Some((mut env, _vendor)) = test_env() else { return };
+    let did = "+49305550331";
+    let tenant = tenant(&env, did, extension("answers"));
+    env.open();
+    let update = ["target", "update", "shop", "--tenant", did, "--address", "busy@people"];
+    env.vca.cli(&update).expect("a change");
+    let mut outcomes = Vec::new();
+    for version in ["3", "2"] {
+        let roll_back = ["profile", "rollback", "front desk", "--tenant", did, "--version", version];
+        env.vca.cli(&roll_back).expect("a rollback");
+        let script = vec![listen(), question(), listen(), Step::Wait(ms(6_000)), Step::HangUp];
+        let mut call = env.place(did, script);
+        see_to_the_end(&env, std::slice::from_mut(&mut call));
+        drop(call);
+        env.clears_away(ms(10_000));
+        outcomes.push(transfer(&env, tenant).0.outcome);
+    }
+    assert_eq!(outcomes, [TransferOutcome::Busy, TransferOutcome::Connected], "{}", env.log());
+}
+
 /// sipp takes a REFER for the end of the call, as a trunk does that connects the caller elsewhere.
 #[test]
 fn a_trunk_is_asked_to_connect_the_target() {

@@ -364,6 +364,7 @@ fn call_with(words: &str) -> AnalysedCall {
         settings: ProfileSettings { analysis: Some(questions()), ..ProfileSettings::default() },
         version: 1,
         created_at: call.started_at,
+        targets: None,
     };
     AnalysedCall { call, turns: vec![turn], profile }
 }

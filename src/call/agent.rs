@@ -69,6 +69,8 @@ pub struct Agent {
     pub max_reply_tokens: Option<u32>,
     /// Whether the notice precedes the greeting.
     pub notice: bool,
+    /// The transfer targets of its profile's version.
+    pub targets: Arc<[TransferTarget]>,
     /// The tools that it may call.
     pub toolbox: Arc<Toolbox>,
     /// Its business hours; always open when absent.
@@ -141,6 +143,7 @@ impl Agent {
             trusted_headers: permitted.ceilings.sip_headers.as_slice().into(),
             model: given(&settings.llm_model),
             max_reply_tokens: settings.max_reply_tokens,
+            targets: Arc::default(),
             toolbox: Arc::new(Toolbox::new(settings)),
             hours: schedule(profile),
             language: Language::of(settings.language.as_deref()),
@@ -207,13 +210,13 @@ impl Agent {
         Agent { system_prompt: format!("{}\n\n{note}", self.system_prompt).into(), ..self.clone() }
     }
 
-    /// The agent with those of the tools `transfer`, `queue` and `voicemail` that its profile has, for the targets that the operator
-    /// allows.
+    /// The agent with the targets of its version, and with those of the tools `transfer`, `queue` and `voicemail` that its profile
+    /// has, for the targets that the operator allows.
     #[must_use]
     pub fn with_targets(
         self,
         settings: &ProfileSettings,
-        targets: &[TransferTarget],
+        targets: &Arc<[TransferTarget]>,
         rules: &TransferRules,
     ) -> Agent {
         let allowed = targets.iter().filter(|target| rules.route(target).is_ok());
@@ -224,15 +227,13 @@ impl Agent {
             takes_summary: rules.takes_summary(target),
         };
         let tools = TargetTools::new(settings, allowed.map(choice).collect());
-        if tools.is_empty() {
-            return self;
-        }
-        let languages = self.other_languages.iter().map(|agent| Agent {
+        let in_language = |agent: &Agent| Agent {
             toolbox: Arc::new(agent.toolbox.with_targets(tools.clone())),
+            targets: targets.clone(),
             ..agent.clone()
-        });
-        let other_languages = languages.collect();
-        Agent { toolbox: Arc::new(self.toolbox.with_targets(tools)), other_languages, ..self }
+        };
+        let other_languages = self.other_languages.iter().map(in_language).collect();
+        Agent { other_languages, ..in_language(&self) }
     }
 
     /// The texts of its prompts.
@@ -350,6 +351,7 @@ pub(super) mod tests {
             settings: serde_json::from_value(settings).expect("settings"),
             version: 1,
             created_at: DateTime::UNIX_EPOCH,
+            targets: None,
         };
         let llm = ScriptedLlm::new("scripted".into(), &scripted::Settings::default());
         let engines = Engines {

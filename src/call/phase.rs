@@ -22,7 +22,7 @@ use super::task::Waking;
 use crate::conversation::{Ending, HoldChange};
 use crate::dtmf::Digit;
 use crate::media::Report;
-use crate::tenancy::{FailoverCase, LiveRefusal};
+use crate::tenancy::{FailoverCase, LiveRefusal, TransferTarget};
 use crate::tools::Finished;
 
 pub enum Phase {
@@ -157,6 +157,11 @@ impl Phase {
     /// Handles passed deadlines. Returns the conversation's ending once its last words are played.
     pub fn tick(&mut self, now: Instant) -> Option<Ending> {
         self.talking()?.tick(now)
+    }
+
+    /// The transfer targets of the present agent; none where no agent talks.
+    pub fn targets(&self) -> &[TransferTarget] {
+        self.as_talking().map_or(&[], |talking| &talking.agent().targets)
     }
 
     /// Whether the caller and the agent talk.

@@ -15,6 +15,7 @@ use crate::tenancy::{AgentChangeCause, TenantId, TransferTarget};
 /// Finds the agents of other profiles.
 pub trait AgentSource: Send + Sync {
     /// The agents of the tenant's profiles that `agent` names, and of those that these name, and so on. Their number is bounded.
+    /// `targets` are the tenant's present ones.
     fn others<'a>(
         &'a self,
         tenant: TenantId,

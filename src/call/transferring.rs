@@ -100,9 +100,9 @@ impl Task {
         self.known_targets().iter().find(|target| target.name.as_str() == name).cloned()
     }
 
-    /// The tenant's targets, as they were when the call began.
+    /// The targets of the present agent's version, as the tenant had them when the call began.
     pub(super) fn known_targets(&self) -> &[TransferTarget] {
-        self.failover.called().map_or(&[], |(route, _)| &route.targets)
+        self.phase.targets()
     }
 
     /// The way to a target, and a place among the dialled legs where it is dialled.

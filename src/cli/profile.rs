@@ -15,7 +15,9 @@ use super::tenant;
 use crate::config::Config;
 use crate::control;
 use crate::store::{NewProfile, ProfileChanges, Store, Window};
-use crate::tenancy::{AgentRole, AiProfile, Permitted, ProfileId, ProfileSettings, ProfileVersion, Tenant};
+use crate::tenancy::{
+    AgentRole, AiProfile, Permitted, ProfileId, ProfileSettings, ProfileVersion, Tenant, TransferTarget,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -33,7 +35,7 @@ pub enum Command {
     Update(UpdateProfile),
     /// List what a profile was and is, newest first.
     Versions(ProfileSelector),
-    /// Make a profile what it was at a version.
+    /// Make a profile what it was at a version, with the transfer targets of that version.
     Rollback(Rollback),
 }
 
@@ -207,12 +209,13 @@ impl ProfileSelector {
         let scope = store.scope(profile.tenant_id);
         let versions = scope.profile_versions(profile.id, Window::first(u32::MAX)).await?.items;
         output.print(&versions, || {
-            let mut table = Table::new(["version", "made (UTC)", "by", "name", "role"]);
+            let mut table = Table::new(["version", "made (UTC)", "by", "for a target", "name", "role"]);
             for version in &versions {
                 table.row([
                     version.version.to_string(),
                     version.created_at.format("%F %T").to_string(),
                     version.created_by.clone(),
+                    yes_or_no(version.republished).into(),
                     version.name.clone(),
                     version.role.to_string(),
                 ]);
@@ -289,7 +292,8 @@ fn sheet(OwnedProfile { profile, tenant_name }: &OwnedProfile) -> String {
         .line("version", profile.version)
         .line("created", profile.created_at.format("%F %T UTC"))
         .line("system prompt", &profile.system_prompt);
-    with_settings(sheet, &profile.settings).to_string()
+    let sheet = with_settings(sheet, &profile.settings);
+    with_targets(sheet, profile.targets.as_deref().unwrap_or_default()).to_string()
 }
 
 fn version_sheet(version: &ProfileVersion) -> String {
@@ -298,10 +302,21 @@ fn version_sheet(version: &ProfileVersion) -> String {
         .line("version", version.version)
         .line("made", version.created_at.format("%F %T UTC"))
         .line("by", &version.created_by)
+        .line("for a target", yes_or_no(version.republished))
         .line("name", &version.name)
         .line("role", version.role)
         .line("system prompt", &version.system_prompt);
-    with_settings(sheet, &version.settings).to_string()
+    let sheet = with_settings(sheet, &version.settings);
+    with_targets(sheet, version.targets.as_deref().unwrap_or_default()).to_string()
+}
+
+fn with_targets(sheet: Sheet, targets: &[TransferTarget]) -> Sheet {
+    targets.iter().fold(sheet, |sheet, target| {
+        let TransferTarget { kind, address, method, style, .. } = target;
+        let hours = target.hours.as_ref().map_or("always", |_| "with hours");
+        sheet
+            .line(&format!("target {}", target.name), format!("{kind} {address}, {method}, {style}, {hours}"))
+    })
 }
 
 fn with_settings(sheet: Sheet, settings: &ProfileSettings) -> Sheet {

@@ -65,13 +65,14 @@ pub async fn roll_back_profile(
     let former = scope.profile_version(id, version).await?;
     let (name, system_prompt) = (Some(&*former.name), Some(&*former.system_prompt));
     let draft = Draft { name, system_prompt, settings: Some(&former.settings) };
-    let (permitted, targets) = (permitted_of(scope, permitted).await?, scope.targets().await?);
+    let permitted = permitted_of(scope, permitted).await?;
+    let targets = former.known_targets(&scope.targets().await?);
     check(draft, (&former.system_prompt, &former.settings), &permitted, &targets)?;
     Ok(scope.roll_back_profile(actor, id, version).await?)
 }
 
-/// Checks what a draft changes, and, where it changes one of them, that prompt and settings fit each other. `targets` are the
-/// tenant's.
+/// Checks what a draft changes, and, where it changes one of them, that prompt and settings fit each other. `targets` are those
+/// that its agent would have.
 fn check(
     draft: Draft<'_>,
     (system_prompt, settings): (&str, &ProfileSettings),

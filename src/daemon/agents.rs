@@ -91,7 +91,8 @@ impl AgentSource for StoredAgents {
                     continue;
                 };
                 let other = factory.other_agent(&profile, &own);
-                let other = other.map(|other| other.with_targets(&profile.settings, targets, &rules));
+                let own_targets = profile.known_targets(targets);
+                let other = other.map(|it| it.with_targets(&profile.settings, &own_targets, &rules));
                 names.extend(other.iter().flat_map(|other| other.switch_to.iter().cloned()));
                 others.extend(other);
             }

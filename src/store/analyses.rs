@@ -244,6 +244,7 @@ impl Scope {
             settings: version.settings,
             version: version.version,
             created_at: version.created_at,
+            targets: version.targets.map(Into::into),
         };
         Ok(AnalysedCall { call, turns, profile })
     }

@@ -180,6 +180,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/postgres/0043_realtime_usage.sql"),
     ),
     (
+        "0044_profile_targets",
+        include_str!("../../migrations/sqlite/0044_profile_targets.sql"),
+        include_str!("../../migrations/postgres/0044_profile_targets.sql"),
+    ),
+    (
         "0046_target_resolvers",
         include_str!("../../migrations/sqlite/0046_target_resolvers.sql"),
         include_str!("../../migrations/postgres/0046_target_resolvers.sql"),

@@ -46,6 +46,7 @@ mod page;
 mod pool;
 mod pre_call;
 mod probes;
+mod profile_targets;
 mod profiles;
 mod registrations;
 mod retention;

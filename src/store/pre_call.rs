@@ -138,8 +138,8 @@ impl Scope {
             found => {
                 let former = found?;
                 let (name, role, settings) = (former.name, former.role, former.settings);
-                let system_prompt = former.system_prompt;
-                Ok(Some(AiProfile { name, role, system_prompt, settings, version, ..profile }))
+                let (system_prompt, targets) = (former.system_prompt, former.targets.map(Into::into));
+                Ok(Some(AiProfile { name, role, system_prompt, settings, version, targets, ..profile }))
             }
         }
     }

@@ -2,16 +2,16 @@
 //!
 //! Every change of what a profile says and does makes a new version of it, in the same transaction.
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-use uuid::Uuid;
+mod row;
 
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+pub(super) use self::row::Row;
 use super::audit::Change;
-use super::calls::narrow;
 use super::statement::{Statement, composed, sql};
 use super::tx::{Access, RowScope, Tx};
-use super::versions;
+use super::versions::{self, VersionOrigin};
 use super::{Duplicate, Page, Scope, StoreError, Window, now};
 use crate::tenancy::{Actor, AgentRole, AiProfile, ProfileId, ProfileSettings, TenantId};
 
@@ -66,7 +66,8 @@ pub struct ProfileFilter {
     pub is_default: Option<bool>,
 }
 
-const COLUMNS: &str = "id, tenant_id, name, role, system_prompt, is_default, settings, version, created_at";
+const COLUMNS: &str =
+    "id, tenant_id, name, role, system_prompt, is_default, settings, version, created_at, targets";
 
 impl Tx {
     /// Takes the place of the tenant's default profile, if another has it.
@@ -95,7 +96,8 @@ impl Tx {
         }
         self.execute(after.update()).await?;
         if after.version != before.version {
-            self.record_version(actor, after).await?;
+            self.record_version(actor, after, VersionOrigin::Profile).await?;
+            self.admit_bytes(TenantId(after.tenant_id)).await?;
         }
         let change = Change::new(actor, TenantId(after.tenant_id), action, "ai_profile", after.id);
         self.audit(change.before(before).after(after)).await
@@ -119,16 +121,18 @@ impl Tx {
         Ok(None)
     }
 
-    async fn create_profile(&mut self, actor: &Actor, row: &Row) -> Result<(), StoreError> {
+    async fn create_profile(&mut self, actor: &Actor, row: &mut Row) -> Result<(), StoreError> {
         let tenant = TenantId(row.tenant_id);
         self.lock_tenant(tenant).await?;
+        row.targets = self.targets_for(tenant, &row.settings).await?;
         const COUNT: &str = "SELECT COUNT(*) FROM ai_profiles WHERE tenant_id = $1";
         self.admit("profiles", self.limits.profiles.into(), sql(COUNT).bind(row.tenant_id)).await?;
         if row.is_default {
             self.replace_default(actor, row).await?;
         }
         self.execute(row.insert()).await?;
-        self.record_version(actor, row).await?;
+        self.record_version(actor, row, VersionOrigin::Profile).await?;
+        self.admit_bytes(tenant).await?;
         self.audit(Change::new(actor, tenant, "create", "ai_profile", row.id).after(row)).await
     }
 }
@@ -140,7 +144,7 @@ impl Scope {
     /// `Invalid` for an empty name or prompt, `LimitReached` for one profile or too many bytes more, `NotFound` when the
     /// scope's tenant does not exist.
     pub async fn create_profile(&self, actor: &Actor, new: NewProfile) -> Result<AiProfile, StoreError> {
-        let row = Row {
+        let mut row = Row {
             id: ProfileId::new().0,
             tenant_id: self.tenant.0,
             name: new.name,
@@ -150,9 +154,10 @@ impl Scope {
             settings: text(&new.settings)?,
             version: 1,
             created_at: now(),
+            targets: None,
         };
         let mut tx = self.begin(Access::Write).await?;
-        let written = tx.create_profile(actor, &row).await;
+        let written = tx.create_profile(actor, &mut row).await;
         written.map_err(|error| error.duplicate(Duplicate::DefaultProfile))?;
         tx.commit().await?;
         row.try_into()
@@ -217,7 +222,7 @@ impl Scope {
         found.map(AiProfile::try_from).transpose()
     }
 
-    /// Updates a profile. A change of name, role, prompt or settings makes a new version.
+    /// Updates a profile. A change of name, role, prompt or settings makes a new version, with the tenant's present targets.
     ///
     /// # Errors
     /// `NotFound` when the tenant has no such profile, `Invalid` for an empty name or prompt, `LimitReached` for
@@ -246,14 +251,17 @@ impl Scope {
         let before = tx.one::<Row>(one(self.tenant, id)).await?;
         let changes = decide(&before.clone().try_into()?)?;
         let settings = changes.settings.as_ref().map(text).transpose()?;
-        let after = before.changed(&changes, settings.as_deref());
+        let mut after = before.changed(&changes, settings.as_deref());
+        if after.version != before.version {
+            after.targets = tx.targets_for(self.tenant, &after.settings).await?;
+        }
         let changed = tx.change_profile(actor, "update", &before, &after).await;
         changed.map_err(|error| error.duplicate(Duplicate::DefaultProfile))?;
         tx.commit().await?;
         Ok(after.try_into()?)
     }
 
-    /// Makes a profile what it was at a version: a new version with the old content, unless it is that already.
+    /// Makes a profile what it was at a version: a new version with the old content and targets, unless it is that already.
     ///
     /// # Errors
     /// `NotFound` when the tenant has no such profile, or the profile no such version.
@@ -266,12 +274,20 @@ impl Scope {
         let mut tx = self.begin(Access::Write).await?;
         tx.lock_tenant(self.tenant).await?;
         let before = tx.one::<Row>(one(self.tenant, id)).await?;
-        let former = tx.one::<versions::Row>(versions::one(self.tenant, id, version)).await?;
+        let mut former = tx.one::<versions::Row>(versions::one(self.tenant, id, version)).await?;
+        if former.targets.is_none() {
+            former.targets = tx.targets_for(self.tenant, &former.settings).await?;
+        }
         let after = before.as_it_was(former);
         tx.change_profile(actor, "rollback", &before, &after).await?;
         tx.commit().await?;
         after.try_into()
     }
+}
+
+/// The tenant's profiles, oldest first.
+pub(super) fn all(tenant: TenantId) -> Statement {
+    composed(format!("SELECT {COLUMNS} FROM ai_profiles WHERE tenant_id = $1 ORDER BY id")).bind(tenant.0)
 }
 
 fn one(tenant: TenantId, id: ProfileId) -> Statement {
@@ -280,101 +296,6 @@ fn one(tenant: TenantId, id: ProfileId) -> Statement {
         .bind(id.0)
 }
 
-/// Serialised for the audit log, where it reads like the profile it is.
-#[derive(Clone, sqlx::FromRow, Serialize)]
-pub(super) struct Row {
-    pub id: Uuid,
-    pub tenant_id: Uuid,
-    pub name: String,
-    pub role: String,
-    pub system_prompt: String,
-    pub is_default: bool,
-    #[serde(serialize_with = "as_json")]
-    pub settings: String,
-    pub version: i64,
-    pub created_at: DateTime<Utc>,
-}
-
-impl Row {
-    fn insert(&self) -> Statement {
-        composed(format!("INSERT INTO ai_profiles ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"))
-            .bind(self.id)
-            .bind(self.tenant_id)
-            .bind(self.name.as_str())
-            .bind(self.role.as_str())
-            .bind(self.system_prompt.as_str())
-            .bind(self.is_default)
-            .bind(self.settings.as_str())
-            .bind(self.version)
-            .bind(self.created_at)
-    }
-
-    fn update(&self) -> Statement {
-        const SQL: &str = "UPDATE ai_profiles SET name = $3, role = $4, system_prompt = $5, \
-            is_default = $6, settings = $7, version = $8 WHERE tenant_id = $1 AND id = $2";
-        sql(SQL)
-            .bind(self.tenant_id)
-            .bind(self.id)
-            .bind(self.name.as_str())
-            .bind(self.role.as_str())
-            .bind(self.system_prompt.as_str())
-            .bind(self.is_default)
-            .bind(self.settings.as_str())
-            .bind(self.version)
-    }
-
-    fn changed(&self, changes: &ProfileChanges, settings: Option<&str>) -> Row {
-        let or = |new: Option<&str>, old: &str| new.unwrap_or(old).to_owned();
-        self.becoming(Row {
-            name: or(changes.name.as_deref(), &self.name),
-            role: or(changes.role.map(AgentRole::as_str), &self.role),
-            system_prompt: or(changes.system_prompt.as_deref(), &self.system_prompt),
-            is_default: changes.is_default.unwrap_or(self.is_default),
-            settings: or(settings, &self.settings),
-            ..self.clone()
-        })
-    }
-
-    fn as_it_was(&self, former: versions::Row) -> Row {
-        let versions::Row { name, role, system_prompt, settings, .. } = former;
-        self.becoming(Row { name, role, system_prompt, settings, ..self.clone() })
-    }
-
-    /// The next version, if it differs in what it says and does.
-    fn becoming(&self, next: Row) -> Row {
-        let content =
-            |row: &Row| (row.name.clone(), row.role.clone(), row.system_prompt.clone(), row.settings.clone());
-        let version = self.version + i64::from(content(self) != content(&next));
-        Row { version, ..next }
-    }
-}
-
-impl TryFrom<Row> for AiProfile {
-    type Error = StoreError;
-
-    fn try_from(row: Row) -> Result<AiProfile, StoreError> {
-        Ok(AiProfile {
-            id: ProfileId(row.id),
-            tenant_id: TenantId(row.tenant_id),
-            name: row.name,
-            role: row.role.parse().map_err(StoreError::corrupt)?,
-            system_prompt: row.system_prompt,
-            is_default: row.is_default,
-            settings: serde_json::from_str(&row.settings).map_err(StoreError::corrupt)?,
-            version: narrow(Some(row.version))?.unwrap_or_default(),
-            created_at: row.created_at,
-        })
-    }
-}
-
 fn text(settings: &ProfileSettings) -> Result<String, StoreError> {
     serde_json::to_string(settings).map_err(StoreError::invalid)
-}
-
-/// A column of JSON as the JSON that it is.
-fn as_json<S: serde::Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
-    match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(value) => value.serialize(to),
-        Err(_) => text.serialize(to),
-    }
 }

@@ -29,7 +29,7 @@ impl Store {
             t.name AS tenant_name, t.status, t.plan, t.max_concurrent_calls, \
             t.created_at AS tenant_created_at, \
             p.id AS profile_id, p.name AS profile_name, p.role, p.system_prompt, p.is_default, p.settings, p.version, \
-            p.created_at AS profile_created_at, a.purpose, a.weight, \
+            p.created_at AS profile_created_at, p.targets AS profile_targets, a.purpose, a.weight, \
             w.id AS webhook_id, w.url AS webhook_url, w.timeout_ms AS webhook_timeout_ms, w.secret AS webhook_secret, \
             w.created_at AS webhook_created_at, \
             COALESCE(m.seconds, 0) AS month_seconds, \
@@ -77,10 +77,8 @@ fn route_of(rows: Vec<Row>, month: Month) -> Result<Option<Route>, StoreError> {
 fn uses_targets(route: &Route) -> bool {
     let mut profiles = route.profile.iter().chain(route.number_profiles.all());
     // The agent that a call changes to may transfer it.
-    let can_transfer = |AiProfile { settings, .. }: &AiProfile| {
-        let by_tool = settings.may_transfer() || settings.may(Tool::SwitchAgent);
-        by_tool || !settings.keypad_menus.is_empty()
-    };
+    let can_transfer =
+        |AiProfile { settings, .. }: &AiProfile| settings.uses_targets() || settings.may(Tool::SwitchAgent);
     profiles.any(can_transfer) || route.number.failover.uses_targets() || route.pre_call.is_some()
 }
 
@@ -175,6 +173,7 @@ struct ProfileColumns {
     settings: Option<String>,
     version: Option<i64>,
     profile_created_at: Option<DateTime<Utc>>,
+    profile_targets: Option<String>,
     purpose: Option<String>,
     weight: Option<i64>,
 }
@@ -198,6 +197,7 @@ impl ProfileColumns {
             settings: self.settings?,
             version: self.version?,
             created_at: self.profile_created_at?,
+            targets: self.profile_targets,
         })
     }
 }

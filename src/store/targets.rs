@@ -83,8 +83,8 @@ const COUNT: &str = "SELECT COUNT(*) FROM transfer_targets WHERE tenant_id = $1"
 
 impl Scope {
     /// # Errors
-    /// `Conflict` when the tenant has a target of this name; `LimitReached` for one target too many; `NotFound` when the
-    /// scope's tenant does not exist.
+    /// `Conflict` when the tenant has a target of this name; `LimitReached` for one target or too many bytes in profiles more;
+    /// `NotFound` when the scope's tenant does not exist.
     pub async fn create_target(
         &self,
         actor: &Actor,
@@ -98,6 +98,7 @@ impl Scope {
         tx.lock_tenant(self.tenant).await?;
         tx.admit("targets", tx.limits.targets.into(), sql(COUNT).bind(self.tenant.0)).await?;
         tx.execute(insert).await.map_err(|error| error.duplicate(Duplicate::TargetName))?;
+        tx.publish_target(actor, self.tenant, &target).await?;
         let change = Change::new(actor, self.tenant, "create", "transfer_target", target.id);
         tx.audit(change.after(&target)).await?;
         tx.commit().await?;
@@ -129,7 +130,8 @@ impl Scope {
     /// Changes a target: `decide` makes the new one of the present one, in the transaction that writes it.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such target; `Conflict` for another target's name; those of `decide`.
+    /// `NotFound` when the tenant has no such target; `Conflict` for another target's name; `LimitReached` for too many bytes in
+    /// profiles; those of `decide`.
     pub async fn update_target_if<E: From<StoreError>>(
         &self,
         actor: &Actor,
@@ -144,13 +146,14 @@ impl Scope {
         let after = decide(&before)?;
         let update = bind(sql(SQL).bind(id.0).bind(self.tenant.0), &after)?;
         tx.execute(update).await.map_err(|error| error.duplicate(Duplicate::TargetName))?;
+        tx.publish_target(actor, self.tenant, &after).await?;
         let change = Change::new(actor, self.tenant, "update", "transfer_target", id);
         tx.audit(change.before(&before).after(&after)).await?;
         tx.commit().await?;
         Ok(after)
     }
 
-    /// Deletes a target that `check` accepts, and returns it.
+    /// Deletes a target that `check` accepts, and returns it. No version of a profile leads to it from then on.
     ///
     /// # Errors
     /// `NotFound` when the tenant has no such target; the error of `check`.
@@ -170,6 +173,12 @@ impl Scope {
         tx.commit().await?;
         Ok(before)
     }
+}
+
+/// The tenant's targets, oldest first.
+pub(super) fn all(tenant: TenantId) -> Statement {
+    composed(format!("SELECT {COLUMNS} FROM transfer_targets WHERE tenant_id = $1 ORDER BY id"))
+        .bind(tenant.0)
 }
 
 fn one(tenant: TenantId, id: TargetId) -> Statement {
@@ -231,7 +240,7 @@ impl TargetChanges {
 }
 
 #[derive(Clone, sqlx::FromRow, Serialize)]
-struct Row {
+pub(super) struct Row {
     id: Uuid,
     tenant_id: Uuid,
     name: String,

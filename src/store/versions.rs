@@ -7,11 +7,20 @@ use uuid::Uuid;
 use super::calls::narrow;
 use super::statement::{Statement, composed, sql};
 use super::tx::{RowScope, Tx};
-use super::{Page, Scope, StoreError, Window, now, profiles};
+use super::{Page, Scope, StoreError, Window, now, profile_targets, profiles};
 use crate::tenancy::{Actor, LimitReached, ProfileId, ProfileVersion, TenantId};
 
-const COLUMNS: &str =
-    "tenant_id, ai_profile_id, version, name, role, system_prompt, settings, created_by, created_at";
+const COLUMNS: &str = "tenant_id, ai_profile_id, version, name, role, system_prompt, settings, created_by, created_at, \
+    targets, republished";
+
+/// The change that makes a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum VersionOrigin {
+    /// Of the profile.
+    Profile,
+    /// Of a transfer target.
+    Target,
+}
 
 pub(super) fn one(tenant: TenantId, profile: ProfileId, version: u32) -> Statement {
     let select = format!(
@@ -27,9 +36,10 @@ impl Tx {
         &mut self,
         actor: &Actor,
         row: &profiles::Row,
+        origin: VersionOrigin,
     ) -> Result<(), StoreError> {
         let insert = format!(
-            "INSERT INTO ai_profile_versions ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+            "INSERT INTO ai_profile_versions ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
         );
         let insert = composed(insert)
             .bind(row.tenant_id)
@@ -40,27 +50,37 @@ impl Tx {
             .bind(row.system_prompt.as_str())
             .bind(row.settings.as_str())
             .bind(actor.name.as_str())
-            .bind(now());
+            .bind(now())
+            .bind(row.targets.as_deref())
+            .bind(origin == VersionOrigin::Target);
         self.execute(insert).await?;
-        self.delete_old_versions(row).await?;
-        self.admit_bytes(TenantId(row.tenant_id)).await
+        self.delete_old_versions(row, origin).await
     }
 
-    /// Deletes all but the newest versions of a profile. A version that a call was held with is kept with the call.
-    async fn delete_old_versions(&mut self, row: &profiles::Row) -> Result<(), StoreError> {
+    /// Deletes all but the newest versions of one origin, so that changes of targets leave the history of the profile's own. A
+    /// version that a call was held with is kept with the call.
+    async fn delete_old_versions(
+        &mut self,
+        row: &profiles::Row,
+        origin: VersionOrigin,
+    ) -> Result<(), StoreError> {
         const SQL: &str = "DELETE FROM ai_profile_versions \
-            WHERE tenant_id = $1 AND ai_profile_id = $2 AND version <= $3 AND NOT EXISTS \
+            WHERE tenant_id = $1 AND ai_profile_id = $2 AND republished = $3 AND version <= \
+            (SELECT v.version FROM ai_profile_versions v WHERE v.tenant_id = $1 AND v.ai_profile_id = $2 \
+                AND v.republished = $3 ORDER BY v.version DESC LIMIT 1 OFFSET $4) \
+            AND NOT EXISTS \
             (SELECT 1 FROM calls c WHERE c.tenant_id = $1 AND c.ai_profile_id = $2 \
                 AND c.ai_profile_version = ai_profile_versions.version)";
-        let oldest = row.version - i64::from(self.limits.profile_versions.max(1));
-        let delete = sql(SQL).bind(row.tenant_id).bind(row.id).bind(oldest);
-        self.execute(delete).await.map(drop)
+        let kept = i64::from(self.limits.profile_versions.max(1));
+        let delete = sql(SQL).bind(row.tenant_id).bind(row.id).bind(origin == VersionOrigin::Target);
+        self.execute(delete.bind(kept)).await.map(drop)
     }
 
     /// Refuses what would make the tenant's profiles larger than they may be.
-    async fn admit_bytes(&mut self, tenant: TenantId) -> Result<(), StoreError> {
+    pub(super) async fn admit_bytes(&mut self, tenant: TenantId) -> Result<(), StoreError> {
         // PostgreSQL's sum of integers is a bigint, and of bigints a numeric.
-        const SQL: &str = "SELECT COALESCE(SUM(octet_length(system_prompt) + octet_length(settings)), 0) \
+        const SQL: &str = "SELECT COALESCE(SUM(octet_length(system_prompt) + octet_length(settings) \
+            + COALESCE(octet_length(targets), 0)), 0) \
             FROM ai_profile_versions WHERE tenant_id = $1";
         let (bytes,) = self.one::<(i64,)>(sql(SQL).bind(tenant.0)).await?;
         let at_most = self.limits.profile_bytes;
@@ -104,6 +124,7 @@ impl Scope {
 
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {
+    pub tenant_id: Uuid,
     pub ai_profile_id: Uuid,
     pub version: i64,
     pub name: String,
@@ -112,6 +133,8 @@ pub(super) struct Row {
     pub settings: String,
     pub created_by: String,
     pub created_at: DateTime<Utc>,
+    pub targets: Option<String>,
+    pub republished: bool,
 }
 
 impl TryFrom<Row> for ProfileVersion {
@@ -127,6 +150,8 @@ impl TryFrom<Row> for ProfileVersion {
             settings: serde_json::from_str(&row.settings).map_err(StoreError::corrupt)?,
             created_by: row.created_by,
             created_at: row.created_at,
+            targets: profile_targets::read(row.targets.as_deref(), TenantId(row.tenant_id))?,
+            republished: row.republished,
         })
     }
 }

@@ -153,6 +153,7 @@ mod tests {
                 settings: ProfileSettings::default(),
                 version: 1,
                 created_at,
+                targets: None,
             }),
             number_profiles: NumberProfiles::default(),
             usage: MonthUse { month: month(), seconds: 600 },

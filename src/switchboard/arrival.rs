@@ -201,11 +201,11 @@ impl Switchboard {
         Ok(Admitted { called, route, agent: Arc::new(agent), format, prompts })
     }
 
-    /// The agent of a profile, with the targets of the route; `None` where it cannot be built.
+    /// The agent of a profile, with the targets of its version; `None` where it cannot be built.
     fn agent(&self, profile: &AiProfile, route: &Route) -> Option<Agent> {
         let agent = self.bare_agent(profile, route)?;
         let rules = self.0.services.transfer_rules.get();
-        Some(agent.with_targets(&profile.settings, &route.targets, &rules))
+        Some(agent.with_targets(&profile.settings, &profile.known_targets(&route.targets), &rules))
     }
 
     /// The agent of a profile without transfer targets; `None` where it cannot be built.

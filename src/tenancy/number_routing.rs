@@ -153,6 +153,7 @@ mod tests {
             settings: ProfileSettings::default(),
             version: 1,
             created_at: DateTime::UNIX_EPOCH,
+            targets: None,
         };
         let share = |(n, weight): (usize, &u16)| WeightedProfile { profile: profile(n), weight: *weight };
         NumberProfiles { shares: weights.iter().enumerate().map(share).collect(), closed: None }

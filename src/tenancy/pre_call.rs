@@ -386,6 +386,7 @@ mod tests {
             settings: serde_json::from_value(settings).unwrap(),
             version: 1,
             created_at: DateTime::UNIX_EPOCH,
+            targets: None,
         };
         let changed = |overrides: Value| {
             let PreCallInstruction::Answer(changes) = read(&json!({ "overrides": overrides })).unwrap()

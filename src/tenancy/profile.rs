@@ -1,6 +1,7 @@
 //! AI profiles: an agent's prompt, phrases, engines and turn settings.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 
 use super::kinds::{id, words};
-use super::{AnalysisSettings, Hours, HttpTool, KeypadMenu, McpServer, TenantId, schemas};
+use super::{AnalysisSettings, Hours, HttpTool, KeypadMenu, McpServer, TenantId, TransferTarget, schemas};
 use crate::conversation;
 use crate::dtmf::Digit;
 
@@ -84,6 +85,10 @@ pub struct AiProfile {
     /// Version of name, role, prompt and settings, from 1.
     pub version: u32,
     pub created_at: DateTime<Utc>,
+    /// The transfer targets with which the version was published; `None` where its agent leads no caller to one, and for one that
+    /// was saved before versions had targets.
+    #[serde(skip)]
+    pub targets: Option<Arc<[TransferTarget]>>,
 }
 
 /// A profile at one version. It never changes.
@@ -98,6 +103,33 @@ pub struct ProfileVersion {
     /// Who created the version.
     pub created_by: String,
     pub created_at: DateTime<Utc>,
+    /// The tenant's transfer targets as the version uses them; one that the tenant has deleted since is not reached any more. `null`
+    /// where its agent leads no caller to one, and for a version that was made before versions had targets.
+    #[serde(default)]
+    pub targets: Option<Vec<TransferTarget>>,
+    /// A change of a transfer target made the version. Its other content is that of the version before.
+    #[serde(default)]
+    pub republished: bool,
+}
+
+impl AiProfile {
+    /// The transfer targets to which its agent leads callers: those of its version that the tenant still has, of `present` ones.
+    pub fn known_targets(&self, present: &[TransferTarget]) -> Arc<[TransferTarget]> {
+        existing(self.targets.as_deref(), present).into()
+    }
+}
+
+impl ProfileVersion {
+    /// As of [`AiProfile::known_targets`].
+    pub fn known_targets(&self, present: &[TransferTarget]) -> Vec<TransferTarget> {
+        existing(self.targets.as_deref(), present)
+    }
+}
+
+fn existing(own: Option<&[TransferTarget]>, present: &[TransferTarget]) -> Vec<TransferTarget> {
+    let Some(own) = own else { return present.to_vec() };
+    let exists = |target: &&TransferTarget| present.iter().any(|it| it.id == target.id);
+    own.iter().filter(exists).cloned().collect()
 }
 
 /// An agent's voice, engines and behaviour. An absent or `null` field takes the daemon's default.
@@ -239,6 +271,11 @@ impl ProfileSettings {
 
     pub fn may(&self, tool: Tool) -> bool {
         self.tools.iter().any(|named| named == tool.as_str())
+    }
+
+    /// May the agent or a keypad menu lead the caller to a transfer target?
+    pub fn uses_targets(&self) -> bool {
+        self.may_transfer() || !self.keypad_menus.is_empty()
     }
 
     /// May the agent lead the caller to a transfer target, by any tool?

@@ -12,6 +12,7 @@ on_both!(
     an_endpoint_resolves_a_target,
     another_tenants_targets_are_not_there,
     menus_lead_to_the_tenants_own_targets,
+    a_version_of_a_profile_shows_its_targets,
 );
 
 fn path(tenant: Uuid) -> String {
@@ -158,4 +159,27 @@ async fn menus_lead_to_the_tenants_own_targets(api: ApiServer) {
     let back = admin.post(&format!("{of}/rollback"), json!({ "version": 1 })).await.expect(200);
     assert_eq!(back["settings"]["keypad_menus"], menus("Shop 1."));
     assert_eq!(stranger.get(&of).await.problem(404), "not_found");
+}
+
+async fn a_version_of_a_profile_shows_its_targets(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let profiles = format!("/api/tenants/{tenant}/ai-profiles");
+    let new =
+        json!({ "name": "Front desk", "system_prompt": "Be brief.", "settings": { "tools": ["transfer"] } });
+    let profile = admin.post(&profiles, new).await.expect(201);
+    let at = format!("{profiles}/{}", profile["id"].as_str().expect("an id"));
+    let made = admin.post(&path(tenant), shop()).await.expect(201);
+    let one = format!("{}/{}", path(tenant), made["id"].as_str().expect("an id"));
+    let moved = admin.patch(&one, json!({ "address": "1002@sales" })).await.expect(200);
+    assert_eq!(admin.get(&at).await.expect(200)["version"], 3);
+    for (version, targets) in [(1, json!([])), (2, json!([made])), (3, json!([moved]))] {
+        let shown = admin.get(&format!("{at}/versions/{version}")).await.expect(200);
+        assert_eq!((&shown["targets"], &shown["republished"]), (&targets, &json!(version > 1)), "{version}");
+    }
+    let back = admin.post(&format!("{at}/rollback"), json!({ "version": 2 })).await.expect(200);
+    let shown = admin.get(&format!("{at}/versions/{}", back["version"])).await.expect(200);
+    assert_eq!((&shown["targets"], &shown["republished"]), (&json!([made]), &json!(false)));
+    // Its targets are of no use to another tenant.
+    let (_, stranger) = api.tenant("Butcher").await;
+    assert_eq!(stranger.get(&format!("{at}/versions/2")).await.problem(404), "not_found");
 }

@@ -202,7 +202,8 @@ struct RollBackRequest {
     version: u32,
 }
 
-/// Return a profile to an earlier version. That makes a new version with the old content.
+/// Return a profile to an earlier version. That makes a new version with the old content and transfer targets; targets that the tenant
+/// has deleted since are not reached.
 #[utoipa::path(post, path = "/api/tenants/{tenant_id}/ai-profiles/{ai_profile_id}/rollback",
     operation_id = "rollBackAiProfile", tag = "AI profiles", request_body = RollBackRequest,
     params(("tenant_id" = TenantId, Path), ("ai_profile_id" = ProfileId, Path)),

@@ -25,7 +25,8 @@ struct OfTarget {
     transfer_target_id: TargetId,
 }
 
-/// Create a transfer target. The operator's settings limit the contexts, hosts and numbers that it may name.
+/// Create a transfer target. The operator's settings limit the contexts, hosts and numbers that it may name. Each profile that leads
+/// callers to targets has a new version with it.
 #[utoipa::path(post, path = "/api/tenants/{tenant_id}/transfer-targets", operation_id = "createTransferTarget",
     tag = "transfer targets", request_body = NewTarget,
     params(("tenant_id" = TenantId, Path)),
@@ -61,7 +62,7 @@ async fn show(Reader { scope }: Reader, Ids(path): Ids<OfTarget>) -> Result<Tagg
     Ok(Tagged(scope.target(path.transfer_target_id).await?))
 }
 
-/// Change a transfer target. Calls that begin later use it as it is then.
+/// Change a transfer target. Each profile that leads callers to targets has a new version with the change, which the next call uses.
 #[utoipa::path(patch, path = "/api/tenants/{tenant_id}/transfer-targets/{transfer_target_id}",
     operation_id = "updateTransferTarget", tag = "transfer targets", request_body = TargetChanges,
     params(("tenant_id" = TenantId, Path), ("transfer_target_id" = TargetId, Path),
@@ -81,7 +82,7 @@ async fn update(
     Ok(Tagged(changed.await?))
 }
 
-/// Delete a transfer target. A failover route to it then leads to the dialplan.
+/// Delete a transfer target. No version of a profile leads to it from then on, and a failover route to it leads to the dialplan.
 #[utoipa::path(delete, path = "/api/tenants/{tenant_id}/transfer-targets/{transfer_target_id}",
     operation_id = "deleteTransferTarget", tag = "transfer targets",
     params(("tenant_id" = TenantId, Path), ("transfer_target_id" = TargetId, Path),

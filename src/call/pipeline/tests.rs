@@ -104,6 +104,7 @@ fn agent(
         trusted_headers: Arc::from([]),
         model: None,
         max_reply_tokens: None,
+        targets: Arc::default(),
         toolbox: Arc::new(Toolbox::new(&ProfileSettings {
             tools: vec!["hang_up".to_owned()],
             ..ProfileSettings::default()

@@ -20,6 +20,11 @@ pub struct AgentTools {
 }
 
 impl Talking {
+    /// The agent that talks at present.
+    pub fn agent(&self) -> &Agent {
+        self.agents.roster.present()
+    }
+
     /// Another agent, or another language of the same one, goes on with the call.
     pub(super) fn change_agent(&mut self, tool: ToolId, to: &AgentChoice, records: &mut Records) {
         let input = match self.agents.roster.change(to) {

@@ -14,6 +14,7 @@ mod limits;
 mod mutation;
 mod opening;
 mod outage;
+mod profile_targets;
 mod refusal;
 mod registrations;
 mod rollups;

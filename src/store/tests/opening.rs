@@ -38,6 +38,7 @@ const STEPS: [&str; 34] = [
     "0040_analysis",
     "0042_engine_credentials",
     "0043_realtime_usage",
+    "0044_profile_targets",
     "0046_target_resolvers",
     "0049_analysis_indexes",
 ];

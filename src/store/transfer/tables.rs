@@ -9,6 +9,7 @@ use crate::billing::Statement;
 use crate::tenancy::{
     AgentRole, FailoverRoutes, Hours, Label, Month, Plan, ProfilePurpose, ProfileSettings, ProviderState,
     ProviderType, Retention, TargetKind, TargetResolver, TenantStatus, TransferMethod, TransferStyle,
+    TransferTarget,
 };
 
 /// A tenant-owned table.
@@ -69,6 +70,22 @@ pub const OWNED: [Table; 11] = [
         order: "id",
     },
     Table {
+        name: "transfer_targets",
+        columns: &[
+            ("id", Id),
+            ("name", Word(word::<Label>)),
+            ("description", Text),
+            ("kind", Word(word::<TargetKind>)),
+            ("address", Text),
+            ("method", Word(word::<TransferMethod>)),
+            ("style", Word(word::<TransferStyle>)),
+            ("resolver", Document(document::<TargetResolver>)),
+            ("hours", Document(document::<Hours>)),
+            ("created_at", Moment),
+        ],
+        order: "id",
+    },
+    Table {
         name: "ai_profiles",
         columns: &[
             ("id", Id),
@@ -79,6 +96,7 @@ pub const OWNED: [Table; 11] = [
             ("settings", Document(document::<ProfileSettings>)),
             ("created_at", Moment),
             ("version", UpTo(U32)),
+            ("targets", Document(document::<Vec<TransferTarget>>)),
         ],
         order: "id",
     },
@@ -93,6 +111,8 @@ pub const OWNED: [Table; 11] = [
             ("settings", Document(document::<ProfileSettings>)),
             ("created_by", Text),
             ("created_at", Moment),
+            ("targets", Document(document::<Vec<TransferTarget>>)),
+            ("republished", Flag),
         ],
         order: "ai_profile_id, version",
     },
@@ -114,22 +134,6 @@ pub const OWNED: [Table; 11] = [
             ("url", Word(url)),
             ("timeout_ms", UpTo(5_000)),
             ("secret", Secret),
-            ("created_at", Moment),
-        ],
-        order: "id",
-    },
-    Table {
-        name: "transfer_targets",
-        columns: &[
-            ("id", Id),
-            ("name", Word(word::<Label>)),
-            ("description", Text),
-            ("kind", Word(word::<TargetKind>)),
-            ("address", Text),
-            ("method", Word(word::<TransferMethod>)),
-            ("style", Word(word::<TransferStyle>)),
-            ("resolver", Document(document::<TargetResolver>)),
-            ("hours", Document(document::<Hours>)),
             ("created_at", Moment),
         ],
         order: "id",
