@@ -17,6 +17,7 @@
 //! | `Answering` | the target's first words are over, or there are none in time | `Announcing` | `Announce` |
 //! | `Announcing` | the announcement was played | `Deciding` | – |
 //! | `Deciding` | the target speaks, and pauses | – | `BeginWords`, `EndWords`, or `DropWords` where it speaks for long |
+//! | `Deciding` | its words are in doubt, and it has begun to speak again | – | `BeginWords` |
 //! | `Deciding` | its words accept the call | `Connected` | `Connect` |
 //! | `Deciding` | its words decline it, or its time is over | – | `Return` |
 //! | `Answering`, `Announcing`, `Deciding` | key 1 | `Connected` | `Connect` |
@@ -36,7 +37,7 @@ use crate::language::Acceptance;
 use crate::tenancy::{TransferEnd, TransferOutcome, TransferRoute, TransferRules, TransferStyle};
 pub use step::TransferStep;
 use step::{failed, outcome_of, returned};
-use words::{FirstWords, LONGEST_RECOGNITION, TargetSpeech};
+use words::{FirstWords, Meaning, TargetSpeech};
 
 /// A caller who is still there this long after a REFER is not transferred, as far as it is known, and returns to the agent.
 const REFER_LIMIT: Duration = Duration::from_secs(15);
@@ -152,7 +153,13 @@ impl Transfer {
                 Some(TransferStep::Announce)
             }
             TransferPhase::Announcing { leg, .. } => returned(TransferOutcome::NotAccepted, Some(leg)),
-            TransferPhase::Deciding { leg, until, answer } => self.tick_answer(now, leg, until, answer),
+            TransferPhase::Deciding { leg, until, mut answer } => match answer.tick(now) {
+                None => returned(TransferOutcome::NotAccepted, Some(leg)),
+                step => {
+                    self.phase = TransferPhase::Deciding { leg, until, answer };
+                    step
+                }
+            },
             TransferPhase::Connected { .. } => Some(TransferStep::End { by: TransferEnd::System }),
             TransferPhase::Waiting | TransferPhase::Resolving => None,
         }
@@ -209,27 +216,6 @@ impl Transfer {
         }
     }
 
-    /// An answer lasts as long as it may, has paused for long enough, or is not recognised in time.
-    fn tick_answer(
-        &mut self,
-        now: Instant,
-        leg: LegId,
-        until: Instant,
-        answer: TargetSpeech,
-    ) -> Option<TransferStep> {
-        let (answer, step) = match answer {
-            TargetSpeech::Silent => return returned(TransferOutcome::NotAccepted, Some(leg)),
-            TargetSpeech::Paused { to, .. } => {
-                (TargetSpeech::Asked { until: now + LONGEST_RECOGNITION }, TransferStep::EndWords { to })
-            }
-            TargetSpeech::Speaking { .. } | TargetSpeech::Asked { .. } => {
-                (TargetSpeech::Silent, TransferStep::DropWords)
-            }
-        };
-        self.phase = TransferPhase::Deciding { leg, until, answer };
-        Some(step)
-    }
-
     /// The target, joined with the agent, begins to speak at this position of its audio.
     pub fn voice_started(&mut self, now: Instant, from: u64) -> Option<TransferStep> {
         match &mut self.phase {
@@ -241,15 +227,7 @@ impl Transfer {
                 *words = FirstWords::Spoken { until: at_most, at_most };
                 None
             }
-            TransferPhase::Deciding { answer, .. } => {
-                let begins = matches!(answer, TargetSpeech::Silent);
-                *answer = match *answer {
-                    TargetSpeech::Silent => TargetSpeech::Speaking { since: now },
-                    TargetSpeech::Paused { since, .. } => TargetSpeech::Speaking { since },
-                    other @ (TargetSpeech::Speaking { .. } | TargetSpeech::Asked { .. }) => other,
-                };
-                begins.then_some(TransferStep::BeginWords { from })
-            }
+            TransferPhase::Deciding { until, answer, .. } => answer.started(now, from, *until),
             _ => None,
         }
     }
@@ -260,11 +238,7 @@ impl Transfer {
             TransferPhase::Answering { words: FirstWords::Spoken { until, at_most }, .. } => {
                 *until = (*at_most).min(now + WORDS_PAUSE);
             }
-            TransferPhase::Deciding { answer, .. } => {
-                if let TargetSpeech::Speaking { since } = *answer {
-                    *answer = TargetSpeech::Paused { since, until: now + WORDS_PAUSE, to };
-                }
-            }
+            TransferPhase::Deciding { answer, .. } => answer.paused(now, to),
             _ => {}
         }
     }
@@ -280,18 +254,14 @@ impl Transfer {
     /// The words of the target's answer are known. Doubt is no consent: `None` counts as no answer.
     pub fn answered_in_words(&mut self, now: Instant, consent: Option<Acceptance>) -> Option<TransferStep> {
         let TransferPhase::Deciding { leg, answer, .. } = &mut self.phase else { return None };
-        if !matches!(answer, TargetSpeech::Asked { .. }) {
-            return None;
-        }
         let leg = *leg;
-        *answer = TargetSpeech::Silent;
-        match consent {
-            Some(Acceptance::Accepted) => self.connect(leg, now),
-            Some(Acceptance::Declined) => {
+        match answer.recognised(now, consent) {
+            Meaning::Answer(Acceptance::Accepted) => self.connect(leg, now),
+            Meaning::Answer(Acceptance::Declined) => {
                 self.phase = TransferPhase::Waiting;
                 returned(TransferOutcome::Declined, Some(leg))
             }
-            None => None,
+            Meaning::Doubt { then } => then.map(|from| TransferStep::BeginWords { from }),
         }
     }
 

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::words::LONGEST_RECOGNITION;
 use super::*;
 use crate::tenancy::DialplanRoute;
 
@@ -153,6 +154,57 @@ fn the_target_accepts_or_declines_by_words_after_the_question() {
     assert_eq!(transfer.tick(now + LONGEST_RECOGNITION), Some(TransferStep::DropWords));
     let over = returned(TransferOutcome::NotAccepted, Some(LEG));
     assert_eq!(transfer.tick(now + seconds(10)), over, "its time is over meanwhile");
+}
+
+#[test]
+fn an_engine_may_end_the_targets_turn_before_its_pause() {
+    let speaking = || {
+        let (mut transfer, now) = deciding();
+        transfer.voice_started(now + seconds(10), 80_000);
+        (transfer, now + seconds(11))
+    };
+    let connects = Some(TransferStep::Connect { leg: LEG });
+    let (mut transfer, now) = speaking();
+    assert_eq!(transfer.answered_in_words(now, Some(Acceptance::Accepted)), connects, "in its voice");
+    let (mut transfer, now) = speaking();
+    transfer.voice_paused(now, 88_000);
+    assert_eq!(transfer.answered_in_words(now, Some(Acceptance::Accepted)), connects, "in a short pause");
+    let (mut transfer, now) = speaking();
+    transfer.voice_paused(now, 88_000);
+    let declines = transfer.answered_in_words(now, Some(Acceptance::Declined));
+    assert_eq!(declines, returned(TransferOutcome::Declined, Some(LEG)));
+    let (mut transfer, now) = speaking();
+    transfer.voice_paused(now, 88_000);
+    transfer.voice_started(now + WORDS_PAUSE / 2, 91_000);
+    let now = now + WORDS_PAUSE / 2;
+    let goes_on = transfer.answered_in_words(now, Some(Acceptance::Accepted));
+    assert_eq!(
+        goes_on,
+        Some(TransferStep::BeginWords { from: 91_000 }),
+        "\"Yes, you have reached the Smiths.\""
+    );
+    assert_eq!(transfer.answered_in_words(now + seconds(2), None), None);
+}
+
+#[test]
+fn an_answer_that_begins_while_another_is_recognised_is_recognised_next() {
+    let (mut transfer, now) = asked();
+    assert_eq!(transfer.voice_started(now, 100_000), None);
+    transfer.voice_paused(now + seconds(1), 108_000);
+    let begins = Some(TransferStep::BeginWords { from: 100_000 });
+    assert_eq!(transfer.answered_in_words(now + seconds(1), None), begins);
+    let ends = transfer.tick(now + seconds(1) + WORDS_PAUSE);
+    assert_eq!(ends, Some(TransferStep::EndWords { to: 108_000 }));
+    let connects = transfer.answered_in_words(now + seconds(2), Some(Acceptance::Accepted));
+    assert_eq!(connects, Some(TransferStep::Connect { leg: LEG }));
+    let (mut transfer, now) = asked();
+    transfer.voice_started(now, 100_000);
+    let late = now + LONGEST_RECOGNITION;
+    assert_eq!(transfer.tick(late), begins, "the words before it are given up");
+    assert_eq!(transfer.tick(late), Some(TransferStep::DropWords), "it has lasted for too long meanwhile");
+    let (mut transfer, now) = asked();
+    assert_eq!(transfer.voice_started(now + seconds(6), 100_000), None);
+    assert_eq!(transfer.answered_in_words(now + seconds(6), None), None, "its time was over");
 }
 
 #[test]
