@@ -43,6 +43,23 @@ fn a_trunk_is_its_address_and_not_a_name() {
     assert!(asterisk.channels().is_empty(), "{:?}", asterisk.channels());
 }
 
+/// Without one the caller's trunk hears the cause of the last leg that Asterisk dialled.
+#[test]
+fn the_extensions_of_the_shipped_dialplan_hang_up_with_a_cause() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["asterisk/vca-extensions.conf", "docs/transfer.md"] {
+        let text = fs::read_to_string(root.join(file)).expect("a text");
+        assert!(!text.contains("Hangup()"), "{file}");
+        let lines: Vec<&str> = text.lines().collect();
+        let begins = |line: &str| line.contains(",1,Queue(") || line.contains(",1,VoiceMail(");
+        let ends: Vec<_> = lines.windows(2).filter(|pair| begins(pair[0])).map(|pair| pair[1]).collect();
+        assert!(
+            !ends.is_empty() && ends.iter().all(|line| line.ends_with("n,Hangup(16)")),
+            "{file}: {ends:?}"
+        );
+    }
+}
+
 /// Runs install.sh on a folder: whether it succeeded, and what it said on standard error.
 fn install(folder: &Path, values: &str, options: &[&str]) -> (bool, String) {
     fs::write(folder.join("values.sed"), values).expect("a file");
