@@ -8,6 +8,7 @@
 //! | open | a key while words are played that are not to be interrupted | chosen | – |
 //! | chosen | those words are over | as by the key | – |
 //! | open | another key, or silence | open | the prompt again; after the last repetition the step for that |
+//! | open | the same, a menu would follow, and a silent caller has had all prompts | closed | the goodbye |
 //! | open | other words | closed | the agent answers them |
 //! | any | another agent goes on | closed | – |
 //!
@@ -120,6 +121,11 @@ impl MenuStep {
 impl Menu {
     fn by_key(&self, key: Digit) -> Option<&MenuStep> {
         self.choices.iter().find(|choice| choice.key == key).map(|choice| &choice.step)
+    }
+
+    /// Its prompt was repeated as often as it may be, and a menu follows.
+    fn leads_to_a_menu(&self, open: OpenMenu) -> bool {
+        open.repeated >= self.repetitions && matches!(self.otherwise.action, MenuAction::Menu(_))
     }
 
     /// The one choice that the words mean: those that it has, or its digit.
@@ -252,15 +258,20 @@ impl Conversation {
         Some(MenuStep { say: words, action: MenuAction::Menu(open.menu) })
     }
 
-    /// The caller has been silent for the menu's time.
+    /// The caller has been silent for the menu's time. A menu that leads to another one, or begins again, is a prompt of a silent
+    /// caller.
     pub(super) fn menu_silence(&mut self, now: At) {
-        let open = self.open_menu().map(|(open, _)| open);
-        match open.and_then(|open| self.repeated(open, None)) {
+        let open = self.open_menu().map(|(open, menu)| (open, menu.leads_to_a_menu(open)));
+        let step = open.and_then(|(open, is_prompt)| {
+            let may = !is_prompt || self.limits.may_prompt(&self.settings);
+            if may { self.repeated(open, None) } else { None }
+        });
+        match step {
             Some(step) if !step.is_agent_alone() => self.take_step(now, step),
             // The caller has said nothing that the model could answer.
             _ => {
                 self.menu = MenuState::Closed;
-                self.prompt(now, Phrase::StillThere, None);
+                self.prompt_silent_caller(now);
             }
         }
     }

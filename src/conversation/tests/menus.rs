@@ -264,6 +264,36 @@ fn silence_repeats_the_prompt_and_then_prompts_the_caller() {
 }
 
 #[test]
+fn menus_that_follow_each_other_in_silence_end_with_the_prompts_of_a_silent_caller() {
+    plays_out(
+        |settings| {
+            let mut menus = menus(MenuOpening::AtStart);
+            for (menu, next) in menus.menus.iter_mut().zip([1, 0]) {
+                menu.repetitions = 0;
+                menu.otherwise = step("", MenuAction::Menu(next));
+            }
+            settings.menus = Arc::new(menus);
+        },
+        &format!(
+            r#"{OPENING}
+        +500 ends #1
+            1500 finished turn 0 A: Hello, how can I help? Hours one or orders two. audio=50
+            5500 say #2 turn 1 "Shop one or end three."
+        +4100 ends #2
+            5600 finished turn 1 A: Shop one or end three.
+            9600 say #3 turn 2 "Hours one or orders two."
+        +4100 ends #3
+            9700 finished turn 2 A: Hours one or orders two.
+            13700 say #4 turn 3 SilenceGoodbye
+        +4100 ends #4
+            13800 finished turn 3
+            13800 hang up: Silence
+        "#
+        ),
+    );
+}
+
+#[test]
 fn a_key_during_the_notice_counts_after_it() {
     let mut settings = Settings::default();
     at_start(&mut settings);
