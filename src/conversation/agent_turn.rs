@@ -178,7 +178,7 @@ impl Conversation {
     /// The transcript or the response is late: plays a filler, but not while the caller speaks.
     pub(super) fn play_filler(&mut self, now: At) {
         let turn = match &self.floor {
-            Floor::Caller(utterance) if utterance.is_overdue() => utterance.turn,
+            Floor::Caller(utterance) if utterance.is_overdue() => utterance.response_turn(),
             Floor::Agent(response, _) if response.tools.is_collecting() => return,
             Floor::Agent(response, _) if response.keeps_waiting() || self.awaits_greeting() => response.turn,
             _ => return,

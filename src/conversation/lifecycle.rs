@@ -158,7 +158,7 @@ impl Conversation {
                 self.conclude(now, &mut response, false);
             }
             Floor::Caller(utterance) => {
-                self.out.command(Command::Cancel { turn: utterance.turn });
+                utterance.abandon(&mut self.out);
                 self.record_utterance(&utterance);
             }
             Floor::NotConnected | Floor::Free | Floor::Ended => {}

@@ -132,6 +132,8 @@ pub struct Conversation {
     /// The level of the caller's latest utterance, in dBov.
     caller_level: Option<i8>,
     recognition_times: RecognitionTimes,
+    /// Turns of the caller that are not answered before their pause: a sentence went on lately.
+    cautious_turns: u8,
     /// Whether the agent's latest words want an answer.
     prompted: bool,
     hold: Hold,
@@ -166,6 +168,7 @@ impl Conversation {
             background: None,
             caller_level: None,
             recognition_times: RecognitionTimes::default(),
+            cautious_turns: 0,
             prompted: false,
             hold: Hold::Off,
             keypad: Keypad::default(),
@@ -275,7 +278,7 @@ impl Conversation {
         while let Some(timer) = self.timers.expire(now) {
             match timer {
                 Timer::Commit => self.commit(now),
-                Timer::Ask => self.ask_for_words(),
+                Timer::Ask => self.pause_lasts(),
                 Timer::BargeIn => self.pause_playback(),
                 Timer::BargeInCertain => self.interrupt_by_length(now),
                 Timer::BargeInWords => self.resume_playback(),

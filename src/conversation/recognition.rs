@@ -104,7 +104,7 @@ impl Conversation {
     /// The words so far: those with a meaning interrupt the agent while the caller speaks on.
     fn partial_words(&mut self, now: At, utterance: UtteranceId, text: &str) {
         let Floor::Agent(response, Some(interruption)) = &mut self.floor else {
-            return self.utterance_partial(utterance, text);
+            return self.utterance_partial(now, utterance, text);
         };
         let over = response.spoken_over(interruption.from(), &self.texts);
         let heard = interruption.hear(utterance, text);

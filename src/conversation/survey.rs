@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::floor::Floor;
 use super::timer::Timer;
-use super::{At, Command, Conversation, Ending, Output, Phrase};
+use super::{At, Conversation, Ending, Output, Phrase};
 use crate::dtmf::Digit;
 use crate::language::{Language, words};
 
@@ -81,7 +81,7 @@ impl Conversation {
 
     fn ask_for_rating_again(&mut self, now: At) {
         if let Floor::Caller(utterance) = std::mem::replace(&mut self.floor, Floor::Free) {
-            self.out.command(Command::Cancel { turn: utterance.turn });
+            utterance.abandon(&mut self.out);
             self.record_utterance(&utterance);
         }
         for timer in [Timer::Commit, Timer::Ask, Timer::Monologue] {

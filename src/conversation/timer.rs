@@ -11,7 +11,7 @@ use super::At;
 pub enum Timer {
     /// The caller has been silent for long enough to have finished.
     Commit,
-    /// The caller has paused for long enough to ask for words again.
+    /// The caller has paused for longer than within a sentence: words are asked for again, and unclear ones are answered.
     Ask,
     /// The caller has spoken over the agent for long enough to be listened to.
     BargeIn,

@@ -8,8 +8,8 @@
 //! | open | `SpeechPaused` | paused; the words are asked for, with `early_reply` |
 //! | open | timer `Monologue` | cut, and waiting for words |
 //! | paused | `SpeechStarted` | open: a new utterance with the same beginning |
-//! | paused | words | the commit is adjusted to them, and a response is prepared |
-//! | open | partial words | kept: at the pause they prepare a response before the final words are known |
+//! | paused | words | the commit is adjusted to them, and a response is prepared, see `early` |
+//! | open | partial words | kept; a whole sentence prepares a response before the pause is noticed |
 //! | open, paused | `TurnStarted`, `TurnMayEnd`, `TurnResumed`, `TurnEnded` of the engine | see `judged_end` |
 //! | paused | `SoundsUnfinished` | the commit waits as long as for trailing words |
 //! | paused | timer `Commit`, words known | the agent has the floor; free, after a cough |
@@ -17,6 +17,7 @@
 //! | paused, cut, waiting for words | words, or their failure | the agent has the floor |
 //! | paused | timer `Commit`, keys are being pressed | paused |
 
+mod early;
 mod endpointing;
 mod judged_end;
 
@@ -29,7 +30,7 @@ use super::outbox::Outbox;
 use super::response::{Question, Response};
 use super::segments::Segments;
 use super::words::Words;
-use super::{At, Command, Latency, Record, SpokenBy, TurnId, UtteranceId};
+use super::{At, Latency, Record, SpokenBy, TurnId, UtteranceId};
 use crate::language::Language;
 
 /// A part of an utterance that is as long as this is transcribed by itself. Recognisers need the context of shorter ones.
@@ -270,7 +271,7 @@ impl Utterance {
 
     /// Discards the prepared response; the rest of the turn has another id.
     pub fn discard_response(&mut self, out: &mut Outbox) {
-        out.command(Command::Cancel { turn: self.turn });
+        self.abandon(out);
         self.turn = out.new_turn();
         if self.early.take().is_some() {
             self.advance = Advance::Spent;
@@ -295,14 +296,18 @@ impl Utterance {
         }
     }
 
+    /// Its words, as far as they are known.
+    fn words_so_far(&self) -> Option<String> {
+        match &self.words {
+            Words::Known(text) => Some(text.clone()),
+            words if words.partial().is_empty() => None,
+            words => Some(self.with_earlier_words(words.partial())),
+        }
+    }
+
     /// How complete the words sound, as far as they are known.
     pub fn completeness(&self, language: &Language) -> Option<Completeness> {
-        let text = match &self.words {
-            Words::Known(text) => text.clone(),
-            words if words.partial().is_empty() => return None,
-            words => self.with_earlier_words(words.partial()),
-        };
-        Some(completeness(&text, language))
+        self.words_so_far().map(|text| completeness(&text, language))
     }
 
     fn question(&self, to: At, text: &str) -> Question {

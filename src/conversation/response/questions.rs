@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Response;
 use crate::conversation::interruption::SpokenOver;
-use crate::conversation::{At, Phrase, Say, TurnId};
+use crate::conversation::{At, Latency, Phrase, Say, TurnId};
 
 impl Response {
     /// The response ends with a question, most of which was heard: "yes" answers it. `texts` are those of the prompts.
@@ -23,6 +23,18 @@ impl Response {
         self.speeches.last().is_some_and(|last| {
             matches!(last.what, Say::Phrase(_)) || last.text(texts).trim_end().ends_with(['?', '？', '؟'])
         })
+    }
+
+    /// Its question ended at `to`, which was not known when it was prepared: its times count from then.
+    pub fn question_ends(&mut self, to: At) {
+        let since = std::mem::replace(&mut self.since, to);
+        let Latency { reply, clause, speech, .. } = &mut self.latency;
+        for stage in [reply, clause, speech] {
+            *stage = stage.map(|time| since.saturating_add(time).since(to));
+        }
+        if let Some(question) = &mut self.question {
+            question.to = to;
+        }
     }
 
     /// It has the greeting, of the model's or as a text.

@@ -235,16 +235,17 @@ fn a_response_that_was_prepared_in_another_language_is_asked_for_again() {
         +1000 speech
         +400 partial #0 "Haben Sie heute"
         +600 partial #0 "Haben Sie heute noch Brot?"
+            4000 ask turn 2 A: Hello, how can I help? C: Haben Sie heute noch Brot?
         +120 pause
             4120 transcribe #0 turn 1 2940..4000
-            4120 ask turn 1 A: Hello, how can I help? C: Haben Sie heute noch Brot?
         +80 continues in de
         +0 words "Haben Sie heute noch Brot?"
+            4200 cancel turn 2
             4200 cancel turn 1
-            4300 ask turn 2 A: Hello, how can I help? C: Haben Sie heute noch Brot?
+            4300 ask turn 3 A: Hello, how can I help? C: Haben Sie heute noch Brot?
         +300 reply "Ja."
         +0 done
-            4500 say #1 turn 2 "Ja."
+            4500 say #1 turn 3 "Ja."
         "#,
     );
 }

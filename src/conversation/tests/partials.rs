@@ -3,7 +3,7 @@
 use super::script::plays_out;
 
 #[test]
-fn a_response_is_prepared_at_the_pause_and_stands_if_the_final_words_agree() {
+fn a_response_to_a_whole_sentence_is_prepared_before_the_pause_and_stands_if_the_final_words_agree() {
     plays_out(
         |_| {},
         r#"
@@ -11,17 +11,136 @@ fn a_response_is_prepared_at_the_pause_and_stands_if_the_final_words_agree() {
         +1000 speech
         +600 partial "what are"
         +340 partial "What are your hours?"
+            3940 ask turn 2 A: Hello, how can I help? C: What are your hours?
         +60 pause
             4000 transcribe #0 turn 1 2940..3880
-            4000 ask turn 1 A: Hello, how can I help? C: What are your hours?
         +60 words "What are your hours."
         +50 reply "Nine to five."
         +10 done
-            4120 say #1 turn 1 held "Nine to five."
-            4180 release turn 1
+            4120 say #1 turn 2 held "Nine to five."
+            4180 release turn 2
         +100 starts #1
         +900 ends #1
-            5120 finished turn 1 C: What are your hours. A: Nine to five. words=180 reply=230 commit=300 audio=340
+            5120 finished turn 2 C: What are your hours. A: Nine to five. words=180 reply=230 commit=300 audio=340
+        "#,
+    );
+}
+
+/// Words 60 ms behind the audio, a first token after 150 ms, a first clause 80 ms later, and its first audio after 80 ms more.
+#[test]
+fn the_audio_of_a_reply_waits_for_the_end_of_the_turn_alone() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +1000 speech
+        +940 partial "What are your hours?"
+            3940 ask turn 2 A: Hello, how can I help? C: What are your hours?
+        +60 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +60 words "What are your hours?"
+        +30 reply "We open"
+        +80 reply " at nine. Do"
+            4170 say #1 turn 2 held "We open at nine."
+            4180 release turn 2
+        +80 starts #1
+        +400 done
+            4650 say #2 turn 2 "Do"
+        +100 left
+            4750 finished turn 2 C: What are your hours? words=180 reply=210 commit=300 audio=370
+            4750 hang up: CallerLeft
+        "#,
+    );
+}
+
+#[test]
+fn a_sentence_that_goes_on_discards_its_response_and_is_recognised_on() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +1000 speech
+        +600 partial "I want a table."
+            3600 ask turn 2 A: Hello, how can I help? C: I want a table.
+        +100 partial "I want a table"
+        +100 reply "When?"
+        +300 partial "I want a table for two"
+            4100 cancel turn 2
+        +300 partial "I want a table for two."
+        +100 pause
+            4500 transcribe #0 turn 1 2940..4380
+        +60 words "I want a table for two."
+            4680 ask turn 1 A: Hello, how can I help? C: I want a table for two.
+        +200 reply "When?"
+        +0 done
+            4760 say #1 turn 1 "When?"
+        "#,
+    );
+}
+
+#[test]
+fn after_a_sentence_that_went_on_the_model_is_asked_at_the_pause() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +1000 speech
+        +600 partial "I want a table."
+            3600 ask turn 2 A: Hello, how can I help? C: I want a table.
+        +300 partial "I want a table for two."
+            3900 cancel turn 2
+        +100 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +60 words "I want a table for two."
+            4180 ask turn 1 A: Hello, how can I help? C: I want a table for two.
+        +200 reply "When?"
+        +0 done
+            4260 say #1 turn 1 "When?"
+        +100 starts #1
+        +400 ends #1
+            4760 finished turn 1 C: I want a table for two. A: When? words=180 reply=380 commit=300 audio=480
+        +1000 speech
+        +900 partial "On Monday at nine."
+        +100 pause
+            6760 transcribe #1 turn 3 5700..6640
+            6760 ask turn 3 A: Hello, how can I help? C: I want a table for two. A: When? C: On Monday at nine.
+        "#,
+    );
+}
+
+#[test]
+fn a_short_sentence_may_be_the_beginning_of_one() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +1000 speech
+        +400 partial "Hello."
+        +400 partial "Hello. What are your"
+        "#,
+    );
+}
+
+#[test]
+fn words_of_unclear_end_are_answered_when_the_pause_lasts() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +1000 speech
+        +900 partial "how much does a"
+        +100 pause
+            4000 transcribe #0 turn 1 2940..3880
+        +60 words "how much does a new"
+        +40 speech
+            4100 cancel turn 1
+        +900 partial "how much does a new tyre"
+        +100 pause
+            5100 transcribe #1 turn 2 2940..4980
+            5230 ask turn 2 A: Hello, how can I help? C: how much does a new tyre
+        +200 words "how much does a new tyre"
+            5480 release turn 2
+        +300 tick
         "#,
     );
 }
@@ -33,16 +152,17 @@ fn final_words_that_differ_are_asked_about_instead() {
         r#"
         (greeted)
         +1000 speech
-        +900 partial "What are"
+        +900 partial "What are your house?"
+            3900 ask turn 2 A: Hello, how can I help? C: What are your house?
         +100 pause
             4000 transcribe #0 turn 1 2940..3880
-            4000 ask turn 1 A: Hello, how can I help? C: What are
         +60 words "What are your hours?"
+            4060 cancel turn 2
             4060 cancel turn 1
-            4180 ask turn 2 A: Hello, how can I help? C: What are your hours?
-        +200 reply #1 "Mine?"
+            4180 ask turn 3 A: Hello, how can I help? C: What are your hours?
+        +200 reply #2 "Mine?"
         +40 left
-            4300 finished turn 2 C: What are your hours? words=180 commit=300
+            4300 finished turn 3 C: What are your hours? words=180 commit=300
             4300 hang up: CallerLeft
         "#,
     );
@@ -59,7 +179,7 @@ fn a_turn_costs_two_requests_at_most() {
         +100 pause
             4000 transcribe #0 turn 1 2940..3880
         +60 words "I would like"
-            4060 ask turn 1 A: Hello, how can I help? C: I would like
+            4130 ask turn 1 A: Hello, how can I help? C: I would like
         +100 speech
             4160 cancel turn 1
         +900 partial "I would like a table"
@@ -119,13 +239,13 @@ fn meaningful_words_interrupt_while_they_are_spoken() {
             1450 cancel turn 0
             1450 finished turn 0 (interrupted) audio=50
         +700 partial "Excuse me, when do you open?"
+            2150 ask turn 2 C: Excuse me, when do you open?
         +50 pause
             2200 transcribe #0 turn 1 990..2080
-            2200 ask turn 1 C: Excuse me, when do you open?
         +50 words "Excuse me, when do you open?"
-            2380 release turn 1
+            2380 release turn 2
         +200 left
-            2450 finished turn 1 C: Excuse me, when do you open? words=170 commit=300
+            2450 finished turn 2 C: Excuse me, when do you open? words=170 commit=300
             2450 hang up: CallerLeft
             "#,
         ),
@@ -222,17 +342,18 @@ fn a_response_to_words_that_are_not_confirmed_is_discarded() {
         (greeted)
         +1000 speech
         +900 partial "What are your hours?"
+            3900 ask turn 2 A: Hello, how can I help? C: What are your hours?
         +100 pause
             4000 transcribe #0 turn 1 2940..3880
-            4000 ask turn 1 A: Hello, how can I help? C: What are your hours?
         +60 reply "Nine to five."
         +0 done
-            4060 say #1 turn 1 held "Nine to five."
+            4060 say #1 turn 2 held "Nine to five."
         +40 stt_fails
+            4100 cancel turn 2
             4100 cancel turn 1
-            4180 say #2 turn 2 DidNotCatch
+            4180 say #2 turn 3 DidNotCatch
         +200 ends #2
-            4300 finished turn 2 A: Pardon? commit=300
+            4300 finished turn 3 A: Pardon? commit=300
         "#,
     );
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Advance, Extent, Sound, Utterance, Wait};
-use crate::conversation::endpoint::{Completeness, completeness, is_short_answer, spoken};
+use super::early::LASTING;
+use super::{Extent, Sound, Utterance, Wait};
+use crate::conversation::endpoint::{Completeness, completeness};
 use crate::conversation::floor::Floor;
 use crate::conversation::limits::Turn;
 use crate::conversation::response::Response;
@@ -18,11 +19,8 @@ const COUGH: Duration = Duration::from_millis(400);
 /// An utterance that is shorter than this, as a "yes", is not judged by its sound.
 const SHORT: Duration = Duration::from_millis(800);
 
-/// Words are asked for again at a pause if the utterance has grown by this much …
+/// Words are asked for again at a pause if the utterance has grown by this much, or if the pause lasts.
 const GROWN: Duration = Duration::from_secs(1);
-
-/// … or if the pause lasts as long as this: most pauses within a sentence are shorter.
-const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 impl Conversation {
     /// Gives the floor to the caller, who speaks or has just paused.
@@ -75,6 +73,7 @@ impl Conversation {
         }
         let to = at.max(utterance.from);
         utterance.extent = Extent::Paused { to };
+        utterance.end_question(to);
         utterance.level = utterance.level.max(level);
         self.timers.stop(Timer::Monologue);
         let partial = utterance.words.partial().to_owned();
@@ -88,22 +87,23 @@ impl Conversation {
             self.out.command(Command::JudgeEnd { turn, from, to });
         }
         if self.settings.early_reply {
-            self.ask_soon(to, !partial.is_empty());
-            if completeness(&partial, self.language) != Completeness::Trailing {
-                self.prepare(to, &partial);
+            let is_live = !partial.is_empty();
+            self.ask_soon(to, is_live);
+            if is_live {
+                self.prepare_soon(to, &partial);
             }
         }
     }
 
     /// Asks for the words at a pause that began at `to`. A recogniser of whole clips is paid for each of them: one that
     /// was asked already is asked again when it is worth it.
-    fn ask_soon(&mut self, to: At, is_streaming: bool) {
+    fn ask_soon(&mut self, to: At, is_live: bool) {
         let Floor::Caller(utterance) = &self.floor else { return };
         let has_grown = utterance.asked_to.is_none_or(|asked| to.since(asked) >= GROWN);
-        if has_grown || is_streaming {
+        if has_grown || is_live {
             self.ask_for_words();
         } else {
-            self.timers.start(Timer::Ask, to, ASK_AGAIN);
+            self.timers.start(Timer::Ask, to, LASTING);
         }
     }
 
@@ -122,12 +122,10 @@ impl Conversation {
         if matches!(&self.floor, Floor::Caller(utterance) if utterance.sound == Sound::Unfinished) {
             return self.settings.commit_trailing_ms;
         }
-        let is_answer = self.prompted && is_short_answer(text, self.language);
         match completeness(text, self.language) {
-            Completeness::Finished => self.settings.commit_finished_ms,
-            Completeness::Unclear if is_answer => self.settings.commit_finished_ms,
-            Completeness::Unclear => self.settings.commit_ms,
+            _ if self.is_whole(text) => self.settings.commit_finished_ms,
             Completeness::Trailing => self.settings.commit_trailing_ms,
+            Completeness::Finished | Completeness::Unclear => self.settings.commit_ms,
         }
     }
 
@@ -148,16 +146,10 @@ impl Conversation {
         }
     }
 
-    /// The words so far of an utterance that is recognised as it is spoken.
-    pub(in crate::conversation) fn utterance_partial(&mut self, id: UtteranceId, text: &str) {
-        if let Floor::Caller(utterance) = &mut self.floor {
-            utterance.words.hear(id, spoken(text));
-        }
-    }
-
     /// The transcript of the utterance, unless `id` is outdated.
     pub(in crate::conversation) fn utterance_words(&mut self, now: At, id: UtteranceId, text: &str) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
+        let is_live = !utterance.words.partial().is_empty();
         let Some(text) = utterance.take_words(id, text) else { return };
         let Some(to) = utterance.to() else { return };
         utterance.latency.transcript = Some(now.since(to));
@@ -168,36 +160,12 @@ impl Conversation {
             self.commit(now);
         } else if !text.is_empty() {
             self.timers.start(Timer::Commit, to, self.wait_after(&text));
-            self.prepare(to, &text);
+            if is_live {
+                self.prepare_soon(to, &text);
+            } else {
+                self.prepare(to, &text);
+            }
             self.reconsider_background();
-        }
-    }
-
-    /// A response that was prepared for partial words stands if the final words are the same.
-    pub(super) fn confirm_response(&mut self, now: At, text: &str) {
-        let Floor::Caller(utterance) = &mut self.floor else { return };
-        let (Some(to), Some(early)) = (utterance.to(), &mut utterance.early) else { return };
-        if !early.confirm(text, now.since(to)) || text.is_empty() {
-            utterance.discard_response(&mut self.out);
-        }
-    }
-
-    /// Prepares a response, unheard, to words that may be the whole utterance.
-    pub(super) fn prepare(&mut self, to: At, text: &str) {
-        // Its first words are not the model's.
-        let is_emergency = self.is_new_emergency(text);
-        let Floor::Caller(utterance) = &mut self.floor else { return };
-        let may =
-            self.settings.early_reply && utterance.advance == Advance::Possible && !self.survey.is_open();
-        let may = may && !self.menu.is_open();
-        let is_new = utterance.early.is_none() && !text.is_empty() && utterance.segments.are_known();
-        let is_new = is_new && !is_emergency;
-        if may && is_new && !self.limits.no_turn_left(&self.settings) {
-            let question = utterance.question(to, text);
-            utterance.early = Some(Response::to(utterance.turn, question, utterance.latency));
-            let context = self.transcript.followed_by(self.keypad.complete_keys(), text);
-            self.out.command(Command::Respond { turn: utterance.turn, context, attempt: Attempt::First });
-            self.late_tools.read_for_prepared();
         }
     }
 
@@ -300,6 +268,7 @@ impl Conversation {
         let asks_for_rating = self.survey.is_open() && !self.is_emergency_known();
         let Floor::Caller(utterance) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
         self.timers.stop(Timer::Commit);
+        self.cautious_turns = self.cautious_turns.saturating_sub(1);
         if asks_for_rating {
             let text = match &utterance.words {
                 Words::Known(text) => Some(text.clone()),
