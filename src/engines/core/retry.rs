@@ -187,14 +187,16 @@ impl Policy {
     where
         F: Future<Output = Result<T, EngineError>>,
     {
+        let left_alone = |wait| {
+            self.count("open");
+            EngineError::Open(wait)
+        };
+        let permit = self.admit().map_err(left_alone)?;
         let place = match &self.shares {
             Some(shares) => Some(self.enter(shares).await?),
             None => None,
         };
-        let permits = self.admit(place.as_ref()).map_err(|wait| {
-            self.count("open");
-            EngineError::Open(wait)
-        })?;
+        let permits = self.admit_tenant(permit, place.as_ref()).map_err(left_alone)?;
         let budget = Duration::from_millis(self.settings.budget_ms);
         let (mut failures, is_trial) = (0, permits.are_trial());
         let answer = timeout(budget, self.attempts(ask, is_trial, &mut failures)).await;

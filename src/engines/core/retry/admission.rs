@@ -30,11 +30,23 @@ impl Policy {
     }
 
     /// # Errors
-    /// The engine is left alone, or refused the tenant's requests as too many; the time until the next trial.
-    pub(super) fn admit(&self, place: Option<&EnginePlace>) -> Result<Permits, Duration> {
+    /// The engine is left alone; the time until the next trial.
+    pub(super) fn admit(&self) -> Result<Permit, Duration> {
+        self.breaker.admit(Instant::now(), self.has_fallback)
+    }
+
+    /// Adds the permission of the tenant that has the place.
+    ///
+    /// # Errors
+    /// The engine refused the tenant's requests as too many; the time until the next trial.
+    pub(super) fn admit_tenant(
+        &self,
+        engine: Permit,
+        place: Option<&EnginePlace>,
+    ) -> Result<Permits, Duration> {
         let now = Instant::now();
         let tenant = place.map(|place| place.breaker().admit(now, self.has_fallback)).transpose()?;
-        Ok(Permits { tenant, engine: self.breaker.admit(now, self.has_fallback)? })
+        Ok(Permits { tenant, engine })
     }
 
     /// Lets the breakers know how a question ended. Too many requests of a tenant are not the engine's failure.

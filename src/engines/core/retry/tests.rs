@@ -256,6 +256,22 @@ async fn a_stream_holds_its_place_until_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_is_left_alone_is_not_waited_for() {
+    let [tenant, other] = tenants(&policy().with_fallback(true));
+    let endless = || async { Ok(stream::repeat(1).map(Ok).boxed()) };
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(tenant.stream(endless).await.expect("a place"));
+    }
+    let busy = EngineError::Busy { after: Duration::from_secs(20), reason: "429".into() };
+    assert!(other.answer(|| std::future::ready(Err::<u8, _>(busy.clone()))).await.is_err());
+    let begun = Instant::now();
+    let refused = tenant.answer(|| std::future::ready(Ok(7))).await;
+    assert_eq!(refused, Err(EngineError::Open(Duration::from_secs(20))), "and not that there is no place");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn engines_of_tenants_accounts_are_not_limited() {
     let own = Policy::new(Kind::Llm, "own:acme".into(), Settings::default());
     let [tenant, _] = tenants(&own);
