@@ -112,6 +112,11 @@ impl CallVoice {
         self.request = Some(VoiceRequest { key, turn, context, attempt, progress, audio });
     }
 
+    /// Whether its latest request is of this turn.
+    pub fn was_asked_in(&self, turn: TurnId) -> bool {
+        self.request.as_ref().is_some_and(|request| request.turn == turn)
+    }
+
     /// The request with this key, if it is the latest one and not complete.
     pub fn pending(&mut self, key: ResponseKey) -> Option<&mut VoiceRequest> {
         let is_pending =

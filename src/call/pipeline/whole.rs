@@ -91,7 +91,10 @@ impl Pipeline {
                 voice.begin(VoiceUtterance { utterance, turn, from, end: None }, self.cascade.position(from));
             }
             Command::EndUtterance { utterance, at } => voice.end(utterance, at, self.cascade.position(at)),
-            Command::Respond { turn, context, attempt: attempt @ Attempt::First } => {
+            // A response that failed may be one of an agent before.
+            Command::Respond { turn, context, attempt }
+                if attempt == Attempt::First || !voice.was_asked_in(turn) =>
+            {
                 voice.respond(self.cascade.agent(), turn, context, attempt);
             }
             Command::Respond { .. } => {

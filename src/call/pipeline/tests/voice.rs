@@ -169,6 +169,26 @@ async fn a_response_without_words_is_repeated_by_the_other_engines() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_does_not_fail_with_the_response_of_the_agent_before() {
+    let mut call = connected();
+    call.go(respond(ONE));
+    call.settle().await;
+    call.server.speaks("r", "b", "Good morning.");
+    call.settle().await;
+    let (voice, transport) = engine();
+    let mut next = agent([], []);
+    next.engines.realtime = Some(voice);
+    call.pipeline.change_agent(Arc::new(next));
+    call.server = transport.server();
+    call.server.connect();
+    assert_eq!(call.settle().await, [response(ONE, ResponseEvent::Failed)]);
+    let context = Arc::from([ContextItem::Caller { text: "Hello?".into() }]);
+    call.go(Command::Respond { turn: ONE, context, attempt: Attempt::AfterFailure });
+    assert_eq!(call.settle().await, []);
+    assert_eq!(call.pipeline.stage_engines().map(|name| name.to_string()), ["voice"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_agent_without_such_an_engine_takes_over_what_has_begun() {
     let mut call = connected();
     call.utter();
