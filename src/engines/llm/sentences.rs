@@ -6,8 +6,8 @@
 /// How far back the end of a sentence is looked for, in bytes.
 const CONTEXT: usize = 48;
 
-/// A text that ends the sentence before it, where that is complete.
-const NEXT_SENTENCE: &str = " A";
+/// A text that ends the sentence before it, where that is complete. A digit, because "It costs 3." may be cut off.
+const NEXT_SENTENCE: &str = " 0";
 
 /// The sentences of a reply.
 #[derive(Debug, Default)]
@@ -95,7 +95,7 @@ fn is_end(text: &str, at: usize, mark: char) -> bool {
     match mark {
         '。' | '！' | '？' => true,
         '!' | '?' | '…' | '।' => is_followed,
-        '.' => is_followed && begins_sentence(after) && !is_abbreviation(before),
+        '.' => is_followed && begins_sentence(after) && !is_abbreviation(before, after),
         '\n' => !before.trim().is_empty(),
         _ => false,
     }
@@ -106,13 +106,34 @@ fn begins_sentence(after: &str) -> bool {
     after.trim_start().chars().next().is_some_and(|first| !first.is_lowercase())
 }
 
-/// A number or a single letter, as in "the 3. of May" or "z. B.", or a short title, as in "Dr."
-fn is_abbreviation(before: &str) -> bool {
+/// An ordinal or a single letter, as in "the 3. of May" or "z. B.", or a short title, as in "Dr."
+fn is_abbreviation(before: &str, after: &str) -> bool {
     const TITLES: [&str; 8] = ["Dr", "Mr", "Mrs", "Ms", "Prof", "St", "Hr", "Fr"];
     let word = before.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-    let is_number = !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
+    if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()) {
+        return may_be_ordinal(before, word, after);
+    }
     let is_letter = word.chars().count() == 1 && !is_contraction(before, word);
-    is_number || is_letter || TITLES.contains(&word)
+    is_letter || TITLES.contains(&word)
+}
+
+/// Whether the `number` at the end of `before` may be that of a day or of a list's item, or the beginning of a decimal
+/// fraction. A longer number is none, and neither is a part of one, as in "17:30", nor a number before a word in upper case,
+/// unless it is where ordinals are.
+fn may_be_ordinal(before: &str, number: &str, after: &str) -> bool {
+    /// In German, where words in upper case follow: "am 3. Mai".
+    const BEFORE_ORDINALS: [&str; 14] =
+        ["ab", "am", "beim", "bis", "das", "dem", "den", "der", "des", "die", "im", "seit", "vom", "zum"];
+    let head = before.strip_suffix(number).unwrap_or(before);
+    let stands_alone = head.is_empty() || head.ends_with(char::is_whitespace);
+    if number.len() > 2 || !stands_alone {
+        return false;
+    }
+    let is_followed_by_word = after.trim_start().starts_with(char::is_alphabetic);
+    let begins_line = head.trim_end_matches(' ').ends_with('\n');
+    let preceding = head.trim_end();
+    let word = preceding.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_lowercase();
+    !is_followed_by_word || begins_line || word.is_empty() || BEFORE_ORDINALS.contains(&&*word)
 }
 
 /// As in "Lee's" or "don't", but not in "d'A. Dumas".
@@ -143,6 +164,15 @@ mod tests {
             ("  ", "  "),
             ("", ""),
             ("Ask Dr. Smith on the 3. of May", "Ask Dr. Smith on the 3. of May"),
+            ("The room is 42. On Sundays we", "The room is 42."),
+            ("It closed in 2026. Then", "It closed in 2026."),
+            ("We close at 17:30. On Sun", "We close at 17:30."),
+            ("Yes. It costs 3.50. Shall", "Yes. It costs 3.50."),
+            ("Yes. It closed in 2026.", "Yes. It closed in 2026."),
+            ("Yes. It costs 3.", "Yes."),
+            ("Ja. Am 3. Mai um", "Ja."),
+            ("Ja. Montag, 3. Mai um", "Ja."),
+            ("Yes. There are: 1. Soup", "Yes."),
             ("Really? \"Yes!\" And th", "Really? \"Yes!"),
             ("はい。そして", "はい。"),
             ("First line\nsecond", "First line\n"),
