@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use vca::sim::Step;
-use vca::tenancy::{CallStatus, PreCallOutcome, TenantId, TransferOutcome};
+use vca::store::NumberChanges;
+use vca::tenancy::{CallStatus, PreCallOutcome, PreCallOwner, TenantId, TransferOutcome};
 
 use crate::support;
 use crate::support::receiver::{Answer, Receiver};
@@ -49,7 +50,8 @@ fn a_webhook_chooses_the_agent_of_a_call() {
         "greeting": "Welcome back, {{customer}}!", "variables": { "customer": "friend" },
     });
     let regulars = env.seed.profile(tenant, "Regulars", regulars);
-    let secret = env.seed.pre_call_webhook(tenant, &receiver.url("/calls"), 2_000);
+    let owner = PreCallOwner::Number(env.seed.number(tenant));
+    let secret = env.seed.pre_call_webhook(tenant, owner, &receiver.url("/calls"), 2_000);
     receiver.answers(Answer::Json(200, r#"{"profile":"Regulars","variables":{"customer":"Ann"}}"#));
     env.open();
     let report = env.dial(DID, vec![Step::Wait(ms(1_500)), Step::HangUp]);
@@ -78,7 +80,8 @@ fn a_webhook_refuses_and_forwards_and_a_failing_one_has_no_effect() {
     let other = env.seed.tenant("butcher", OTHER, None, json!({ "greeting": "Good day." }));
     let theirs = env.seed.profile(other, "Theirs", json!({ "greeting": "Another's." }));
     env.seed.profile(tenant, "Unanswering", json!({ "llm": "own:gone" }));
-    env.seed.pre_call_webhook(tenant, &receiver.url("/calls"), 400);
+    let owner = PreCallOwner::Number(env.seed.number(tenant));
+    env.seed.pre_call_webhook(tenant, owner, &receiver.url("/calls"), 400);
     env.open();
 
     receiver.answers(Answer::Json(200, r#"{"reject":"busy"}"#));
@@ -113,4 +116,29 @@ fn a_webhook_refuses_and_forwards_and_a_failing_one_has_no_effect() {
     }
     assert!(vendor.requests(Kind::Tts).iter().all(|it| !it.contains("Another's")));
     assert_eq!(env.seed.calls(tenant).len(), 7);
+}
+
+#[test]
+fn a_tenants_webhook_is_asked_unless_the_number_does_not_use_it() {
+    let Some((mut env, vendor, receiver)) = test_env() else { return };
+    let tenant = env.seed.tenant("bakery", DID, None, json!({ "greeting": "Welcome." }));
+    let first = env.seed.pre_call_webhook(tenant, PreCallOwner::Tenant, &receiver.url("/calls"), 2_000);
+    let second = env.seed.rotate_pre_call_secret(tenant, PreCallOwner::Tenant);
+    receiver.answers(Answer::Json(200, r#"{"overrides":{"greeting":"Good morning."}}"#));
+    env.open();
+    let report = env.dial(DID, vec![Step::Wait(ms(1_500)), Step::HangUp]);
+    assert_eq!(report.status, Some(200), "{}\n{}", report.log, env.log());
+    assert_eq!(outcome_of_answered(&env, tenant), PreCallOutcome::Applied);
+    assert!(vendor.requests(Kind::Tts).iter().any(|it| it.contains("Good morning.")));
+    let [request] = &receiver.requests()[..] else { panic!("one request") };
+    assert!(request.is_signed_with(&first) && request.is_signed_with(&second), "the former secret is in use");
+    assert_eq!(request.json()["phone_number_id"], json!(env.seed.number(tenant)));
+
+    let changes = NumberChanges { uses_tenant_webhook: Some(false), ..NumberChanges::default() };
+    env.seed.change_numbers(tenant, changes);
+    let report = env.dial(DID, vec![Step::Wait(ms(500)), Step::HangUp]);
+    assert_eq!(report.status, Some(200), "{}\n{}", report.log, env.log());
+    let (call, _) = env.last_call(tenant);
+    assert_eq!(call.pre_call, None, "{}", env.log());
+    assert_eq!(receiver.requests().len(), 1);
 }

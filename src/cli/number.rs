@@ -31,16 +31,21 @@ pub enum Command {
     Unmatched,
     /// Show one number.
     Show(NumberSelector),
-    /// Switch a number on or off, or set where its calls continue that the agent cannot serve.
+    /// Switch a number on or off, set where its calls continue that the agent cannot serve, or whether it uses the
+    /// tenant's pre-call webhook.
     Update(Box<UpdateNumber>),
     /// Show or set which profiles answer a number's calls: several share them by weight, another one answers outside of
     /// business hours.
     Routing(Routing),
-    /// Show or set the pre-call webhook: a URL that is asked about each call while it rings.
+    /// Show or set the number's own pre-call webhook: a URL that is asked about each call while it rings.
     Webhook(Webhook),
-    /// Remove the pre-call webhook.
+    /// Remove the number's own pre-call webhook. That of the tenant is asked then, unless the number does not use it.
     RemoveWebhook(NumberSelector),
-    /// Ask the pre-call webhook about a call that does not exist, and show its response.
+    /// Replace the secret of the number's own pre-call webhook. For 24 hours requests are signed with the former one,
+    /// too.
+    RotateWebhookSecret(NumberSelector),
+    /// Ask the pre-call webhook, the number's own or the tenant's, about a call that does not exist, and show its
+    /// response.
     TestWebhook(TestWebhook),
     /// Have its provider send its calls here, again or for the first time.
     Register(NumberSelector),
@@ -104,6 +109,9 @@ pub struct UpdateNumber {
     /// hang_up.
     #[arg(long, value_name = JSON, value_parser = read_failover)]
     failover: Option<FailoverRoutes>,
+    /// Whether the tenant's pre-call webhook is asked about its calls, where the number has none of its own.
+    #[arg(long, action = ArgAction::Set, value_name = "true|false")]
+    uses_tenant_webhook: Option<bool>,
 }
 
 /// An example of failover routes.
@@ -127,6 +135,9 @@ impl Command {
             }
             Command::Webhook(webhook) => return webhook.run(store, config, output).await,
             Command::RemoveWebhook(which) => return pre_call::remove(which, store, config, output).await,
+            Command::RotateWebhookSecret(which) => {
+                return pre_call::rotate(which, store, config, output).await;
+            }
             Command::TestWebhook(test) => return test.run(store, config, output).await,
             Command::Routing(routing) => return routing.run(store, config, output).await,
             Command::List(list) => return list.run(store, output).await,
@@ -145,12 +156,12 @@ impl Command {
             }
             Command::Show(which) => which.find(store, numbering).await?,
             Command::Update(update) => {
-                let UpdateNumber { which, active, failover } = *update;
+                let UpdateNumber { which, active, failover, uses_tenant_webhook } = *update;
                 let OwnedNumber { number, tenant_name } = which.find(store, numbering).await?;
                 let registrar = registration::registrar(store, config)?;
                 let scope = store.scope(number.tenant_id);
                 let (actor, any) = (actor(), in_any_state::<_, Failure>);
-                let changes = NumberChanges { is_active: active, failover };
+                let changes = NumberChanges { is_active: active, failover, uses_tenant_webhook };
                 let number =
                     control::update_number(&registrar, &scope, &actor, number.id, &changes, any).await?;
                 return confirm(OwnedNumber { number, tenant_name }, output);
@@ -273,6 +284,7 @@ fn sheet(OwnedNumber { number, tenant_name }: &OwnedNumber) -> String {
         .line("calls", number.call_delivery)
         .line("provider detail", or_dash(number.provider_detail.as_deref()))
         .line("failover", or_dash(failover_lines(&number.failover).as_deref()))
+        .line("tenant's webhook", if number.uses_tenant_webhook { "used" } else { "not used" })
         .line("created", number.created_at.format("%F %T UTC"))
         .to_string()
 }

@@ -1,4 +1,5 @@
-//! `vca number webhook`, `vca number remove-webhook` and `vca number test-webhook`
+//! Pre-call webhooks: `vca number webhook`, `remove-webhook`, `rotate-webhook-secret` and `test-webhook`; `vca tenant
+//! pre-call-webhook`, `remove-pre-call-webhook` and `rotate-pre-call-secret`
 
 use clap::Args;
 use secrecy::ExposeSecret;
@@ -9,16 +10,31 @@ use super::failure::Failure;
 use super::number::NumberSelector;
 use super::output::Output;
 use super::table::{Sheet, or_dash};
+use super::tenant;
 use crate::config::Config;
 use crate::control::{self, PreCallTrial, in_any_state};
-use crate::store::{IssuedPreCall, Store, StoreError};
-use crate::tenancy::{Label, PreCallWebhook, RejectCause};
+use crate::store::{IssuedPreCall, Scope, Store, StoreError};
+use crate::tenancy::{Label, PreCallOwner, PreCallWebhook, RejectCause};
 use crate::webhooks::PreCallClient;
 
 #[derive(Debug, Args)]
 pub struct Webhook {
     #[command(flatten)]
     which: NumberSelector,
+    #[command(flatten)]
+    settings: WebhookSettings,
+}
+
+#[derive(Debug, Args)]
+pub struct TenantWebhook {
+    /// Id, or name if only one has it.
+    tenant: String,
+    #[command(flatten)]
+    settings: WebhookSettings,
+}
+
+#[derive(Debug, Args)]
+struct WebhookSettings {
     /// The URL that is asked about each call while it rings. Without it the present webhook is shown.
     #[arg(long)]
     url: Option<String>,
@@ -36,7 +52,7 @@ pub struct TestWebhook {
     caller: Option<String>,
 }
 
-/// A webhook, with its secret when it is created.
+/// A webhook, with its secret where it is new.
 #[derive(Debug, Serialize)]
 struct ShownWebhook {
     #[serde(flatten)]
@@ -45,17 +61,42 @@ struct ShownWebhook {
     secret: Option<String>,
 }
 
+impl From<IssuedPreCall> for ShownWebhook {
+    fn from(IssuedPreCall { webhook, secret }: IssuedPreCall) -> ShownWebhook {
+        ShownWebhook { webhook, secret: secret.map(|secret| secret.expose_secret().to_owned()) }
+    }
+}
+
 impl Webhook {
     pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
         let number = self.which.find(store, &config.numbers).await?.number;
-        let scope = store.scope(number.tenant_id);
+        let (scope, owner) = (store.scope(number.tenant_id), PreCallOwner::Number(number.id));
+        self.settings.run((&scope, owner), config, output).await
+    }
+}
+
+impl TenantWebhook {
+    pub async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
+        let scope = store.scope(tenant::find(store, &self.tenant).await?.id);
+        self.settings.run((&scope, PreCallOwner::Tenant), config, output).await
+    }
+}
+
+impl WebhookSettings {
+    /// Sets a webhook, or shows it where no URL is given.
+    async fn run(
+        self,
+        (scope, owner): (&Scope, PreCallOwner),
+        config: &Config,
+        output: &mut Output<'_>,
+    ) -> Result<(), Failure> {
         let Some(url) = &self.url else {
-            let webhook = scope.pre_call_webhook(number.id).await?;
+            let webhook = scope.pre_call_webhook(owner).await?;
             return print(ShownWebhook { webhook, secret: None }, output);
         };
         let timeout_ms = match self.timeout_ms {
             Some(timeout_ms) => timeout_ms,
-            None => match scope.pre_call_webhook(number.id).await {
+            None => match scope.pre_call_webhook(owner).await {
                 Ok(webhook) => webhook.timeout_ms,
                 Err(StoreError::NotFound) => 2_000,
                 Err(error) => return Err(error.into()),
@@ -63,12 +104,10 @@ impl Webhook {
         };
         let receivers = config.webhooks.destinations();
         let any = |_: Option<&PreCallWebhook>| Ok::<(), Failure>(());
-        let wanted = (number.id, url.as_str(), timeout_ms);
+        let wanted = (owner, url.as_str(), timeout_ms);
         let actor = actor();
-        let set = control::set_pre_call_webhook(&scope, &actor, &receivers, wanted, any);
-        let IssuedPreCall { webhook, secret } = set.await?;
-        let secret = secret.map(|secret| secret.expose_secret().to_owned());
-        print(ShownWebhook { webhook, secret }, output)
+        let set = control::set_pre_call_webhook(scope, &actor, &receivers, wanted, any);
+        print(set.await?.into(), output)
     }
 }
 
@@ -80,9 +119,35 @@ pub async fn remove(
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let number = which.find(store, &config.numbers).await?.number;
-    let any = in_any_state::<_, Failure>;
-    let removed = store.scope(number.tenant_id).delete_pre_call_webhook_if(&actor(), number.id, any).await?;
-    output.print(&removed, || format!("{} has no pre-call webhook now.", number.did))
+    let (any, owner) = (in_any_state::<_, Failure>, PreCallOwner::Number(number.id));
+    let removed = store.scope(number.tenant_id).delete_pre_call_webhook_if(&actor(), owner, any).await?;
+    output.print(&removed, || format!("{} has no pre-call webhook of its own now.", number.did))
+}
+
+/// Removes a tenant's webhook.
+pub async fn remove_of_tenant(named: &str, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+    let tenant = tenant::find(store, named).await?;
+    let (any, owner) = (in_any_state::<_, Failure>, PreCallOwner::Tenant);
+    let removed = store.scope(tenant.id).delete_pre_call_webhook_if(&actor(), owner, any).await?;
+    output.print(&removed, || format!("{:?} has no pre-call webhook now.", tenant.name))
+}
+
+/// Gives a number's webhook a new secret.
+pub async fn rotate(
+    which: NumberSelector,
+    store: &Store,
+    config: &Config,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let number = which.find(store, &config.numbers).await?.number;
+    let (scope, owner) = (store.scope(number.tenant_id), PreCallOwner::Number(number.id));
+    print(scope.rotate_pre_call_secret(&actor(), owner).await?.into(), output)
+}
+
+/// Gives a tenant's webhook a new secret.
+pub async fn rotate_of_tenant(named: &str, store: &Store, output: &mut Output<'_>) -> Result<(), Failure> {
+    let scope = store.scope(tenant::find(store, named).await?.id);
+    print(scope.rotate_pre_call_secret(&actor(), PreCallOwner::Tenant).await?.into(), output)
 }
 
 impl TestWebhook {

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use super::actor;
 use super::failure::Failure;
 use super::output::Output;
+use super::pre_call::{self, TenantWebhook};
 use super::registration;
 use super::table::{Sheet, Table};
 use super::transfer::{Export, ImportTenant};
@@ -37,6 +38,19 @@ pub enum Command {
     Export(Export),
     /// Put an exported tenant into this database: all of it or nothing.
     Import(ImportTenant),
+    /// Show or set the tenant's pre-call webhook: a URL that is asked about calls to numbers without one of their own
+    /// while they ring.
+    PreCallWebhook(TenantWebhook),
+    /// Remove the tenant's pre-call webhook.
+    RemovePreCallWebhook {
+        /// Id, or name if only one has it.
+        tenant: String,
+    },
+    /// Replace the secret of the tenant's pre-call webhook. For 24 hours requests are signed with the former one, too.
+    RotatePreCallSecret {
+        /// Id, or name if only one has it.
+        tenant: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +129,13 @@ impl Command {
             Command::List => return list(store, output).await,
             Command::Export(command) => return command.run(store, output).await,
             Command::Import(command) => return command.run(store, output).await,
+            Command::PreCallWebhook(webhook) => return webhook.run(store, config, output).await,
+            Command::RemovePreCallWebhook { tenant } => {
+                return pre_call::remove_of_tenant(&tenant, store, output).await;
+            }
+            Command::RotatePreCallSecret { tenant } => {
+                return pre_call::rotate_of_tenant(&tenant, store, output).await;
+            }
             Command::Create(CreateTenant { name, plan, max_calls }) => {
                 let new = NewTenant { name, plan, max_concurrent_calls: max_calls };
                 control::create_tenant(store, &actor(), new).await?

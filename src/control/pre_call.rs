@@ -1,4 +1,4 @@
-//! Pre-call webhooks of numbers: where they may lead, and trials.
+//! Pre-call webhooks of numbers and tenants: where they may lead, and trials.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::egress::DestinationPolicy;
 use crate::store::{IssuedPreCall, Scope, Store, StoreError};
 use crate::tenancy::{
     Actor, AgentChanges, CallId, Label, NumberId, PRE_CALL_TIMEOUT_MS, PreCallInstruction, PreCallOutcome,
-    PreCallRequest, PreCallRequestType, PreCallWebhook, RejectCause, TransferRules,
+    PreCallOwner, PreCallRequest, PreCallRequestType, PreCallWebhook, RejectCause, TransferRules,
 };
 use crate::violation::Violation;
 use crate::webhooks::{PreCallClient, PreCallFailure};
@@ -32,7 +32,8 @@ pub struct PreCallTrial {
     pub reject: Option<RejectCause>,
 }
 
-/// Sets the pre-call webhook of a number. `precondition` gets it as it is, in the transaction that changes it.
+/// Sets the pre-call webhook of a number or of the tenant. `precondition` gets it as it is, in the transaction that
+/// changes it.
 ///
 /// # Errors
 /// `Invalid` for a URL that may not be called and for a time that is not allowed; `NotFound` when the tenant does not have the
@@ -41,23 +42,26 @@ pub async fn set_pre_call_webhook<E: From<StoreError> + From<ControlError>>(
     scope: &Scope,
     actor: &Actor,
     receivers: &DestinationPolicy,
-    (number, url, timeout_ms): (NumberId, &str, u32),
+    (owner, url, timeout_ms): (PreCallOwner, &str, u32),
     precondition: impl FnOnce(Option<&PreCallWebhook>) -> Result<(), E>,
 ) -> Result<IssuedPreCall, E> {
-    scope.number(number).await?;
+    if let PreCallOwner::Number(number) = owner {
+        scope.number(number).await?;
+    }
     let wrong_url = receivers.check(url).err().map(|error| Violation::new("url", error.to_string()));
     let wrong_time = (!PRE_CALL_TIMEOUT_MS.contains(&timeout_ms)).then(|| {
         let (least, most) = (PRE_CALL_TIMEOUT_MS.start(), PRE_CALL_TIMEOUT_MS.end());
         Violation::new("timeout_ms", format!("{least} to {most}"))
     });
     ControlError::unless_none(wrong_url.into_iter().chain(wrong_time))?;
-    scope.set_pre_call_webhook_if(actor, number, url, timeout_ms, precondition).await
+    scope.set_pre_call_webhook_if(actor, owner, url, timeout_ms, precondition).await
 }
 
-/// Asks a number's webhook about a call that does not exist. The audit log has the trial.
+/// Asks the webhook of a number, or the tenant's that applies to it, about a call that does not exist. The audit log
+/// has the trial.
 ///
 /// # Errors
-/// `NotFound` when the tenant does not have the number, or the number has no webhook; those of the database.
+/// `NotFound` when the tenant does not have the number, or no webhook is asked about its calls; those of the database.
 pub async fn test_pre_call_webhook(
     store: &Store,
     scope: &Scope,
@@ -65,7 +69,8 @@ pub async fn test_pre_call_webhook(
     (client, rules): (&PreCallClient, &TransferRules),
     (number, caller): (NumberId, Option<String>),
 ) -> Result<PreCallTrial, StoreError> {
-    let (number, stored) = (scope.number(number).await?, scope.stored_pre_call(number).await?);
+    let number = scope.number(number).await?;
+    let stored = scope.pre_call_for(&number).await?;
     scope.note_access(actor, "test_webhook", "phone_number", number.id.0).await?;
     let request = PreCallRequest {
         kind: PreCallRequestType::Test,
@@ -78,8 +83,8 @@ pub async fn test_pre_call_webhook(
         at: Utc::now(),
     };
     let began = Instant::now();
-    let asked = match store.open_pre_call_secret(&stored) {
-        Ok(secret) => client.ask(&stored.webhook, &secret, &request).await,
+    let asked = match store.open_pre_call_secrets(&stored, request.at) {
+        Ok(secrets) => client.ask(&stored.webhook, &secrets, &request).await,
         Err(_) => Err(PreCallFailure::new(PreCallOutcome::Failed, "the webhook's secret cannot be opened")),
     };
     let duration_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);

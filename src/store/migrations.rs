@@ -194,6 +194,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/sqlite/0049_analysis_indexes.sql"),
         include_str!("../../migrations/postgres/0049_analysis_indexes.sql"),
     ),
+    (
+        "0050_tenant_pre_call_webhook",
+        include_str!("../../migrations/sqlite/0050_tenant_pre_call_webhook.sql"),
+        include_str!("../../migrations/postgres/0050_tenant_pre_call_webhook.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

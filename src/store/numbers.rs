@@ -27,6 +27,7 @@ pub struct NumberChanges {
     pub is_active: Option<bool>,
     /// Replaces the failover routes as a whole.
     pub failover: Option<FailoverRoutes>,
+    pub uses_tenant_webhook: Option<bool>,
 }
 
 /// Which numbers to list. A field that is absent does not filter.
@@ -37,10 +38,11 @@ pub struct NumberFilter {
 }
 
 const COLUMNS: &str = "id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
-    provider_reference, failover, created_at";
+    provider_reference, failover, uses_tenant_webhook, created_at";
 
 const ONE: &str = "SELECT id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
-    provider_reference, failover, created_at FROM phone_numbers WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
+    provider_reference, failover, uses_tenant_webhook, created_at FROM phone_numbers \
+    WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
 
 /// The row of a number that is not released, locked until the transaction ends: otherwise PostgreSQL would allow another
 /// change in between.
@@ -51,7 +53,7 @@ pub(super) fn locked(tenant: TenantId, id: NumberId) -> Statement {
 const LOCKED: &str = "UPDATE phone_numbers SET is_active = is_active \
     WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL \
     RETURNING id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
-    provider_reference, failover, created_at";
+    provider_reference, failover, uses_tenant_webhook, created_at";
 
 impl Scope {
     /// Gives the tenant a number, by the operator's authority: it is assigned to the tenant in the inventory.
@@ -159,7 +161,8 @@ impl Scope {
         check: impl FnOnce(&PhoneNumber) -> Result<(), E>,
     ) -> Result<PhoneNumber, E> {
         const SQL: &str = "UPDATE phone_numbers SET is_active = COALESCE($3, is_active), \
-            failover = COALESCE($4, failover) WHERE tenant_id = $1 AND id = $2";
+            failover = COALESCE($4, failover), uses_tenant_webhook = COALESCE($5, uses_tenant_webhook) \
+            WHERE tenant_id = $1 AND id = $2";
         let failover = changes.failover.as_ref().map(serde_json::to_string).transpose();
         let failover = failover.map_err(StoreError::invalid)?;
         let mut tx = self.begin(Access::Write).await?;
@@ -167,7 +170,7 @@ impl Scope {
         check(&before.clone().try_into()?)?;
         let update =
             sql(SQL).bind(self.tenant.0).bind(id.0).bind(changes.is_active).bind(failover.as_deref());
-        tx.execute(update).await?;
+        tx.execute(update.bind(changes.uses_tenant_webhook)).await?;
         let after = tx.one::<Row>(sql(ONE).bind(self.tenant.0).bind(id.0)).await?;
         let change = Change::new(actor, self.tenant, "update", "phone_number", id);
         tx.audit(change.before(&before).after(&after)).await?;
@@ -232,6 +235,7 @@ impl NewNumber {
             provider_reference: None,
             call_delivery: CallDelivery::of(true, state),
             failover: FailoverRoutes::default(),
+            uses_tenant_webhook: true,
             created_at: now(),
         }
     }
@@ -239,7 +243,7 @@ impl NewNumber {
 
 fn insert(number: &PhoneNumber) -> Statement {
     let values = composed(format!(
-        "INSERT INTO phone_numbers ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+        "INSERT INTO phone_numbers ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
     ));
     values
         .bind(number.id.0)
@@ -251,6 +255,7 @@ fn insert(number: &PhoneNumber) -> Statement {
         .bind(number.provider_detail.as_deref())
         .bind(number.provider_reference.as_deref())
         .bind("{}")
+        .bind(number.uses_tenant_webhook)
         .bind(number.created_at)
 }
 
@@ -267,6 +272,7 @@ pub(super) struct Row {
     pub provider_detail: Option<String>,
     pub provider_reference: Option<String>,
     pub failover: String,
+    pub uses_tenant_webhook: bool,
     pub created_at: DateTime<Utc>,
 }
 
@@ -286,6 +292,7 @@ impl TryFrom<Row> for PhoneNumber {
             provider_reference: row.provider_reference,
             call_delivery: CallDelivery::of(row.is_active, state),
             failover: serde_json::from_str(&row.failover).map_err(StoreError::corrupt)?,
+            uses_tenant_webhook: row.uses_tenant_webhook,
             created_at: row.created_at,
         })
     }

@@ -7,10 +7,10 @@ use uuid::Uuid;
 use super::calls::narrow;
 use super::statement::sql;
 use super::tx::{AllTenants, RowScope};
-use super::{Store, StoreError, now, numbers, profiles, tenants};
+use super::{Store, StoreError, now, numbers, pre_call, profiles, tenants};
 use crate::tenancy::{
-    AiProfile, Did, Month, MonthUse, NumberId, NumberProfiles, PreCallWebhook, PreCallWebhookId,
-    ProfilePurpose, Route, StoredPreCall, StoredSecret, TenantId, Tool, WeightedProfile,
+    AiProfile, Did, Month, MonthUse, NumberProfiles, ProfilePurpose, Route, StoredPreCall, Tool,
+    WeightedProfile,
 };
 
 impl Store {
@@ -24,14 +24,15 @@ impl Store {
     pub async fn first_route(&self, dids: &[Did]) -> Result<Option<Route>, StoreError> {
         const SQL: &str = "SELECT \
             n.id AS number_id, n.tenant_id, n.did, n.provider_type, n.is_active, \
-            n.provider_state, n.provider_detail, n.provider_reference, n.failover, \
+            n.provider_state, n.provider_detail, n.provider_reference, n.failover, n.uses_tenant_webhook, \
             n.created_at AS number_created_at, \
             t.name AS tenant_name, t.status, t.plan, t.max_concurrent_calls, \
             t.created_at AS tenant_created_at, \
             p.id AS profile_id, p.name AS profile_name, p.role, p.system_prompt, p.is_default, p.settings, p.version, \
             p.created_at AS profile_created_at, p.targets AS profile_targets, a.purpose, a.weight, \
             w.id AS webhook_id, w.url AS webhook_url, w.timeout_ms AS webhook_timeout_ms, w.secret AS webhook_secret, \
-            w.created_at AS webhook_created_at, \
+            w.created_at AS webhook_created_at, w.phone_number_id AS webhook_number_id, \
+            w.former_secret AS webhook_former_secret, w.former_secret_until AS webhook_former_secret_until, \
             COALESCE(m.seconds, 0) AS month_seconds, \
             EXISTS (SELECT 1 FROM engine_credentials e WHERE e.tenant_id = n.tenant_id) AS has_engines \
             FROM phone_numbers n \
@@ -39,7 +40,10 @@ impl Store {
             LEFT JOIN ai_profiles p ON p.tenant_id = n.tenant_id AND (p.is_default OR p.id IN \
             (SELECT ai_profile_id FROM number_profiles WHERE phone_number_id = n.id)) \
             LEFT JOIN number_profiles a ON a.phone_number_id = n.id AND a.ai_profile_id = p.id \
-            LEFT JOIN pre_call_webhooks w ON w.phone_number_id = n.id \
+            LEFT JOIN pre_call_webhooks w ON w.id = COALESCE( \
+            (SELECT o.id FROM pre_call_webhooks o WHERE o.phone_number_id = n.id), \
+            (SELECT o.id FROM pre_call_webhooks o WHERE o.tenant_id = n.tenant_id \
+                AND o.phone_number_id IS NULL AND n.uses_tenant_webhook)) \
             LEFT JOIN usage_months m ON m.tenant_id = n.tenant_id AND m.month = $2 \
             WHERE n.did IN ($1, $3) AND n.deleted_at IS NULL \
             ORDER BY CASE WHEN n.did = $1 THEN 0 ELSE 1 END, p.id";
@@ -118,6 +122,7 @@ struct Row {
     provider_detail: Option<String>,
     provider_reference: Option<String>,
     failover: String,
+    uses_tenant_webhook: bool,
     number_created_at: DateTime<Utc>,
     tenant_name: String,
     status: String,
@@ -132,33 +137,36 @@ struct Row {
     has_engines: bool,
 }
 
-/// The columns of the number's pre-call webhook: all there, or none.
+/// The columns of the pre-call webhook that is asked about the number's calls: its own or the tenant's.
 #[derive(sqlx::FromRow)]
 struct WebhookColumns {
     webhook_id: Option<Uuid>,
+    webhook_number_id: Option<Uuid>,
     webhook_url: Option<String>,
     webhook_timeout_ms: Option<i64>,
     webhook_secret: Option<String>,
     webhook_created_at: Option<DateTime<Utc>>,
+    webhook_former_secret: Option<String>,
+    webhook_former_secret_until: Option<DateTime<Utc>>,
 }
 
 impl WebhookColumns {
-    fn webhook(self, tenant_id: Uuid, number: Uuid) -> Result<Option<StoredPreCall>, StoreError> {
-        let timeout_ms = narrow(self.webhook_timeout_ms)?;
-        let found =
-            (self.webhook_id, self.webhook_url, timeout_ms, self.webhook_secret, self.webhook_created_at);
-        let (Some(id), Some(url), Some(timeout_ms), Some(secret), Some(created_at)) = found else {
-            return Ok(None);
+    /// The webhook, where there is one.
+    fn row(self, tenant_id: Uuid) -> Option<pre_call::StoredRow> {
+        let webhook = pre_call::Row {
+            id: self.webhook_id?,
+            tenant_id,
+            phone_number_id: self.webhook_number_id,
+            url: self.webhook_url?,
+            timeout_ms: self.webhook_timeout_ms?,
+            created_at: self.webhook_created_at?,
         };
-        let webhook = PreCallWebhook {
-            id: PreCallWebhookId(id),
-            tenant_id: TenantId(tenant_id),
-            phone_number_id: NumberId(number),
-            url,
-            timeout_ms,
-            created_at,
-        };
-        Ok(Some(StoredPreCall { webhook, secret: StoredSecret(secret) }))
+        Some(pre_call::StoredRow {
+            webhook,
+            secret: self.webhook_secret?,
+            former_secret: self.webhook_former_secret,
+            former_secret_until: self.webhook_former_secret_until,
+        })
     }
 }
 
@@ -217,6 +225,7 @@ impl Row {
             provider_detail: row.provider_detail,
             provider_reference: row.provider_reference,
             failover: row.failover,
+            uses_tenant_webhook: row.uses_tenant_webhook,
             created_at: row.number_created_at,
         };
         let tenant = tenants::Row {
@@ -234,7 +243,7 @@ impl Row {
             number_profiles: NumberProfiles::default(),
             usage: MonthUse { month, seconds },
             targets: Vec::new(),
-            pre_call: row.webhook.webhook(row.tenant_id, row.number_id)?,
+            pre_call: row.webhook.row(row.tenant_id).map(StoredPreCall::try_from).transpose()?,
             engines: Vec::new(),
         };
         Ok((row.profile.profile(row.tenant_id)?, route))

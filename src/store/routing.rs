@@ -110,12 +110,12 @@ impl Routing {
         asked.unwrap_or_else(|_| Err(StoreError::no_answer(self.timeout)))
     }
 
-    /// The secret of a pre-call webhook.
+    /// The secrets that a request to a pre-call webhook is signed with.
     ///
     /// # Errors
-    /// `Other` when no key opens it.
-    pub fn pre_call_secret(&self, stored: &StoredPreCall) -> Result<SecretString, StoreError> {
-        self.store.open_pre_call_secret(stored)
+    /// As of [`Store::open_pre_call_secrets`].
+    pub fn pre_call_secrets(&self, stored: &StoredPreCall) -> Result<Vec<SecretString>, StoreError> {
+        self.store.open_pre_call_secrets(stored, Utc::now())
     }
 
     /// Looks up the numbers that a text may mean with one query.

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::statement::{Statement, composed, sql};
+use super::statement::{Statement, composed};
 use super::tx::{Access, AllTenants, RowScope};
 use super::{Store, StoreError};
 use crate::sealing::{Keyring, Owner, SealError, Sealed};
@@ -15,7 +15,7 @@ const BATCH: i64 = 50;
 /// The secrets that were found, and what became of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Resealing {
-    /// All secrets, former ones of webhooks included.
+    /// All secrets, former ones included.
     pub secrets: u64,
     /// Those that were in clear or sealed with another key than the current one, and are now sealed with it.
     pub resealed: u64,
@@ -33,13 +33,14 @@ pub struct UnreadableSecret {
     pub problem: String,
 }
 
-/// A table with one secret a row.
+/// A table with a secret in each row.
 struct SecretTable {
     name: &'static str,
     kind: &'static str,
     owner: fn(Uuid, Uuid) -> Owner,
 }
 
+const WEBHOOKS: SecretTable = SecretTable { name: "webhooks", kind: "webhook", owner: Owner::webhook };
 const TOOL_SECRETS: SecretTable =
     SecretTable { name: "tool_secrets", kind: "tool_secret", owner: Owner::tool_secret };
 const PRE_CALL_WEBHOOKS: SecretTable =
@@ -92,11 +93,13 @@ impl Store {
             ));
         }
         let mut found = Resealing::default();
-        let mut after = Some(Uuid::nil());
-        while let Some(last) = after {
-            after = self.reseal_batch(last, dry_run, &mut found).await?;
+        for table in [&WEBHOOKS, &PRE_CALL_WEBHOOKS] {
+            let mut after = Some(Uuid::nil());
+            while let Some(last) = after {
+                after = self.reseal_rotated(table, last, dry_run, &mut found).await?;
+            }
         }
-        for table in [&TOOL_SECRETS, &PRE_CALL_WEBHOOKS, &ENGINE_CREDENTIALS] {
+        for table in [&TOOL_SECRETS, &ENGINE_CREDENTIALS] {
             let mut after = Some(Uuid::nil());
             while let Some(last) = after {
                 after = self.reseal_table(table, last, dry_run, &mut found).await?;
@@ -105,20 +108,24 @@ impl Store {
         Ok(found)
     }
 
-    /// Seals the secrets of the webhooks behind `after`. Returns the last webhook, or `None` when there was none.
-    async fn reseal_batch(
+    /// Seals the secrets of a table with present and former ones behind `after`; a deleted webhook has none. Returns
+    /// the last webhook, or `None` when there was none.
+    async fn reseal_rotated(
         &self,
+        table: &SecretTable,
         after: Uuid,
         dry_run: bool,
         found: &mut Resealing,
     ) -> Result<Option<Uuid>, StoreError> {
-        const SELECT: &str = "SELECT tenant_id, id, secret, former_secret FROM webhooks \
-            WHERE deleted_at IS NULL AND id > $1 ORDER BY id LIMIT $2";
+        let select = composed(format!(
+            "SELECT tenant_id, id, secret, former_secret FROM {} WHERE secret <> '' AND id > $1 ORDER BY id LIMIT $2",
+            table.name
+        ));
         let access = if dry_run { Access::Read } else { Access::Write };
         let mut tx = AllTenants(self).begin(access).await?;
-        let rows = tx.all::<Row>(sql(SELECT).bind(after).bind(BATCH)).await?;
+        let rows = tx.all::<Row>(select.bind(after).bind(BATCH)).await?;
         for row in &rows {
-            if let Some(update) = self.reseal_row(row, found)
+            if let Some(update) = self.reseal_row(table, row, found)
                 && !dry_run
             {
                 tx.execute(update).await?;
@@ -160,22 +167,21 @@ impl Store {
 
     /// The statement that stores a webhook's secrets sealed anew; `None` when they are sealed with the current key. A
     /// rotation in between makes it write nothing: the new secret is sealed already.
-    fn reseal_row(&self, row: &Row, found: &mut Resealing) -> Option<Statement> {
-        const UPDATE: &str = "UPDATE webhooks SET secret = $3, former_secret = $4 WHERE tenant_id = $1 AND id = $2 \
-            AND secret = $5 AND COALESCE(former_secret, '') = $6";
-        let owned = SealedRow {
-            kind: "webhook",
-            tenant_id: row.tenant_id,
-            id: row.id,
-            owner: Owner::webhook(row.tenant_id, row.id),
-        };
+    fn reseal_row(&self, table: &SecretTable, row: &Row, found: &mut Resealing) -> Option<Statement> {
+        let SecretTable { name, kind, owner } = *table;
+        let (tenant_id, id) = (row.tenant_id, row.id);
+        let owned = SealedRow { kind, tenant_id, id, owner: owner(tenant_id, id) };
         let mut reseal = |stored: &str| self.reseal_text(&owned, stored, found);
         let secret = reseal(&row.secret);
         let former = row.former_secret.as_deref().and_then(&mut reseal);
         if secret.is_none() && former.is_none() {
             return None;
         }
-        let update = sql(UPDATE).bind(row.tenant_id).bind(row.id);
+        let update = composed(format!(
+            "UPDATE {name} SET secret = $3, former_secret = $4 WHERE tenant_id = $1 AND id = $2 \
+             AND secret = $5 AND COALESCE(former_secret, '') = $6"
+        ));
+        let update = update.bind(tenant_id).bind(id);
         let update = update.bind(secret.unwrap_or_else(|| row.secret.clone()));
         let update = update.bind(former.or_else(|| row.former_secret.clone()));
         Some(update.bind(row.secret.as_str()).bind(row.former_secret.as_deref().unwrap_or_default()))

@@ -77,7 +77,7 @@ fn subscribable() -> Array {
 }
 
 /// For how long requests bear the former secret's signature, too.
-const OVERLAP: TimeDelta = TimeDelta::hours(24);
+pub(super) const OVERLAP: TimeDelta = TimeDelta::hours(24);
 
 const COLUMNS: &str = "id, tenant_id, url, events, is_active, failing_since, created_at";
 

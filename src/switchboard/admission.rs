@@ -133,6 +133,7 @@ mod tests {
                 provider_reference: None,
                 call_delivery: CallDelivery::Delivered,
                 failover: FailoverRoutes::default(),
+                uses_tenant_webhook: true,
                 created_at,
             },
             tenant: Tenant {

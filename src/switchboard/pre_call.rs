@@ -32,8 +32,8 @@ impl CallPlan {
 }
 
 impl Switchboard {
-    /// The plan for a call, by the number's pre-call webhook where it has one; `None` where no profile answers. The caller hears
-    /// ringing meanwhile, and the time to answer begins anew.
+    /// The plan for a call, by the pre-call webhook of the number or the tenant where there is one; `None` where no
+    /// profile answers. The caller hears ringing meanwhile, and the time to answer begins anew.
     pub(super) async fn plan(
         &self,
         incoming: &mut IncomingCall,
@@ -83,11 +83,11 @@ impl Switchboard {
             sip_headers: headers.into_iter().collect(),
             at: Utc::now(),
         };
-        let secret = self.0.routing.pre_call_secret(stored).map_err(|error| {
+        let secrets = self.0.routing.pre_call_secrets(stored).map_err(|error| {
             warn!(%error, remedy = "set seal.key or seal.former_keys", "no signature for a pre-call webhook");
             PreCallFailure::new(PreCallOutcome::Failed, "the webhook's secret cannot be opened")
         })?;
-        let instruction = self.0.pre_call.ask(&stored.webhook, &secret, &request).await?;
+        let instruction = self.0.pre_call.ask(&stored.webhook, &secrets, &request).await?;
         let outcome = instruction.outcome();
         let plan = match instruction {
             PreCallInstruction::Reject(cause) => CallPlan::Reject(cause),

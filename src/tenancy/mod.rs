@@ -80,9 +80,9 @@ pub use number_routing::{
 pub use numbering::{NumberError, Numbering, Region};
 pub use permitted::{Ceilings, Permitted};
 pub use pre_call::{
-    AgentChanges, MAX_PRE_CALL_RESPONSE, NamedProfile, PRE_CALL_TIMEOUT_MS, PreCallInstruction,
-    PreCallOutcome, PreCallOverrides, PreCallRecord, PreCallRequest, PreCallRequestType, PreCallWebhook,
-    PreCallWebhookId, RejectCause, StoredPreCall, StoredSecret,
+    AgentChanges, FormerSecret, MAX_PRE_CALL_RESPONSE, NamedProfile, PRE_CALL_TIMEOUT_MS, PreCallInstruction,
+    PreCallOutcome, PreCallOverrides, PreCallOwner, PreCallRecord, PreCallRequest, PreCallRequestType,
+    PreCallWebhook, PreCallWebhookId, RejectCause, StoredPreCall, StoredSecret,
 };
 pub use profile::{
     AgentRole, AiProfile, NoiseSuppressionSetting, ProfileId, ProfileSettings, ProfileVersion, Tool,

@@ -103,7 +103,14 @@ pub struct PhoneNumber {
     /// Where calls continue that the agent cannot serve, or no longer.
     #[serde(default)]
     pub failover: FailoverRoutes,
+    /// Whether the tenant's pre-call webhook is asked about its calls; one of the number's own is in any case.
+    #[serde(default = "by_default")]
+    pub uses_tenant_webhook: bool,
     pub created_at: DateTime<Utc>,
+}
+
+fn by_default() -> bool {
+    true
 }
 
 impl PhoneNumber {

@@ -74,12 +74,33 @@ words!(
     }
 );
 
-/// A tenant's server that is asked about each call to a number while it rings.
+/// The numbers with calls that a pre-call webhook is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PreCallOwner {
+    /// One number.
+    Number(NumberId),
+    /// The tenant: its numbers without a webhook of their own.
+    Tenant,
+}
+
+impl PreCallOwner {
+    /// The one number.
+    pub fn number(self) -> Option<NumberId> {
+        match self {
+            PreCallOwner::Number(number) => Some(number),
+            PreCallOwner::Tenant => None,
+        }
+    }
+}
+
+/// A tenant's server that is asked about each call to a number, or to any number without one of its own, while it
+/// rings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PreCallWebhook {
     pub id: PreCallWebhookId,
     pub tenant_id: TenantId,
-    pub phone_number_id: NumberId,
+    /// `null` for the tenant's webhook.
+    pub phone_number_id: Option<NumberId>,
     #[schema(examples("https://example.com/calls"))]
     pub url: String,
     /// How long it has for its response, in milliseconds.
@@ -87,11 +108,21 @@ pub struct PreCallWebhook {
     pub created_at: DateTime<Utc>,
 }
 
-/// A webhook with its secret as the database has it.
+/// A webhook with its secrets as the database has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredPreCall {
     pub webhook: PreCallWebhook,
     pub secret: StoredSecret,
+    /// The secret before the latest rotation.
+    pub former: Option<FormerSecret>,
+}
+
+/// A secret that was replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerSecret {
+    pub secret: StoredSecret,
+    /// Requests are signed with it as well until then.
+    pub until: DateTime<Utc>,
 }
 
 /// A secret as it is stored, which is in clear where the operator has set no key.

@@ -53,14 +53,14 @@ impl PreCallClient {
         })
     }
 
-    /// Asks a webhook, within its time limit.
+    /// Asks a webhook, within its time limit. The request has a signature by each of the secrets.
     ///
     /// # Errors
     /// Why there is no usable response.
     pub async fn ask(
         &self,
         webhook: &PreCallWebhook,
-        secret: &SecretString,
+        secrets: &[SecretString],
         request: &PreCallRequest,
     ) -> Result<PreCallInstruction, PreCallFailure> {
         let limit = webhook.timeout_ms.clamp(*PRE_CALL_TIMEOUT_MS.start(), *PRE_CALL_TIMEOUT_MS.end());
@@ -73,19 +73,19 @@ impl PreCallClient {
             let problem = format!("no complete response within {} ms", limit.as_millis());
             PreCallFailure::new(PreCallOutcome::TimedOut, problem)
         };
-        timeout(limit, self.send(webhook, secret, request)).await.unwrap_or_else(|_| Err(late()))
+        timeout(limit, self.send(webhook, secrets, request)).await.unwrap_or_else(|_| Err(late()))
     }
 
     async fn send(
         &self,
         webhook: &PreCallWebhook,
-        secret: &SecretString,
+        secrets: &[SecretString],
         request: &PreCallRequest,
     ) -> Result<PreCallInstruction, PreCallFailure> {
         let failed = |problem: &str| PreCallFailure::new(PreCallOutcome::Failed, problem);
         let body = serde_json::to_string(request).map_err(|_| failed("the request cannot be written"))?;
         let (id, at) = (request.call_id.to_string(), Utc::now().timestamp());
-        let signed = signature::sign(std::slice::from_ref(secret), &id, at, &body);
+        let signed = signature::sign(secrets, &id, at, &body);
         let signed =
             signed.ok_or_else(|| failed("the webhook's secret cannot be read: set the webhook again"))?;
         let post = self.http.post(&webhook.url).map_err(|refused| unreachable(refused.into()))?;
@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn webhook(tenant_id: TenantId, url: &str) -> PreCallWebhook {
-        let (id, phone_number_id) = (PreCallWebhookId::new(), NumberId::new());
+        let (id, phone_number_id) = (PreCallWebhookId::new(), Some(NumberId::new()));
         let created_at = DateTime::UNIX_EPOCH;
         PreCallWebhook { id, tenant_id, phone_number_id, url: url.to_owned(), timeout_ms: 5_000, created_at }
     }
@@ -183,13 +183,13 @@ mod tests {
             kind: PreCallRequestType::Ringing,
             call_id: CallId::new(),
             tenant_id: webhook.tenant_id,
-            phone_number_id: webhook.phone_number_id,
+            phone_number_id: webhook.phone_number_id.expect("one of a number"),
             called_number: "+493055500100".parse().expect("a number"),
             caller_number: None,
             sip_headers: Default::default(),
             at: DateTime::UNIX_EPOCH,
         };
-        client.ask(webhook, &SecretString::from(SECRET), &request).await
+        client.ask(webhook, &[SecretString::from(SECRET)], &request).await
     }
 
     #[tokio::test]

@@ -21,13 +21,15 @@ on_both!(
 );
 
 /// Operations whose response holds a secret.
-const WITH_SECRET: [&str; 6] = [
+const WITH_SECRET: [&str; 8] = [
     "createTenantKey",
     "rotateTenantKey",
     "createOperatorKey",
     "rotateKey",
     "createWebhook",
     "rotateWebhookSecret",
+    "rotatePreCallWebhookSecret",
+    "rotateTenantPreCallWebhookSecret",
 ];
 
 fn profile(name: &str) -> Value {
@@ -97,6 +99,14 @@ async fn responses_with_secrets_are_not_sent_again(api: ApiServer) {
     let other = text(&other, "id");
     let hook = admin.post(&format!("{base}/webhooks"), webhook.clone()).await.expect(201);
     let hook = text(&hook, "id");
+    api.assign(tenant, "+493055500100").await;
+    let number = json!({ "did_number": "+493055500100" });
+    let number = admin.post(&format!("{base}/phone-numbers"), number).await.expect(201);
+    let number = format!("{base}/phone-numbers/{}/pre-call-webhook", text(&number, "id"));
+    let tenants = format!("{base}/pre-call-webhook");
+    for asked in [&number, &tenants] {
+        admin.put(asked, json!({ "url": "https://example.com/calls" })).await.expect(201);
+    }
     let requests = [
         (&admin, format!("{base}/keys"), key),
         (&admin, format!("{base}/keys/{key_id}/rotate"), json!({})),
@@ -104,6 +114,8 @@ async fn responses_with_secrets_are_not_sent_again(api: ApiServer) {
         (&api.operator, format!("/api/keys/{other}/rotate"), json!({})),
         (&admin, format!("{base}/webhooks"), webhook),
         (&admin, format!("{base}/webhooks/{hook}/rotate-secret"), json!({})),
+        (&admin, format!("{number}/rotate-secret"), json!({})),
+        (&admin, format!("{tenants}/rotate-secret"), json!({})),
     ];
     assert_eq!(requests.len(), WITH_SECRET.len());
     for (client, path, body) in requests {

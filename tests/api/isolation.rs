@@ -111,7 +111,10 @@ async fn things(api: &ApiServer, tenant: Uuid, owner: &Client) -> (Ids, Port) {
     let webhook = text(&made(owner, tenant, "webhooks", webhook).await, "id");
     let asked = format!("/api/tenants/{tenant}/phone-numbers/{}/pre-call-webhook", line.number);
     // The port is closed, so a trial ends at once.
-    owner.put(&asked, json!({ "url": "http://127.0.0.1:9/calls" })).await.expect(201);
+    let tenants = format!("/api/tenants/{tenant}/pre-call-webhook");
+    for asked in [asked, tenants] {
+        owner.put(&asked, json!({ "url": "http://127.0.0.1:9/calls" })).await.expect(201);
+    }
     let secret = json!({ "name": "shop", "secret": "Bearer s3cret" });
     let secret = text(&made(owner, tenant, "tool-secrets", secret).await, "id");
     let engine = json!({ "name": "acme", "kind": "llm", "api": "openai", "key": "k", "base_url": "http://127.0.0.1:9" });

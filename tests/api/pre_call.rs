@@ -17,6 +17,8 @@ on_both!(
     a_trial_forwards_as_a_call_would_be_at_present,
     a_faulty_response_has_no_effect,
     another_tenants_webhook_is_not_there,
+    a_tenants_webhook_applies_to_numbers_without_their_own,
+    a_replaced_secret_signs_for_a_day,
 );
 
 const DID: &str = "+493055500100";
@@ -168,4 +170,73 @@ async fn another_tenants_webhook_is_not_there(api: ApiServer) {
         assert_eq!(stranger.post(&format!("{at}/test"), json!({})).await.problem(404), "not_found");
     }
     assert_eq!(admin.get(&path).await.expect(200)["url"], made["url"]);
+}
+
+async fn a_tenants_webhook_applies_to_numbers_without_their_own(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let own = path(&api, tenant, &admin).await;
+    let (number, test) = (own.trim_end_matches("/pre-call-webhook"), format!("{own}/test"));
+    let (path, receiver) = (format!("/api/tenants/{tenant}/pre-call-webhook"), Receiver::start());
+    assert_eq!(admin.get(&path).await.problem(404), "not_found");
+    assert_eq!(admin.post(&test, json!({})).await.problem(404), "not_found");
+    let made = admin.put(&path, json!({ "url": receiver.url("/tenants") })).await.expect(201);
+    assert_eq!((&made["phone_number_id"], &made["timeout_ms"]), (&json!(null), &json!(2_000)));
+    let refused = admin.put(&path, json!({ "url": "ftp://example.com/" })).await.expect(400);
+    assert_eq!(refused["errors"][0]["field"], "url", "{refused:#}");
+    assert_eq!(admin.get(&own).await.problem(404), "not_found", "it is not the number's");
+
+    receiver.answers(Answer::Json(200, r#"{"reject":"busy"}"#));
+    assert_eq!(admin.post(&test, json!({})).await.expect(200)["outcome"], "rejected");
+    let [request] = &receiver.requests()[..] else { panic!("one request") };
+    assert!(request.is_signed_with(made["secret"].as_str().expect("a secret")));
+    assert_eq!(request.json()["called_number"], DID);
+    let off = admin.patch(number, json!({ "uses_tenant_webhook": false })).await.expect(200);
+    assert_eq!(off["uses_tenant_webhook"], json!(false));
+    assert_eq!(admin.post(&test, json!({})).await.problem(404), "not_found");
+    let own_receiver = Receiver::start();
+    own_receiver.answers(Answer::Status(204));
+    admin.put(&own, json!({ "url": own_receiver.url("/own") })).await.expect(201);
+    for uses in [false, true] {
+        admin.patch(number, json!({ "uses_tenant_webhook": uses })).await.expect(200);
+        assert_eq!(admin.post(&test, json!({})).await.expect(200)["outcome"], "unchanged");
+    }
+    assert_eq!((receiver.requests().len(), own_receiver.requests().len()), (1, 2));
+
+    let (_, stranger) = api.tenant("Butcher").await;
+    assert_eq!(stranger.get(&path).await.problem(404), "not_found");
+    let taken = json!({ "url": "https://example.com/taken" });
+    assert_eq!(stranger.put(&path, taken).await.problem(404), "not_found");
+    admin.delete(&path).await.expect(204);
+    assert_eq!(admin.delete(&path).await.problem(404), "not_found");
+}
+
+async fn a_replaced_secret_signs_for_a_day(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let own = path(&api, tenant, &admin).await;
+    let test = format!("{own}/test");
+    for path in [format!("/api/tenants/{tenant}/pre-call-webhook"), own] {
+        let receiver = Receiver::start();
+        receiver.answers(Answer::Status(204));
+        let rotate = format!("{path}/rotate-secret");
+        assert_eq!(admin.post(&rotate, json!({})).await.problem(404), "not_found");
+        let secret = |issued: &Value| issued["secret"].as_str().expect("a secret").to_owned();
+        let first = secret(&admin.put(&path, json!({ "url": receiver.url("/calls") })).await.expect(201));
+        let rotated = admin.post(&rotate, json!({})).await.expect(200);
+        let second = secret(&rotated);
+        assert_ne!(first, second);
+        admin.post(&test, json!({})).await.expect(200);
+        let day_ago = "2026-01-01T00:00:00.000000+00:00";
+        api.raw(format!("UPDATE pre_call_webhooks SET former_secret_until = '{day_ago}'")).await;
+        admin.post(&test, json!({})).await.expect(200);
+        let [both, one] = &receiver.requests()[..] else { panic!("two requests") };
+        assert!(both.is_signed_with(&first) && both.is_signed_with(&second));
+        assert!(!one.is_signed_with(&first) && one.is_signed_with(&second));
+        assert_eq!(admin.get(&path).await.expect(200).get("secret"), None);
+    }
+    let audit =
+        api.operator.get(&format!("/api/tenants/{tenant}/audit?action=rotate_secret")).await.expect(200);
+    assert_eq!(audit["items"].as_array().map(Vec::len), Some(2), "{audit:#}");
+    let (_, stranger) = api.tenant("Butcher").await;
+    let rotate = format!("/api/tenants/{tenant}/pre-call-webhook/rotate-secret");
+    assert_eq!(stranger.post(&rotate, json!({})).await.problem(404), "not_found");
 }

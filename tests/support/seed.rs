@@ -9,8 +9,9 @@ use vca::store::{
     StoreError, TenantChanges, Window,
 };
 use vca::tenancy::{
-    Actor, AgentRole, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, FailoverRoutes, PhoneNumber,
-    Plan, PreCallWebhook, ProfileId, ProfileSettings, ProviderType, Role, TenantId, TenantStatus, Usage,
+    Actor, AgentRole, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, FailoverRoutes, NumberId,
+    PhoneNumber, Plan, PreCallOwner, PreCallWebhook, ProfileId, ProfileSettings, ProviderType, Role,
+    TenantId, TenantStatus, Usage,
 };
 
 /// The database of a daemon, open beside it.
@@ -118,23 +119,46 @@ impl Seed {
         self.other_profile(tenant, name, "You answer the telephone.", settings)
     }
 
-    /// Sets the pre-call webhook of a tenant's only number. Returns its secret.
-    pub fn pre_call_webhook(&self, tenant: TenantId, url: &str, timeout_ms: u32) -> String {
+    /// A tenant's only number.
+    pub fn number(&self, tenant: TenantId) -> NumberId {
+        let numbers = self.runtime.block_on(self.store.scope(tenant).numbers());
+        numbers.expect("numbers").remove(0).id
+    }
+
+    /// Sets a pre-call webhook of a tenant. Returns its secret.
+    pub fn pre_call_webhook(
+        &self,
+        tenant: TenantId,
+        owner: PreCallOwner,
+        url: &str,
+        timeout_ms: u32,
+    ) -> String {
         self.runtime.block_on(async {
             let scope = self.store.scope(tenant);
-            let number = scope.numbers().await.expect("numbers").remove(0).id;
             let accept = |_: Option<&PreCallWebhook>| Ok::<(), StoreError>(());
             let actor = Actor::system();
-            let set = scope.set_pre_call_webhook_if(&actor, number, url, timeout_ms, accept);
+            let set = scope.set_pre_call_webhook_if(&actor, owner, url, timeout_ms, accept);
             let issued = set.await.expect("a webhook");
             issued.secret.expect("a new secret").expose_secret().to_owned()
         })
     }
 
+    /// Replaces the secret of a pre-call webhook. Returns the new one.
+    pub fn rotate_pre_call_secret(&self, tenant: TenantId, owner: PreCallOwner) -> String {
+        let scope = self.store.scope(tenant);
+        let issued = self.runtime.block_on(scope.rotate_pre_call_secret(&Actor::system(), owner));
+        let secret = issued.expect("a webhook").secret.expect("a new secret");
+        secret.expose_secret().to_owned()
+    }
+
     /// Sets the failover routes of a tenant's numbers.
     pub fn failover(&self, tenant: TenantId, routes: Value) {
         let failover: FailoverRoutes = serde_json::from_value(routes).expect("failover routes");
-        let changes = NumberChanges { failover: Some(failover), ..NumberChanges::default() };
+        self.change_numbers(tenant, NumberChanges { failover: Some(failover), ..NumberChanges::default() });
+    }
+
+    /// Changes a tenant's numbers.
+    pub fn change_numbers(&self, tenant: TenantId, changes: NumberChanges) {
         self.runtime.block_on(async {
             let scope = self.store.scope(tenant);
             for number in scope.numbers().await.expect("numbers") {

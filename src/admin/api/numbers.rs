@@ -123,6 +123,10 @@ struct UpdateNumberRequest {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     failover: Option<FailoverRoutes>,
+    /// `false`: the tenant's pre-call webhook is not asked about its calls.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    uses_tenant_webhook: Option<bool>,
 }
 
 /// Change a phone number. Its provider is notified where it is activated or deactivated.
@@ -136,10 +140,11 @@ async fn update(
     Administrator { scope, actor }: Administrator,
     Ids(Number { phone_number_id: id }): Ids<Number>,
     precondition: Precondition,
-    Body(UpdateNumberRequest { is_active, failover }): Body<UpdateNumberRequest>,
+    Body(request): Body<UpdateNumberRequest>,
 ) -> Result<Tagged<PhoneNumber>, Problem> {
     let check = |current: &PhoneNumber| precondition.check(current);
-    let changes = NumberChanges { is_active, failover };
+    let UpdateNumberRequest { is_active, failover, uses_tenant_webhook } = request;
+    let changes = NumberChanges { is_active, failover, uses_tenant_webhook };
     if changes == NumberChanges::default() {
         let number = scope.number(id).await?;
         check(&number)?;

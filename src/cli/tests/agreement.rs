@@ -34,6 +34,7 @@ const PAIRS: &[Pair] = &[
     ("createPhoneNumber", "number create", &[("did_number", "did")]),
     ("updatePhoneNumber", "number update", &[("is_active", "active")]),
     ("setPreCallWebhook", "number webhook", &[]),
+    ("setTenantPreCallWebhook", "tenant pre-call-webhook", &[]),
     ("testPreCallWebhook", "number test-webhook", &[("caller_number", "caller")]),
     (
         "replaceNumberRouting",

@@ -174,3 +174,27 @@ async fn a_number_has_a_pre_call_webhook() {
     vca.text(&["number", "remove-webhook", "+15550100"]).await;
     assert_eq!(vca.code(&["number", "test-webhook", "+15550100"]).await, 66);
 }
+
+#[tokio::test]
+async fn a_tenant_has_a_pre_call_webhook_for_its_numbers() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut vca = CommandLine::new().await;
+    vca.acme().await;
+    vca.config.webhooks.allow_private_targets = true;
+    vca.config.webhooks.allow_http = true;
+    assert_eq!(vca.code(&["tenant", "pre-call-webhook", "Acme"]).await, 66, "there is none");
+    assert_eq!(vca.code(&["tenant", "rotate-pre-call-secret", "Acme"]).await, 66);
+    let set = vca.json(&["tenant", "pre-call-webhook", "Acme", "--url", "http://127.0.0.1:9/calls"]).await;
+    assert_eq!((&set["phone_number_id"], &set["timeout_ms"]), (&Value::Null, &2_000.into()));
+    let rotated = vca.json(&["tenant", "rotate-pre-call-secret", "Acme"]).await;
+    assert!(rotated["secret"].as_str().is_some_and(|secret| secret != set["secret"]), "{rotated:#}");
+    let test = ["number", "test-webhook", "+15550100"];
+    assert!(vca.run(&test).await.expect_err("the port is closed").text.contains("answered as without it"));
+    let update = ["number", "update", "+15550100", "--uses-tenant-webhook", "false"];
+    assert_eq!(vca.json(&update).await["uses_tenant_webhook"], false);
+    assert_eq!(vca.code(&test).await, 66, "it uses none");
+    vca.text(&["number", "webhook", "+15550100", "--url", "http://127.0.0.1:9/own"]).await;
+    assert!(vca.text(&["number", "rotate-webhook-secret", "+15550100"]).await.contains("whsec_"));
+    vca.text(&["tenant", "remove-pre-call-webhook", "Acme"]).await;
+    assert_eq!(vca.code(&["tenant", "remove-pre-call-webhook", "Acme"]).await, 66);
+}

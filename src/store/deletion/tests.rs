@@ -120,7 +120,9 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
     scope.set_number_routing_if(&actor, route.number.id, &routing, any).await.expect("a setting");
     let any = |_: Option<&PreCallWebhook>| Ok::<(), StoreError>(());
     let url = "https://example.com/calls";
-    scope.set_pre_call_webhook_if(&actor, route.number.id, url, 2_000, any).await.expect("a webhook");
+    for owner in [PreCallOwner::Number(route.number.id), PreCallOwner::Tenant] {
+        scope.set_pre_call_webhook_if(&actor, owner, url, 2_000, any).await.expect("a webhook");
+    }
     let mut call = values::call_to(&route);
     call.caller_number = Some(CALLER.to_owned());
     let new = NewAnnouncement {

@@ -10,6 +10,7 @@ on_both!(
     a_number_leads_to_its_tenant_and_default_profile,
     a_number_has_profiles_of_its_own,
     a_route_has_targets_where_they_can_be_used,
+    a_route_has_the_webhook_of_its_number_or_its_tenant,
     tenants_and_numbers_change,
     a_number_is_had_once,
     a_number_that_is_given_up_keeps_its_calls,
@@ -114,6 +115,38 @@ async fn a_route_has_targets_where_they_can_be_used(db: Database) {
     let changes = ProfileChanges { settings: Some(settings), ..ProfileChanges::default() };
     scope.update_profile(&actor, profile.id, changes).await.expect("a change");
     assert_eq!(targets().await, [target]);
+}
+
+async fn a_route_has_the_webhook_of_its_number_or_its_tenant(db: Database) {
+    let (route, _, actor) = (db.tenant(1).await, db.tenant(2).await, Actor::system());
+    let (scope, number) = (db.store.scope(route.tenant.id), route.number.id);
+    let asked = async |n| {
+        let route = db.store.route(&values::did(n)).await.expect("an answer").expect("a route");
+        route.pre_call.map(|stored| stored.webhook.url)
+    };
+    let uses = async |uses| {
+        let changes = NumberChanges { uses_tenant_webhook: Some(uses), ..NumberChanges::default() };
+        let any = |_: &PhoneNumber| Ok::<(), StoreError>(());
+        let changed = scope.update_number_if(&actor, number, &changes, any).await.expect("a change");
+        assert_eq!(changed.uses_tenant_webhook, uses);
+    };
+    let any = |_: Option<&PreCallWebhook>| Ok::<(), StoreError>(());
+    let (tenants, own) = ("https://example.com/tenants", "https://example.com/own");
+    assert_eq!(asked(1).await, None);
+    let owner = PreCallOwner::Tenant;
+    scope.set_pre_call_webhook_if(&actor, owner, tenants, 2_000, any).await.expect("a webhook");
+    assert_eq!(asked(1).await.as_deref(), Some(tenants));
+    assert_eq!(asked(2).await, None, "the other tenant has none");
+    uses(false).await;
+    assert_eq!(asked(1).await, None);
+    let owner = PreCallOwner::Number(number);
+    scope.set_pre_call_webhook_if(&actor, owner, own, 2_000, any).await.expect("a webhook");
+    assert_eq!(asked(1).await.as_deref(), Some(own));
+    uses(true).await;
+    assert_eq!(asked(1).await.as_deref(), Some(own));
+    let any = |_: &PreCallWebhook| Ok::<(), StoreError>(());
+    scope.delete_pre_call_webhook_if(&actor, owner, any).await.expect("it is removed");
+    assert_eq!(asked(1).await.as_deref(), Some(tenants));
 }
 
 async fn tenants_and_numbers_change(db: Database) {

@@ -12,6 +12,7 @@ on_both!(
     one_number_is_imported_once_however_many_try,
     names_that_the_api_would_refuse_are_refused,
     ids_within_documents_are_new_as_well,
+    the_tenants_pre_call_webhook_is_imported_without_numbers,
 );
 
 const COPY: ImportSettings = ImportSettings { new_ids: true, without_numbers: false, dry_run: false };
@@ -135,4 +136,21 @@ async fn ids_within_documents_are_new_as_well(db: Database) {
     assert_ne!(change.ai_profile_id, profile);
     assert_eq!(Some(change.ai_profile_id), calls[0].ai_profile_id, "the copy's own profile");
     copy.profile(change.ai_profile_id).await.expect("it is there");
+}
+
+async fn the_tenants_pre_call_webhook_is_imported_without_numbers(db: Database) {
+    let (route, actor) = (db.tenant(1).await, Actor::system());
+    let scope = db.store.scope(route.tenant.id);
+    let any = |_: Option<&PreCallWebhook>| Ok::<(), StoreError>(());
+    for owner in [PreCallOwner::Number(route.number.id), PreCallOwner::Tenant] {
+        let url = "https://example.com/calls";
+        scope.set_pre_call_webhook_if(&actor, owner, url, 2_000, any).await.expect("a webhook");
+    }
+    let file = scope.export(&actor, false).await.expect("a document");
+    let settings = ImportSettings { without_numbers: true, ..COPY };
+    let imported = db.store.import_tenant(&actor, &file, settings).await.expect("it is in");
+    assert_eq!(imported.webhooks.len(), 1, "a new secret: {imported:?}");
+    let copy = db.store.scope(imported.tenant_id);
+    let webhook = copy.pre_call_webhook(PreCallOwner::Tenant).await.expect("the webhook");
+    assert_eq!((webhook.phone_number_id, webhook.timeout_ms), (None, 2_000));
 }

@@ -146,7 +146,10 @@ async fn another_tenants_scope_changes_nothing(db: Database) {
 
     let any = |_: Option<&PreCallWebhook>| Ok::<(), StoreError>(());
     let (actor, url) = (Actor::system(), "https://example.com/calls");
-    let webhook = scope.set_pre_call_webhook_if(&actor, mine.number.id, url, 2_000, any).await.map(drop);
+    let owner = PreCallOwner::Number(mine.number.id);
+    let webhook = scope.set_pre_call_webhook_if(&actor, owner, url, 2_000, any).await.map(drop);
+    assert!(matches!(webhook, Err(StoreError::NotFound)), "{webhook:?}");
+    let webhook = scope.rotate_pre_call_secret(&actor, owner).await.map(drop);
     assert!(matches!(webhook, Err(StoreError::NotFound)), "{webhook:?}");
     for name in [profile.to_string(), "Nobody".to_owned()] {
         let named = scope.named_profile(&NamedProfile { name, version: None }).await.expect("an answer");

@@ -108,7 +108,7 @@ async fn full(db: &Database) -> TenantFile {
     file
 }
 
-/// Gives the route's number a profile of its own and a pre-call webhook.
+/// Gives the route's number a profile of its own, and number and tenant a pre-call webhook.
 async fn route_by_webhook(scope: &Scope, route: &Route) {
     let actor = Actor::system();
     let closed_profile_id = route.profile.as_ref().map(|profile| profile.id);
@@ -116,7 +116,9 @@ async fn route_by_webhook(scope: &Scope, route: &Route) {
     let any = |_: &NumberRouting| Ok::<(), StoreError>(());
     scope.set_number_routing_if(&actor, route.number.id, &routing, any).await.expect("a setting");
     let (url, any) = ("https://example.com/calls", |_: Option<&PreCallWebhook>| Ok::<(), StoreError>(()));
-    scope.set_pre_call_webhook_if(&actor, route.number.id, url, 2_000, any).await.expect("a webhook");
+    for owner in [PreCallOwner::Number(route.number.id), PreCallOwner::Tenant] {
+        scope.set_pre_call_webhook_if(&actor, owner, url, 2_000, any).await.expect("a webhook");
+    }
 }
 
 /// Every value of a tenant and its rows, as a JSON pointer.

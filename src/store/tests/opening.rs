@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Database, on_both};
 use crate::store::*;
 
-const STEPS: [&str; 34] = [
+const STEPS: [&str; 35] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -41,6 +41,7 @@ const STEPS: [&str; 34] = [
     "0044_profile_targets",
     "0046_target_resolvers",
     "0049_analysis_indexes",
+    "0050_tenant_pre_call_webhook",
 ];
 
 on_both!(migrating_twice_does_nothing, a_database_that_does_not_fit_is_refused);

@@ -20,6 +20,7 @@ on_both!(
     resealing_goes_through_all_webhooks_and_needs_a_key,
     a_tools_secret_is_sealed_and_its_tenants_own,
     an_engines_key_is_sealed_and_its_tenants_own,
+    a_pre_call_webhooks_former_secret_is_in_use_for_a_day_and_sealed_anew,
 );
 
 const OLD: &str = "1111111111111111111111111111111111111111111111111111111111111111";
@@ -256,4 +257,27 @@ async fn resealing_goes_through_all_webhooks_and_needs_a_key(db: Database) {
     let store = db.store.clone().with_sealing(ring(OLD));
     assert_eq!(store.reseal(false).await.expect("sealed").resealed, 76, "more than one batch");
     assert!(!dump(&db).await.contains("whsec_"));
+}
+
+async fn a_pre_call_webhooks_former_secret_is_in_use_for_a_day_and_sealed_anew(db: Database) {
+    let (route, actor) = (db.tenant(1).await, Actor::system());
+    let old = db.store.clone().with_sealing(ring(OLD)).scope(route.tenant.id);
+    let (owner, any) = (PreCallOwner::Tenant, |_: Option<&PreCallWebhook>| Ok::<(), StoreError>(()));
+    let first = old.set_pre_call_webhook_if(&actor, owner, "https://example.com/", 2_000, any).await;
+    let second = old.rotate_pre_call_secret(&actor, owner).await.expect("a new secret");
+    assert!(!dump(&db).await.contains("whsec_"));
+    let exposed = |issued: IssuedPreCall| issued.secret.expect("a secret").expose_secret().to_owned();
+    let (first, second) = (exposed(first.expect("a webhook")), exposed(second));
+
+    let both = db.store.clone().with_sealing(ring(NEW).with_former(OLD).expect("a key"));
+    let done = both.reseal(false).await.expect("sealed");
+    assert_eq!(done, Resealing { secrets: 2, resealed: 2, unopened: Vec::new() });
+    let new = db.store.clone().with_sealing(ring(NEW));
+    let stored = new.scope(route.tenant.id).pre_call_for(&route.number).await.expect("a webhook");
+    let signing = |at| {
+        let secrets = new.open_pre_call_secrets(&stored, at).expect("the secrets open");
+        secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(signing(Utc::now()), [second.clone(), first]);
+    assert_eq!(signing(Utc::now() + TimeDelta::hours(25)), [second]);
 }

@@ -36,6 +36,7 @@ pub fn route() -> Route {
         provider_reference: None,
         call_delivery: CallDelivery::Delivered,
         failover: FailoverRoutes::default(),
+        uses_tenant_webhook: true,
         created_at,
     };
     let tenant = Tenant {

@@ -219,12 +219,14 @@ impl Plan {
             sealing,
         };
         let stays = |table: &Table| {
-            (settings.without_numbers && (table.is_of_numbers() || table.is_of_calls()))
-                || (settings.new_ids && table.is_of_billing())
+            (settings.without_numbers && table.is_of_calls()) || (settings.new_ids && table.is_of_billing())
         };
         for table in OWNED.iter().chain(&CALLS).filter(|table| !stays(table)) {
             let rows = file.tables.get(table.name).map(Vec::as_slice).unwrap_or_default();
-            plan.add_rows(table, rows, settings.new_ids)?;
+            let travels = |row: &&Map<String, Json>| !settings.without_numbers || !table.is_of_number(row);
+            let rows: Vec<(usize, &Map<String, Json>)> =
+                rows.iter().enumerate().filter(|(_, row)| travels(row)).collect();
+            plan.add_rows(table, &rows, settings.new_ids)?;
         }
         Ok(plan)
     }
@@ -232,13 +234,13 @@ impl Plan {
     fn add_rows(
         &mut self,
         table: &Table,
-        rows: &[Map<String, Json>],
+        rows: &[(usize, &Map<String, Json>)],
         new_ids: bool,
     ) -> Result<(), StoreError> {
         if new_ids {
             self.rename(rows);
         }
-        for (at, row) in rows.iter().enumerate() {
+        for (at, row) in rows {
             let place = format!("tables.{}[{at}]", table.name);
             let fault = |problem: String| StoreError::invalid(format_args!("{place}.{problem}"));
             let statement = self.insertion(table, row).map_err(fault)?;
@@ -252,8 +254,8 @@ impl Plan {
     }
 
     /// Finds a new id for each row that has one.
-    fn rename(&mut self, rows: &[Map<String, Json>]) {
-        let ids = rows.iter().filter_map(|row| row.get("id")?.as_str()?.parse::<Uuid>().ok());
+    fn rename(&mut self, rows: &[(usize, &Map<String, Json>)]) {
+        let ids = rows.iter().filter_map(|(_, row)| row.get("id")?.as_str()?.parse::<Uuid>().ok());
         self.ids.extend(ids.map(|id| (id, Uuid::now_v7())));
     }
 

@@ -66,6 +66,7 @@ pub const OWNED: [Table; 11] = [
             ("registered_by", Text),
             ("provider_asked_at", Moment),
             ("failover", Document(document::<FailoverRoutes>)),
+            ("uses_tenant_webhook", Flag),
         ],
         order: "id",
     },
@@ -210,10 +211,12 @@ const LEFT: [&str; 14] = [
 
 /// Columns that stay behind: secrets, how deliveries go, and what the database reckons.
 #[cfg(test)]
-const LEFT_COLUMNS: [(&str, &str); 8] = [
+const LEFT_COLUMNS: [(&str, &str); 10] = [
     ("webhooks", "former_secret"),
     ("webhooks", "former_secret_until"),
     ("webhooks", "failing_since"),
+    ("pre_call_webhooks", "former_secret"),
+    ("pre_call_webhooks", "former_secret_until"),
     ("calls", "daemon"),
     ("calls", "is_rolled_up"),
     ("tenant_terms", "seq"),
@@ -293,9 +296,9 @@ impl Table {
         self.name == "calls" || self.column("call_id").is_some()
     }
 
-    /// Numbers, and what belongs to one of them alone.
-    pub fn is_of_numbers(&self) -> bool {
-        matches!(self.name, "phone_numbers" | "number_profiles" | "pre_call_webhooks")
+    /// Whether a row is a number, or belongs to one of them alone.
+    pub fn is_of_number(&self, row: &Map<String, Json>) -> bool {
+        self.name == "phone_numbers" || row.get("phone_number_id").is_some_and(|number| !number.is_null())
     }
 
     /// Whether it is part of billing: statements and plans.
