@@ -1,7 +1,8 @@
 //! Voices in the background: a television, a colleague, a car radio.
 //!
-//! Speech that is much fainter than the caller's is not theirs while they wait for the agent or listen to it: it neither
-//! continues their utterance nor interrupts. While the floor is free it may be the caller, farther from the telephone.
+//! Speech that is fainter than the caller's is not theirs while they wait for the agent or listen to it: it neither
+//! continues their utterance nor interrupts. While the floor is free it may be the caller, farther from the telephone. Speech that
+//! is much fainter changes nothing; other speech may turn out to be the caller's, so a sentence of unclear end waits longer.
 //!
 //! | from | event | to |
 //! |---|---|---|
@@ -12,6 +13,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::endpoint::Completeness;
 use super::floor::Floor;
 use super::timer::Timer;
@@ -20,12 +23,23 @@ use super::{At, Conversation};
 /// Speech that is fainter than the caller's by this, in dB, is another's.
 const FAINTER: i16 = 12;
 
+/// Speech that is fainter than the caller's by this, in dB, cannot be theirs.
+const MUCH_FAINTER: i16 = 18;
+
+/// A voice in the background.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct BackgroundVoice {
+    since: At,
+    /// How much fainter than the caller's it began, in dB.
+    fainter: i16,
+}
+
 /// Silence of the caller after which a sentence of unclear end counts in spite of a voice in the background.
 const IN_SPITE_OF_VOICES: Duration = Duration::from_millis(1_500);
 
 impl Conversation {
-    /// Whether speech of `level` dBov is not the caller's, as far as its level shows.
-    fn is_background(&self, level: i8) -> bool {
+    /// By how much speech of `level` dBov is fainter than the caller's, in dB, if that shows that it is not theirs.
+    fn background_by(&self, level: i8) -> Option<i16> {
         let caller = match &self.floor {
             Floor::Caller(utterance) if utterance.paused_at().is_some() => {
                 utterance.level.or(self.caller_level)
@@ -35,32 +49,34 @@ impl Conversation {
         };
         let leads_on = matches!(&self.floor, Floor::Caller(utterance)
             if utterance.completeness(self.language) == Some(Completeness::Trailing));
-        !leads_on && caller.is_some_and(|caller| i16::from(caller) - i16::from(level) >= FAINTER)
+        let fainter = caller.filter(|_| !leads_on).map(|caller| i16::from(caller) - i16::from(level));
+        fainter.filter(|fainter| *fainter >= FAINTER)
     }
 
     /// Ignores speech that is too faint to be the caller's. Returns whether it is.
     pub(super) fn ignores(&mut self, at: At, level: i8) -> bool {
-        let ignored = self.is_background(level);
-        if ignored {
-            self.background = Some(at);
-            self.wait_in_spite_of_voices();
-        }
-        ignored
+        let Some(fainter) = self.background_by(level) else { return false };
+        self.background = Some(BackgroundVoice { since: at, fainter });
+        self.wait_in_spite_of_voices();
+        true
     }
 
     /// A voice in the background may still turn out to be the caller's: a sentence of unclear end waits longer.
     fn wait_in_spite_of_voices(&mut self) {
         let Floor::Caller(utterance) = &self.floor else { return };
+        if self.background.is_none_or(|voice| voice.fainter >= MUCH_FAINTER) {
+            return;
+        }
         let unclear = utterance.completeness(self.language) == Some(Completeness::Unclear);
         if let Some(to) = utterance.paused_at().filter(|_| unclear && !utterance.is_overdue()) {
-            self.timers.start(Timer::Commit, to, self.settings.commit_ms.max(IN_SPITE_OF_VOICES));
+            self.timers.extend(Timer::Commit, to, IN_SPITE_OF_VOICES);
         }
     }
 
     /// The voice in the background pauses. Speech that was as loud as the caller's after all counts from its beginning.
     pub(super) fn background_paused(&mut self, at: At, level: i8) {
-        let Some(since) = self.background.take() else { return };
-        if !self.is_background(level) {
+        let Some(BackgroundVoice { since, .. }) = self.background.take() else { return };
+        if self.background_by(level).is_none() {
             self.voice_started(since);
             if at.since(since) >= self.settings.barge_in_ms && !self.floor.is_paused() {
                 self.pause_playback();
@@ -74,12 +90,11 @@ impl Conversation {
         let Floor::Caller(utterance) = &self.floor else { return };
         match utterance.completeness(self.language) {
             Some(Completeness::Trailing) => {
-                if let Some(since) = self.background.take() {
-                    self.voice_started(since);
+                if let Some(voice) = self.background.take() {
+                    self.voice_started(voice.since);
                 }
             }
-            _ if self.background.is_some() => self.wait_in_spite_of_voices(),
-            _ => {}
+            _ => self.wait_in_spite_of_voices(),
         }
     }
 }

@@ -97,6 +97,7 @@ pub use tool::*;
 
 use crate::language::Language;
 use acting::LateTools;
+use background::BackgroundVoice;
 use emergency::Emergency;
 use floor::Floor;
 use hold::Hold;
@@ -128,7 +129,7 @@ pub struct Conversation {
     /// The start of the caller's speech, in any turn.
     voice: Option<At>,
     /// The start of speech that is too faint to be the caller's.
-    background: Option<At>,
+    background: Option<BackgroundVoice>,
     /// The level of the caller's latest utterance, in dBov.
     caller_level: Option<i8>,
     recognition_times: RecognitionTimes,

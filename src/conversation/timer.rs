@@ -71,6 +71,12 @@ impl Timers {
         self.0[timer as usize] = from.checked_add(after);
     }
 
+    /// Starts `timer` anew unless it expires later.
+    pub fn extend(&mut self, timer: Timer, from: At, after: Duration) {
+        let moment = from.checked_add(after);
+        self.0[timer as usize] = self.0[timer as usize].max(moment);
+    }
+
     pub fn is_running(&self, timer: Timer) -> bool {
         self.0[timer as usize].is_some()
     }

@@ -75,6 +75,61 @@ fn a_sentence_of_unclear_end_waits_longer_in_spite_of_a_television() {
 }
 
 #[test]
+fn a_voice_that_is_much_fainter_does_not_change_the_wait() {
+    for rest in [
+        // It begins before the words are known, and after them.
+        r#"
+        (greeted)
+        +1000 speech level=-25
+        +1000 pause level=-25
+            4000 transcribe #0 turn 1 2940..3880
+        +40 speech level=-45
+        +40 words "what are your hours"
+            4080 ask turn 1 A: Hello, how can I help? C: what are your hours
+            4380 release turn 1
+        +400 pause level=-45
+        "#,
+        r#"
+        (greeted)
+        +1000 speech level=-25
+        +1000 pause level=-25
+            4000 transcribe #0 turn 1 2940..3880
+        +80 words "what are your hours"
+            4080 ask turn 1 A: Hello, how can I help? C: what are your hours
+        +50 speech level=-45
+            4380 release turn 1
+        +400 pause level=-45
+        "#,
+    ] {
+        plays_out(|_| {}, rest);
+    }
+}
+
+/// The wait for an utterance that sounds unfinished is longer than that in spite of voices.
+#[test]
+fn a_voice_in_the_background_does_not_shorten_the_wait() {
+    plays_out(
+        |settings| {
+            settings.end_of_turn_model = true;
+            settings.commit_trailing_ms = std::time::Duration::from_secs(2);
+        },
+        r#"
+        (greeted)
+        +1000 speech level=-25
+        +1000 pause level=-25
+            4000 judge turn 1 2940..3880
+            4000 transcribe #0 turn 1 2940..3880
+        +50 unfinished
+        +30 words "what are your hours"
+            4080 ask turn 1 A: Hello, how can I help? C: what are your hours
+        +50 speech level=-40
+            5880 release turn 1
+        +2000 tick
+        "#,
+    );
+}
+
+#[test]
 fn speech_as_loud_as_the_callers_continues_the_utterance() {
     plays_out(
         |_| {},

@@ -59,9 +59,16 @@ pub fn code(tag: &str) -> Result<String, EngineError> {
     Ok(known.to_owned())
 }
 
-/// The code of a tag's language, where it is one of those that a vendor knows: it refuses requests with others.
+/// The code of a tag's language, where it is one of those that a vendor knows: it refuses requests with others. Cantonese is not
+/// the Chinese of a vendor without it.
 pub fn known(tag: &str, languages: &[&str]) -> Option<String> {
-    code(tag).ok().filter(|code| languages.contains(&code.as_str()))
+    let code = if is_cantonese(tag) { "yue".to_owned() } else { code(tag).ok()? };
+    languages.contains(&code.as_str()).then_some(code)
+}
+
+/// Whether a tag's language is Cantonese.
+pub fn is_cantonese(tag: &str) -> bool {
+    tag.split(['-', '_']).next().is_some_and(|language| language.eq_ignore_ascii_case("yue"))
 }
 
 #[cfg(test)]
@@ -102,6 +109,9 @@ mod tests {
         }
         assert!(codes.by_iso("../x").is_err());
         assert_eq!(codes.of("de", |tag| known(tag, &["fr"])), None);
+        assert_eq!(known("yue-HK", &["zh"]), None);
+        assert_eq!(known("YUE", &["zh", "yue"]).as_deref(), Some("yue"));
+        assert_eq!(known("cmn", &["zh"]).as_deref(), Some("zh"));
         assert_eq!(codes.of("fr-CA", |tag| known(tag, &["fr"])).as_deref(), Some("fr"));
     }
 }

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::live::{Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, TranscriptEvent};
 use super::{Hints, terms};
 use crate::engines::core::extra::Extra;
-use crate::engines::core::languages::{LanguageCodes, code};
+use crate::engines::core::languages::{LanguageCodes, code, is_cantonese, known};
 use crate::engines::core::server::Auth;
 use crate::engines::core::websocket::SocketEndpoint;
 use crate::engines::core::{EngineError, FailureReason};
@@ -71,8 +71,8 @@ impl DeepgramStt {
         let (model, rate) = (self.model(hints)?, rate.to_string());
         let language = match hints.language.as_deref() {
             Some(tag) => {
-                let usual = language(tag)?;
-                self.settings.languages.of(tag, |_| Some(usual))
+                let usual = language(tag, &model)?;
+                self.settings.languages.of(tag, |_| usual)
             }
             None => None,
         };
@@ -98,28 +98,39 @@ impl DeepgramStt {
     }
 }
 
+/// The languages of Nova-3, which refuses others: <https://developers.deepgram.com/docs/models-languages-overview>
+const NOVA_3: [&str; 56] = [
+    "af", "ar", "be", "bg", "bn", "bs", "ca", "cs", "da", "de", "el", "en", "es", "et", "fa", "fi", "fr",
+    "gu", "he", "hi", "hr", "hu", "hy", "id", "it", "ja", "ka", "kn", "ko", "lt", "lv", "mk", "mr", "ms",
+    "ne", "nl", "no", "pa", "pl", "pt", "ro", "ru", "sk", "sl", "sr", "sv", "ta", "te", "th", "tl", "tr",
+    "uk", "ur", "vi", "yue", "zh",
+];
+
 /// Regions with a code of their own: <https://developers.deepgram.com/docs/models-languages-overview>
 const REGIONAL: [&str; 13] = [
     "de-CH", "en-AU", "en-GB", "en-IN", "en-NZ", "en-US", "fr-CA", "nl-BE", "pt-BR", "pt-PT", "zh-CN",
     "zh-HK", "zh-TW",
 ];
 
-/// Deepgram's code of a tag: with the region where it has one of its own.
+/// Deepgram's code of a tag: with the region where it has one of its own. None for a language that the model does not know.
 ///
 /// # Errors
 /// Permanent: it is no language tag.
-fn language(tag: &str) -> Result<String, EngineError> {
+fn language(tag: &str, model: &str) -> Result<Option<String>, EngineError> {
     let code = code(tag)?;
+    if model.starts_with("nova-3") && known(tag, &NOVA_3).is_none() {
+        return Ok(None);
+    }
     let regional = REGIONAL.iter().find(|it| it.eq_ignore_ascii_case(&tag.replace('_', "-")));
     let is_american_spanish = code == "es"
         && tag.len() > 2
         && !matches!(tag.get(3..), Some(region) if region.eq_ignore_ascii_case("ES"));
-    Ok(match regional {
+    Ok(Some(match regional {
         Some(regional) => (*regional).to_owned(),
         None if is_american_spanish => "es-419".to_owned(),
-        None if tag.to_lowercase().starts_with("yue") => "zh-HK".to_owned(),
+        None if is_cantonese(tag) => "zh-HK".to_owned(),
         None => code,
-    })
+    }))
 }
 
 impl Protocol for DeepgramStt {
@@ -269,6 +280,33 @@ mod tests {
         let hints = Hints { model: Some("../nova".into()), ..Hints::default() };
         let error = engine("").query(8_000, &hints).expect_err("no such model");
         assert_eq!(error.reason(), FailureReason::Model);
+    }
+
+    #[test]
+    fn a_language_that_the_model_does_not_know_is_left_out() {
+        let language = |model: &str, tag: &str| language(tag, model).expect("a tag");
+        for (tag, expected) in [
+            ("de-AT", Some("de")),
+            ("de_CH", Some("de-CH")),
+            ("es-MX", Some("es-419")),
+            ("nb-NO", Some("no")),
+            ("yue-Hant-HK", Some("zh-HK")),
+            ("cmn", Some("zh")),
+            ("cy-GB", None),
+            ("sw", None),
+        ] {
+            assert_eq!(language("nova-3", tag).as_deref(), expected, "{tag}");
+        }
+        assert_eq!(language("nova-3-medical", "cy"), None);
+        assert_eq!(language("whisper-large", "cy").as_deref(), Some("cy"));
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let hints = Hints { language: Some("cy".into()), ..Hints::default() };
+        let has_language = |settings: &str| {
+            let query = engine(settings).query(8_000, &hints).expect("a query");
+            query.into_iter().find(|(name, _)| name == "language").map(|(_, code)| code)
+        };
+        assert_eq!(has_language(""), None);
+        assert_eq!(has_language("languages = { cy = \"multi\" }").as_deref(), Some("multi"));
     }
 
     #[test]

@@ -120,12 +120,15 @@ impl Flux {
     }
 }
 
-/// The languages that a model is told to expect. <https://developers.deepgram.com/docs/flux/language-prompting>
+/// The languages of `flux-general-multi`: <https://developers.deepgram.com/docs/models-languages-overview>
+const MULTI: [&str; 10] = ["de", "en", "es", "fr", "hi", "it", "ja", "nl", "pt", "ru"];
+
+/// The languages that a model is told to expect, without those that it does not know. <https://developers.deepgram.com/docs/flux/language-prompting>
 fn languages(hints: &Hints, model: &str) -> Result<Vec<String>, EngineError> {
     let tags = hints.language.iter().chain(&*hints.languages);
     let codes = tags.map(|tag| code(tag)).collect::<Result<Vec<_>, _>>()?;
     if model.contains("multi") {
-        return Ok(codes);
+        return Ok(codes.into_iter().filter(|code| MULTI.contains(&code.as_str())).collect());
     }
     match codes.into_iter().find(|code| code != "en") {
         Some(other) => {
@@ -292,6 +295,8 @@ mod tests {
         assert_eq!(error.to_string(), "the model flux-general-en knows English alone, not \"de\"");
         let hints = Hints { language: Some("en-GB".into()), ..Hints::default() };
         assert!(!text(&english, &hints).expect("a query").contains("language_hint"));
+        let unknown = Hints { language: Some("cy".into()), ..Hints::default() };
+        assert!(!text(&engine(""), &unknown).expect("a query").contains("language_hint"));
         let hints = Hints { model: Some("../flux".into()), ..Hints::default() };
         assert_eq!(text(&english, &hints).expect_err("no such model").reason(), FailureReason::Model);
     }

@@ -18,7 +18,7 @@ use super::live::{Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, T
 use super::{Hints, terms};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
-use crate::engines::core::languages::LanguageCodes;
+use crate::engines::core::languages::{LanguageCodes, code, known};
 use crate::engines::core::server::Auth;
 use crate::engines::core::websocket::{Socket, SocketEndpoint};
 use crate::names::Names;
@@ -70,8 +70,13 @@ impl Scribe {
 
     fn query(&self, rate: u32, hints: &Hints) -> Result<Vec<(String, String)>, EngineError> {
         let (model, format) = (self.model(hints)?, format!("pcm_{rate}"));
-        let language =
-            hints.language.as_deref().map(|tag| self.settings.languages.by_iso(tag)).transpose()?.flatten();
+        let language = match hints.language.as_deref() {
+            Some(tag) => {
+                let usual = language(tag)?;
+                self.settings.languages.of(tag, |_| usual)
+            }
+            None => None,
+        };
         let ours = [("model_id", model.as_str()), ("audio_format", &format), ("commit_strategy", "manual")];
         let ours = ours.into_iter().chain(language.as_deref().map(|language| ("language_code", language)));
         let terms = terms::of_scribe(hints).map(|term| ("keyterms", term));
@@ -99,6 +104,28 @@ impl Scribe {
             }
         }
     }
+}
+
+/// The languages of Scribe, which refuses others and recognises the language without one:
+/// <https://elevenlabs.io/docs/overview/capabilities/speech-to-text>
+const LANGUAGES: [&str; 99] = [
+    "af", "am", "ar", "as", "ast", "az", "be", "bg", "bn", "bs", "ca", "ceb", "cs", "cy", "da", "de", "el",
+    "en", "es", "et", "fa", "ff", "fi", "fil", "fr", "ga", "gl", "gu", "ha", "he", "hi", "hr", "hu", "hy",
+    "id", "ig", "is", "it", "ja", "jv", "ka", "kea", "kk", "km", "kn", "ko", "ku", "ky", "lb", "lg", "ln",
+    "lo", "lt", "luo", "lv", "mi", "mk", "ml", "mn", "mr", "ms", "mt", "my", "ne", "nl", "no", "nso", "ny",
+    "oc", "or", "pa", "pl", "ps", "pt", "ro", "ru", "sd", "sk", "sl", "sn", "so", "sr", "sv", "sw", "ta",
+    "te", "tg", "th", "tr", "uk", "umb", "ur", "uz", "vi", "wo", "xh", "yue", "zh", "zu",
+];
+
+/// Scribe's code of a tag. None for a language that it does not know.
+///
+/// # Errors
+/// Permanent: it is no language tag.
+fn language(tag: &str) -> Result<Option<String>, EngineError> {
+    Ok(match code(tag)?.as_str() {
+        "tl" => Some("fil".to_owned()),
+        _ => known(tag, &LANGUAGES),
+    })
 }
 
 impl Protocol for Scribe {
@@ -223,6 +250,24 @@ mod tests {
         );
         let query = engine("").query(16_000, &hints).expect("a query");
         assert_eq!(query.last(), Some(&("keyterms".to_owned(), "Zoë".to_owned())));
+    }
+
+    #[test]
+    fn a_language_that_scribe_does_not_know_is_left_out() {
+        for (tag, expected) in [
+            ("de-AT", Some("de")),
+            ("nn", Some("no")),
+            ("fil-PH", Some("fil")),
+            ("yue-HK", Some("yue")),
+            ("cmn", Some("zh")),
+            ("la", None),
+        ] {
+            assert_eq!(language(tag), Ok(expected.map(str::to_owned)), "{tag}");
+        }
+        assert!(language("../x").is_err());
+        let hints = Hints { language: Some("la".into()), ..Hints::default() };
+        let query = engine("").query(8_000, &hints).expect("a query");
+        assert!(!query.iter().any(|(name, _)| name == "language_code"), "{query:?}");
     }
 
     #[test]
