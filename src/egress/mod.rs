@@ -7,6 +7,6 @@ mod guard;
 mod lookups;
 mod policy;
 
-pub use client::{EgressClient, EgressError, EgressResponse};
+pub use client::{EgressClient, EgressError, EgressResponse, TenantClient};
 pub use guard::Guard;
 pub use policy::{DestinationError, DestinationPolicy};

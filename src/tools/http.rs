@@ -80,10 +80,10 @@ impl HttpCall {
             HttpMethod::Patch => Method::PATCH,
             HttpMethod::Delete => Method::DELETE,
         };
-        let request = services.client.request(method, url.as_str()).map_err(|error| error.to_string())?;
+        let client = services.client.for_tenant(self.tenant.0);
+        let request = client.request(method, url.as_str()).map_err(|error| error.to_string())?;
         let (request, secrets) = self.with_headers(request, services).await?;
         let request = if self.tool.method.has_body() { request.json(&self.body()) } else { request };
-        let client = services.client.for_tenant(self.tenant.0);
         let response = client.send(request).await.map_err(|error| error.to_string())?;
         self.read(response, &hidden(&secrets)).await
     }

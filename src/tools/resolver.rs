@@ -37,8 +37,9 @@ async fn ask(
 ) -> Result<ResolvedTarget, String> {
     let (headers, _) = services.headers(tenant, &resolver.headers, &resolver.secret_headers).await?;
     let described = |error: EgressError| error.to_string();
-    let post = services.client.post(url).map_err(|error| error.to_string())?;
-    let response = services.client.send(post.headers(headers).json(request)).await.map_err(described)?;
+    let client = services.client.for_tenant(tenant.0);
+    let post = client.post(url).map_err(|error| error.to_string())?;
+    let response = client.send(post.headers(headers).json(request)).await.map_err(described)?;
     let status = response.status();
     if !status.is_success() {
         return Err(format!("HTTP {}", status.as_u16()));

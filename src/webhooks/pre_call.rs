@@ -88,14 +88,14 @@ impl PreCallClient {
         let signed = signature::sign(secrets, &id, at, &body);
         let signed =
             signed.ok_or_else(|| failed("the webhook's secret cannot be read: set the webhook again"))?;
-        let post = self.http.post(&webhook.url).map_err(|refused| unreachable(refused.into()))?;
+        let http = self.http.for_tenant(webhook.tenant_id.0);
+        let post = http.post(&webhook.url).map_err(|refused| unreachable(refused.into()))?;
         let post = post
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", id)
             .header("webhook-timestamp", at)
             .header("webhook-signature", signed)
             .body(body);
-        let http = self.http.for_tenant(webhook.tenant_id.0);
         let response = http.send(post).await.map_err(unreachable)?;
         if !matches!(response.status(), StatusCode::OK | StatusCode::NO_CONTENT) {
             let problem = format!("HTTP {}", response.status().as_u16());

@@ -54,7 +54,8 @@ impl HttpSender {
     }
 
     async fn send(&self, claimed: &ClaimedDelivery) -> Result<EgressResponse, String> {
-        let request = self.client.post(&claimed.url).map_err(|refused| refused.to_string())?;
+        let client = self.client.for_tenant(claimed.tenant.0);
+        let request = client.post(&claimed.url).map_err(|refused| refused.to_string())?;
         let (id, timestamp) = (claimed.event.to_string(), Utc::now().timestamp());
         let secrets = claimed.secrets.as_ref().map_err(|error| {
             let (webhook_id, tenant_id) = (claimed.webhook, claimed.tenant);
@@ -71,7 +72,6 @@ impl HttpSender {
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", signature)
             .body(claimed.payload.clone());
-        let client = self.client.for_tenant(claimed.tenant.0);
         client.send(request).await.map_err(|error| error.to_string())
     }
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::events::EventReader;
-use crate::egress::{DestinationError, EgressClient, EgressError, EgressResponse};
+use crate::egress::{DestinationError, EgressError, EgressResponse, TenantClient};
 
 /// The longest response, in bytes: a page of the list of tools, or the result of one.
 const MAX_RESPONSE: usize = 256 * 1024;
@@ -62,7 +62,7 @@ impl From<McpHttpError> for StreamableHttpError<McpHttpError> {
 /// The HTTP client of one session.
 #[derive(Clone)]
 pub(super) struct McpHttp {
-    client: EgressClient,
+    client: TenantClient,
     /// Of a request, its response included. The task of `rmcp` does not end with the tool that waits for it while it begins a
     /// session.
     limit: Duration,
@@ -72,7 +72,7 @@ pub(super) struct McpHttp {
 
 impl McpHttp {
     /// `tool_limit` is the time limit of the server's tools.
-    pub fn new(client: EgressClient, tool_limit: Duration) -> McpHttp {
+    pub fn new(client: TenantClient, tool_limit: Duration) -> McpHttp {
         McpHttp { client, limit: tool_limit + MARGIN, failure: Arc::default() }
     }
 
