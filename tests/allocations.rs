@@ -76,7 +76,7 @@ fn packets(format: Format) -> Vec<Vec<u8>> {
     packets.into_iter().enumerate().filter(|(n, _)| n % 20 != 13).map(|(_, packet)| packet).collect()
 }
 
-/// When a second consumer listens.
+/// When a second consumer listens, and noise suppression changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Listening {
     Never,
@@ -101,6 +101,8 @@ fn touches(format: Format, listening: Listening, noise_suppression: NoiseSuppres
             match n {
                 20 | 80 => tap = port.tap_point().attach(),
                 60 | 120 => tap = None,
+                40 => port.suppress_noise(NoiseSuppression::RecognitionAndVoice),
+                100 => port.suppress_noise(NoiseSuppression::Off),
                 _ => {}
             }
         }

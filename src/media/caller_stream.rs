@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::leg::{LegConfig, NoiseSuppression};
+use super::leg::LegConfig;
 use super::port::{Backend, MediaEvent};
+use super::suppression::Suppression;
 use crate::audio::echo::{Correlator, EchoDetector, EchoPath, FrameOrigin, StartReview};
 use crate::audio::prefetch::prefetch;
-use crate::audio::suppression::Suppressor;
 use crate::audio::vad::{SpeechChange, TwoOpinions, Vad, mean_square};
 
 /// The length of a frame.
@@ -36,56 +36,10 @@ impl AudioDelivery {
 /// The most silence that is taken back, in frames: a second.
 const MAX_SURPLUS: usize = 50;
 
-/// The noise suppression of a stream, with the consumers that it serves.
-enum Suppression {
-    Off,
-    Recognition(Suppressor),
-    RecognitionAndVoice(Suppressor),
-}
-
-impl Suppression {
-    fn new(kind: NoiseSuppression, frame_len: usize) -> Suppression {
-        match kind {
-            NoiseSuppression::Off => Suppression::Off,
-            NoiseSuppression::Recognition => Suppression::Recognition(Suppressor::new(frame_len)),
-            NoiseSuppression::RecognitionAndVoice => {
-                Suppression::RecognitionAndVoice(Suppressor::new(frame_len))
-            }
-        }
-    }
-
-    /// Takes the next frame.
-    fn take(&mut self, frame: &[i16]) {
-        match self {
-            Suppression::Off => {}
-            Suppression::Recognition(suppressor) | Suppression::RecognitionAndVoice(suppressor) => {
-                suppressor.suppress(frame);
-            }
-        }
-    }
-
-    /// The last frame for the call.
-    fn for_call<'a>(&'a self, received: &'a [i16]) -> &'a [i16] {
-        match self {
-            Suppression::Off => received,
-            Suppression::Recognition(suppressor) | Suppression::RecognitionAndVoice(suppressor) => {
-                suppressor.last()
-            }
-        }
-    }
-
-    /// The last frame for voice detection, where it is another than the received one.
-    fn for_voice(&self) -> Option<&[i16]> {
-        match self {
-            Suppression::Off | Suppression::Recognition(_) => None,
-            Suppression::RecognitionAndVoice(suppressor) => Some(suppressor.last()),
-        }
-    }
-}
-
 pub struct CallerStream {
     vad: Vad<TwoOpinions>,
-    suppression: Suppression,
+    /// `None` where noise is not suppressed.
+    suppression: Option<Box<Suppression>>,
     /// `None` where echo detection is off.
     echo: Option<Box<EchoDetector>>,
     /// The last frame.
@@ -142,8 +96,8 @@ impl CallerStream {
         self.last.copy_from_slice(frame);
         let power = mean_square(frame);
         let origin = self.echo.as_mut().map_or(FrameOrigin::Caller, |echo| echo.receive(frame, power));
-        self.suppression.take(frame);
-        let (frame, power) = match self.suppression.for_voice() {
+        self.suppress_noise(back);
+        let (frame, power) = match self.suppression.as_deref().and_then(Suppression::for_voice) {
             Some(suppressed) => (suppressed, mean_square(suppressed)),
             None => (frame, power),
         };
@@ -161,9 +115,17 @@ impl CallerStream {
         if let Some(echo) = &mut self.echo {
             echo.receive_missing();
         }
-        self.suppression.take(&self.last);
+        self.suppress_noise(back);
         let change = self.vad.push_unvoiced();
         self.publish(change, now, back);
+    }
+
+    /// Has the noise of the last frame suppressed, as the call wants it.
+    fn suppress_noise(&mut self, back: &mut Backend) {
+        back.renew_suppression(&mut self.suppression);
+        if let Some(suppression) = &mut self.suppression {
+            suppression.take(&self.last);
+        }
     }
 
     /// Leaves out `samples` of the next silence: as much was put in for audio that was late.
@@ -197,7 +159,8 @@ impl CallerStream {
         if self.surplus >= self.last.len() && self.vad.is_silent() {
             self.surplus -= self.last.len();
         } else {
-            self.position += back.push_audio(&self.last, self.suppression.for_call(&self.last));
+            let for_call = self.suppression.as_deref().map_or(&*self.last, Suppression::for_call);
+            self.position += back.push_audio(&self.last, for_call);
         }
         self.notify(change, now, back);
     }
@@ -233,7 +196,8 @@ mod tests {
     use super::*;
     use crate::audio::AudioBuffer;
     use crate::audio::codec::Format;
-    use crate::media::{Speaker, link};
+    use crate::media::playout::Playout;
+    use crate::media::{NoiseSuppression, Speaker, link};
 
     /// How often the call is notified in two seconds of silence.
     fn notifications(delivery: AudioDelivery) -> usize {
@@ -252,6 +216,15 @@ mod tests {
         assert_eq!((notifications(AudioDelivery::Live), notifications(AudioDelivery::Buffered)), (50, 4));
     }
 
+    /// A frame of steady noise.
+    fn noise(state: &mut u32) -> Vec<i16> {
+        let mut next = || {
+            *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (*state >> 22) as i16 - 512
+        };
+        (0..160).map(|_| next()).collect()
+    }
+
     /// Steady noise for ten seconds: the powers of what is received, of what the call gets, and of what a tap gets, in the last one.
     fn powers(noise_suppression: NoiseSuppression) -> [u32; 3] {
         let (mut port, mut back) = link(Format::Ulaw);
@@ -262,12 +235,7 @@ mod tests {
         let mut state = 1u32;
         let mut powers = [0; 3];
         for _ in 0..500 {
-            let frame: Vec<i16> = (0..160)
-                .map(|_| {
-                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    (state >> 22) as i16 - 512
-                })
-                .collect();
+            let frame = noise(&mut state);
             stream.take(&frame, Instant::now(), &mut back, &mut correlator);
             back.tap_agent(&[0; 160], 1);
             let mut heard = Vec::new();
@@ -288,6 +256,35 @@ mod tests {
             let [received, for_call, tapped] = powers(kind);
             assert!(16 * for_call < received, "{kind:?}: {for_call} of {received}");
             assert_eq!(tapped, received);
+        }
+    }
+
+    #[test]
+    fn noise_suppression_changes_while_the_call_goes_on() {
+        let (mut port, mut back) = link(Format::Ulaw);
+        let (mut playout, mut correlator) = (Playout::new(8_000, 1), Correlator::default());
+        let (mut stream, mut state) = (CallerStream::new(&LegConfig::new(Format::Ulaw)), 1);
+        for kind in [
+            NoiseSuppression::Recognition,
+            NoiseSuppression::Off,
+            NoiseSuppression::RecognitionAndVoice,
+            NoiseSuppression::Recognition,
+        ] {
+            port.suppress_noise(kind);
+            let mut powers = (0, 0);
+            for _ in 0..500 {
+                let frame = noise(&mut state);
+                playout.fill(&mut [0; 160], &mut back);
+                stream.take(&frame, Instant::now(), &mut back, &mut correlator);
+                let mut heard = Vec::new();
+                port.fetch_with(|samples| heard.extend_from_slice(samples));
+                powers = (mean_square(&frame), mean_square(&heard));
+            }
+            let (received, for_call) = powers;
+            match kind {
+                NoiseSuppression::Off => assert_eq!(for_call, received),
+                _ => assert!(16 * for_call < received, "{kind:?}: {for_call} of {received}"),
+            }
         }
     }
 

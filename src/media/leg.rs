@@ -10,7 +10,6 @@ use super::playout::Playout;
 use super::port::{Backend, MediaEvent};
 use super::sender::Sender;
 use super::socket::UnexpectedPackets;
-use super::suppression_places::SuppressionPlace;
 use crate::audio::codec::Format;
 use crate::audio::prefetch::prefetch;
 use crate::audio::vad::Thresholds;
@@ -34,6 +33,7 @@ pub struct LegConfig {
     pub thresholds: Thresholds,
     /// Frames that an echo of the agent explains are not taken for the caller's voice.
     pub echo_detection: bool,
+    /// At the beginning; [`Port::suppress_noise`](super::Port::suppress_noise) changes it.
     pub noise_suppression: NoiseSuppression,
     /// How long a missing packet is waited for, in ticks of 20 ms.
     pub reorder_ticks: u32,
@@ -70,8 +70,6 @@ pub struct Leg {
     sender: Sender,
     back: Backend,
     since_publish: u32,
-    /// Held until the leg ends.
-    _suppression_place: Option<SuppressionPlace>,
 }
 
 impl Leg {
@@ -83,14 +81,7 @@ impl Leg {
             sender: Sender::new(&config),
             back,
             since_publish: 0,
-            _suppression_place: None,
         }
-    }
-
-    /// The leg with its place among the calls with noise suppression.
-    #[must_use]
-    pub fn with_suppression_place(self, place: Option<SuppressionPlace>) -> Leg {
-        Leg { _suppression_place: place, ..self }
     }
 }
 

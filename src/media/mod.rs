@@ -7,6 +7,7 @@
 //! It knows nothing of conversations, tenants or Asterisk's control side.
 
 mod caller_stream;
+mod exchange;
 mod inbound;
 mod lateness;
 mod leg;
@@ -18,6 +19,7 @@ mod receiver;
 mod sender;
 mod settings;
 mod socket;
+mod suppression;
 mod suppression_places;
 mod tap;
 #[cfg(test)]

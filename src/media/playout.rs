@@ -105,6 +105,7 @@ impl Playout {
                 Control::Resume => self.paused = false,
                 Control::BeginNoise => self.fills_pauses = true,
                 Control::EndNoise => self.fills_pauses = false,
+                Control::ChangeSuppression => back.suppression_is_due = true,
                 Control::Flush(epoch) => {
                     self.epoch = epoch;
                     self.paused = false;

@@ -11,7 +11,11 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::tap::{TapExchange, TapPoint, TapWriter};
+use super::exchange::Exchange;
+use super::leg::NoiseSuppression;
+use super::suppression::Suppression;
+use super::suppression_places::{SuppressionPlace, SuppressionPlaces};
+use super::tap::{TapPoint, TapWriter};
 use crate::audio::AudioBuffer;
 use crate::audio::codec::Format;
 use crate::audio::echo::EchoPath;
@@ -72,6 +76,8 @@ pub(super) enum Control {
     /// Fill pauses with comfort noise from now on.
     BeginNoise,
     EndNoise,
+    /// Take over the noise suppression that was set.
+    ChangeSuppression,
 }
 
 /// Pieces that wait to be played.
@@ -91,6 +97,8 @@ pub struct Backend {
     pub(super) notify: Arc<Notify>,
     pub(super) shared: Arc<Shared>,
     tap: Option<Box<TapWriter>>,
+    /// Another noise suppression is to be taken over.
+    pub(super) suppression_is_due: bool,
     /// The value of `shared.posted` at the last check.
     seen: u64,
 }
@@ -136,6 +144,13 @@ impl Backend {
         }
     }
 
+    /// Replaces the noise suppression where the call has set another one.
+    pub(super) fn renew_suppression(&mut self, current: &mut Option<Box<Suppression>>) {
+        if self.suppression_is_due && self.shared.suppression.take_over(current) {
+            self.suppression_is_due = false;
+        }
+    }
+
     /// Sends an event to the call. The ring holds seconds of events; one that finds it full is dropped and counted.
     pub(super) fn send(&mut self, event: MediaEvent) {
         if self.events.push(event).is_err() {
@@ -150,7 +165,7 @@ impl Backend {
 #[repr(C, align(64))]
 pub(super) struct Shared {
     pub closed: AtomicBool,
-    pub tap: TapExchange,
+    pub tap: Exchange<TapWriter>,
     /// The number of times that the call has queued a piece or a control, or tried to.
     posted: AtomicU64,
     pub sent: AtomicU64,
@@ -167,6 +182,7 @@ pub(super) struct Shared {
     /// Delay in milliseconds, and the attenuation in tenths of a dB plus 1: 0 while there is no echo.
     echo_delay: AtomicU64,
     echo_attenuation: AtomicU64,
+    suppression: Exchange<Suppression>,
 }
 
 impl Shared {
@@ -235,6 +251,10 @@ pub struct Port {
     notify: Arc<Notify>,
     shared: Arc<Shared>,
     epoch: u32,
+    /// The noise suppression that is wanted, its place, and the places of all calls.
+    wanted: NoiseSuppression,
+    suppression_place: Option<SuppressionPlace>,
+    suppression_places: SuppressionPlaces,
 }
 
 /// Writes an empty ring once from end to end, so that the kernel clears its pages now and not on the media thread: a huge page
@@ -268,8 +288,12 @@ pub fn link(format: Format) -> (Port, Backend) {
         notify: notify.clone(),
         shared: shared.clone(),
         epoch: 0,
+        wanted: NoiseSuppression::Off,
+        suppression_place: None,
+        suppression_places: SuppressionPlaces::new(usize::MAX),
     };
-    (port, Backend { pieces, controls, events, audio, played, notify, shared, tap: None, seen: 0 })
+    let (tap, suppression_is_due, seen) = (None, false, 0);
+    (port, Backend { pieces, controls, events, audio, played, notify, shared, tap, suppression_is_due, seen })
 }
 
 impl Port {
@@ -319,6 +343,24 @@ impl Port {
 
     pub fn end_noise(&mut self) {
         self.control(Control::EndNoise);
+    }
+
+    /// From now on the call shares these places for noise suppression with others.
+    pub(super) fn share_places(&mut self, places: &SuppressionPlaces) {
+        self.suppression_places = places.clone();
+    }
+
+    /// Sets the consumers of the caller's audio that get it without its noise from now on. Where the limit of such calls is
+    /// reached, the audio keeps its noise.
+    pub fn suppress_noise(&mut self, wanted: NoiseSuppression) {
+        if std::mem::replace(&mut self.wanted, wanted) == wanted {
+            return;
+        }
+        drop(self.suppression_place.take());
+        let (kind, place) = self.suppression_places.take(wanted);
+        self.suppression_place = place;
+        self.shared.suppression.set(Suppression::new(kind, self.format.frame_len()));
+        self.control(Control::ChangeSuppression);
     }
 
     /// The media thread empties the ring every 20 ms, and a call gives a few controls a second at most.

@@ -7,7 +7,8 @@ use metrics::counter;
 
 use super::leg::NoiseSuppression;
 
-/// Counts the calls with noise suppression.
+/// Counts the calls with noise suppression. Clones share the count.
+#[derive(Clone)]
 pub struct SuppressionPlaces {
     taken: Arc<AtomicUsize>,
     limit: usize,
@@ -46,6 +47,25 @@ impl SuppressionPlaces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::codec::Format;
+    use crate::media::link;
+
+    #[test]
+    fn a_call_that_needs_no_place_any_more_leaves_it_to_others() {
+        let places = SuppressionPlaces::new(1);
+        let (mut port, _back) = link(Format::Ulaw);
+        port.share_places(&places);
+        for kind in [NoiseSuppression::Recognition, NoiseSuppression::RecognitionAndVoice] {
+            port.suppress_noise(kind);
+            assert_eq!(places.take(kind).0, NoiseSuppression::Off);
+        }
+        port.suppress_noise(NoiseSuppression::Off);
+        let (kind, place) = places.take(NoiseSuppression::Recognition);
+        assert_eq!(kind, NoiseSuppression::Recognition);
+        port.suppress_noise(NoiseSuppression::Recognition);
+        drop((place, port));
+        assert!(places.take(NoiseSuppression::Recognition).1.is_some());
+    }
 
     #[test]
     fn calls_beyond_the_limit_are_carried_with_their_noise() {

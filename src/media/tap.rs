@@ -6,8 +6,8 @@
 //! Positions count samples of the media thread's time since the tap was attached. The agent's frame of a tick begins at the
 //! tick; the caller's frames follow each other, and stay within [`MAX_SKEW`] of the tick in which they were received.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
@@ -97,64 +97,6 @@ impl TapWriter {
     }
 }
 
-/// The exchange of writers between the threads that attach taps and the media thread.
-#[derive(Default)]
-pub(super) struct TapExchange {
-    /// Set with each change; the media thread clears it when it has taken the change over.
-    has_changed: AtomicBool,
-    /// Boxed, to keep the counters beside it on their cache line.
-    state: Box<Mutex<ExchangeState>>,
-}
-
-/// Written by the threads that attach and detach, which may wait for the lock, and by the media thread, which does not wait.
-#[derive(Default)]
-struct ExchangeState {
-    is_attached: bool,
-    /// The writer that the media thread is to use; `None` when it is to stop.
-    next: Option<Box<TapWriter>>,
-    /// The writer that the media thread has replaced. It is freed with the next change, or at the end of the call.
-    former: Option<Box<TapWriter>>,
-}
-
-impl TapExchange {
-    pub fn has_changed(&self) -> bool {
-        self.has_changed.load(Acquire)
-    }
-
-    /// Replaces the media thread's writer. If the lock is held, tries again at the next tick. `former` is empty here: each
-    /// change empties it, and is taken over once.
-    pub fn take_over(&self, current: &mut Option<Box<TapWriter>>) {
-        let Ok(mut state) = self.state.try_lock() else { return };
-        self.has_changed.store(false, Relaxed);
-        state.former = std::mem::replace(current, state.next.take());
-    }
-
-    /// False when a tap is attached already.
-    fn attach(&self, writer: Box<TapWriter>) -> bool {
-        let state = self.lock();
-        let is_free = !state.is_attached;
-        if is_free {
-            self.change(state, Some(writer));
-        }
-        is_free
-    }
-
-    fn detach(&self) {
-        self.change(self.lock(), None);
-    }
-
-    fn change(&self, mut state: MutexGuard<'_, ExchangeState>, next: Option<Box<TapWriter>>) {
-        state.is_attached = next.is_some();
-        state.next = next;
-        state.former = None;
-        self.has_changed.store(true, Release);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ExchangeState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The place at which a tap is attached to a call.
 #[derive(Clone)]
 pub struct TapPoint {
@@ -169,7 +111,7 @@ impl TapPoint {
         claim(&mut frames, &mut frames_out);
         let dropped = Arc::new(AtomicU64::new(0));
         let writer = TapWriter { frames, dropped: dropped.clone(), clock: 0, caller_end: None };
-        if self.shared.closed.load(Relaxed) || !self.shared.tap.attach(Box::new(writer)) {
+        if self.shared.closed.load(Relaxed) || !self.shared.tap.set_first(Box::new(writer)) {
             return None;
         }
         Some(Tap { point: self.clone(), frames: frames_out, dropped })
@@ -212,7 +154,7 @@ impl Tap {
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        self.point.shared.tap.detach();
+        self.point.shared.tap.set(None);
     }
 }
 

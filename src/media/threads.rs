@@ -113,18 +113,18 @@ impl Threads {
         delivery: AudioDelivery,
         noise_suppression: NoiseSuppression,
     ) -> Result<Port, CapacityError> {
-        let (noise_suppression, place) = self.suppression_places.take(noise_suppression);
         let config = LegConfig {
             delivery,
-            noise_suppression,
             echo_detection: self.echo_detection,
             ssrc: rand::random(),
             sequence: rand::random(),
             timestamp: rand::random(),
             ..LegConfig::new(format)
         };
-        let (port, back) = link(format);
-        self.add(socket, Box::new(Leg::new(config, back).with_suppression_place(place)))?;
+        let (mut port, back) = link(format);
+        port.share_places(&self.suppression_places);
+        port.suppress_noise(noise_suppression);
+        self.add(socket, Box::new(Leg::new(config, back)))?;
         Ok(port)
     }
 
