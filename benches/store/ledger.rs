@@ -54,6 +54,7 @@ fn ringing(number: &vca::tenancy::PhoneNumber) -> Call {
         phone_number_id: number.id,
         ai_profile_id: None,
         ai_profile_version: None,
+        routing_version: None,
         asterisk_channel_id: "1700000000.42".into(),
         direction: Direction::Inbound,
         caller_number: Some("+4915550100".into()),

@@ -235,6 +235,7 @@ fn new_call(
         phone_number_id: route.number.id,
         ai_profile_id: answered_by.map(|(agent, _)| agent.profile),
         ai_profile_version: answered_by.map(|(agent, _)| agent.version),
+        routing_version: Some(route.number.routing_version),
         asterisk_channel_id: incoming.channel.to_string(),
         direction: Direction::Inbound,
         caller_number: incoming.caller.clone(),

@@ -26,6 +26,7 @@ mod records;
 mod registration;
 mod reload;
 mod retention;
+mod routing_versions;
 mod secret_input;
 mod secrets;
 mod serve;

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::number_routing::Routing;
 use super::output::Output;
 use super::pre_call::{self, TestWebhook, Webhook};
+use super::routing_versions::{RollbackRouting, RoutingVersions};
 use super::table::{Sheet, Table, or_dash};
 use super::trial::Trial;
 use super::{registration, tenant};
@@ -37,6 +38,10 @@ pub enum Command {
     /// Show or set which profiles answer a number's calls: several share them by weight, another one answers outside of
     /// business hours.
     Routing(Routing),
+    /// List the versions of a number's routing and failover routes, newest first; show one of them, or how it differs from another.
+    RoutingVersions(RoutingVersions),
+    /// Return a number's routing and failover routes to an earlier version.
+    RollbackRouting(RollbackRouting),
     /// Show or set the number's own pre-call webhook: a URL that is asked about each call while it rings.
     Webhook(Webhook),
     /// Remove the number's own pre-call webhook. That of the tenant is asked then, unless the number does not use it.
@@ -140,6 +145,8 @@ impl Command {
             }
             Command::TestWebhook(test) => return test.run(store, config, output).await,
             Command::Routing(routing) => return routing.run(store, config, output).await,
+            Command::RoutingVersions(versions) => return versions.run(store, numbering, output).await,
+            Command::RollbackRouting(rollback) => return rollback.run(store, numbering, output).await,
             Command::List(list) => return list.run(store, output).await,
             Command::Unmatched => {
                 let numbers = store.unmatched_numbers().await?;
@@ -290,7 +297,7 @@ fn sheet(OwnedNumber { number, tenant_name }: &OwnedNumber) -> String {
 }
 
 /// The route of each case that has one.
-fn failover_lines(routes: &FailoverRoutes) -> Option<String> {
+pub fn failover_lines(routes: &FailoverRoutes) -> Option<String> {
     let line = |case: &FailoverCase| {
         let route = match routes.of(*case)? {
             FailoverRoute::Dialplan { label: Some(label) } => format!("dialplan ({label})"),

@@ -37,7 +37,7 @@ pub use numbers::{GivenBy, NumberRequest, create_number, read_number, release_nu
 pub use pre_call::{PreCallTrial, set_pre_call_webhook, test_pre_call_webhook};
 pub use profiles::{create_profile, roll_back_profile, update_profile};
 pub use retention::{RetentionRun, TenantExpired, count_expired};
-pub use routing::set_number_routing;
+pub use routing::{compare_routing, roll_back_routing, set_number_routing};
 pub use targets::{create_target, update_target};
 pub use tenants::{
     Unregistering, change_tenant, create_tenant, delete_tenant, delete_tenant_if, purge_tenant,

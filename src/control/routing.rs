@@ -1,10 +1,12 @@
-//! Which profiles answer a number's calls.
+//! Which profiles answer a number's calls, and the versions of it.
 
 use std::collections::BTreeSet;
 
 use super::ControlError;
 use crate::store::{Scope, StoreError};
-use crate::tenancy::{Actor, MAX_SHARES, MAX_WEIGHT, NumberId, NumberRouting, ProfileId};
+use crate::tenancy::{
+    Actor, MAX_SHARES, MAX_WEIGHT, NumberId, NumberRouting, ProfileId, RoutingComparison, RoutingVersion,
+};
 use crate::violation::Violation;
 
 /// Replaces the routing of a number. `precondition` gets it as it is, in the transaction that changes it.
@@ -26,6 +28,40 @@ pub async fn set_number_routing<E: From<StoreError> + From<ControlError>>(
     }
     ControlError::unless_none(violations)?;
     scope.set_number_routing_if(actor, id, routing, precondition).await
+}
+
+/// Returns the routing and the failover routes of a number to an earlier version.
+///
+/// # Errors
+/// `NotFound` when the tenant does not have the number, or its routing no such version; `Invalid` when the tenant does not have a
+/// profile of it any more; those of the database.
+pub async fn roll_back_routing(
+    scope: &Scope,
+    actor: &Actor,
+    id: NumberId,
+    version: u32,
+) -> Result<RoutingVersion, ControlError> {
+    let former = scope.routing_version(id, version).await?;
+    ControlError::unless_none(unknown_profiles(scope, &former.routing).await?)?;
+    Ok(scope.roll_back_routing(actor, id, version).await?)
+}
+
+/// How a version of a number's routing differs from another one, which is the version before where none is named.
+///
+/// # Errors
+/// `NotFound` when the tenant does not have the number, or its routing no such version; those of the database.
+pub async fn compare_routing(
+    scope: &Scope,
+    id: NumberId,
+    version: u32,
+    earlier: Option<u32>,
+) -> Result<RoutingComparison, StoreError> {
+    let later = scope.routing_version(id, version).await?;
+    let earlier = match earlier.or(version.checked_sub(1)) {
+        None | Some(0) => later.clone(),
+        Some(earlier) => scope.routing_version(id, earlier).await?,
+    };
+    Ok(later.compared_with(&earlier))
 }
 
 fn violations(routing: &NumberRouting) -> Vec<Violation> {

@@ -109,6 +109,7 @@ impl NewAnnouncement {
             phone_number_id: self.number,
             ai_profile_id: None,
             ai_profile_version: None,
+            routing_version: None,
             asterisk_channel_id: self.channel.clone(),
             direction: Direction::Inbound,
             caller_number: self.caller.clone(),

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 use super::call_events::{CallBefore, CallEvent, news};
-use super::calls::{CALL_CHANGE, COLUMNS, TURN_CHANGE, TURN_COLUMNS, call_row, foreign, turn_row};
+use super::call_turns::{TURN_CHANGE, TURN_COLUMNS, turn_row};
+use super::calls::{CALL_CHANGE, COLUMNS, call_row, foreign};
 use super::counting::EndedCall;
 use super::ledger::Entry;
 use super::statement::{any_of, rows};

@@ -7,7 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::calls::{author, from_json_text};
+use super::call_turns::author;
+use super::calls::from_json_text;
 use super::outbox::{NewEvent, payload};
 use super::statement::{Value, any_of};
 use super::tx::Tx;

@@ -6,13 +6,14 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::call_events::CallBefore;
+use super::call_turns::{TURN_COLUMNS, TurnRow};
 use super::counting::EndedCall;
 use super::ledger::Entry;
 use super::statement::{Value, composed, sql};
 use super::tx::{Access, AllTenants, RowScope, Tx};
 use super::usage::{CALL_ENGINES, EngineRow, LAST_TURN};
 use super::{Backend, Scope, Store, StoreError};
-use crate::tenancy::{Call, CallId, CallTurn, EngineUse, NumberId, ProfileId, SpokenBy, TenantId};
+use crate::tenancy::{Call, CallId, CallTurn, EngineUse, NumberId, ProfileId, TenantId};
 
 /// No call lasts so long: its daemon will not return.
 pub const ABANDONED: TimeDelta = TimeDelta::days(2);
@@ -23,7 +24,8 @@ const CLOSED_AT_ONCE: i64 = 200;
 pub(super) const COLUMNS: &str = "id, tenant_id, phone_number_id, ai_profile_id, ai_profile_version, \
     asterisk_channel_id, direction, caller_number, called_number, status, ended_by, disposition, hangup_cause, \
     sip_status, provider_call_id, started_at, answered_at, ended_at, codec, media, failure_reason, engine_failures, \
-    fields, notice_heard_at, emergency_at, transfers, analysis, pre_call, agent_changes";
+    fields, notice_heard_at, emergency_at, transfers, analysis, pre_call, agent_changes, \
+    routing_version";
 
 /// Puts a newer state of a call in place of the recorded one.
 pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_id = excluded.ai_profile_id, \
@@ -34,19 +36,8 @@ pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_
     failure_reason = excluded.failure_reason, engine_failures = excluded.engine_failures, \
     fields = CASE WHEN calls.erased_at IS NULL THEN excluded.fields END, \
     notice_heard_at = excluded.notice_heard_at, emergency_at = excluded.emergency_at, transfers = excluded.transfers, pre_call = excluded.pre_call, \
-    agent_changes = excluded.agent_changes, daemon = excluded.daemon \
+    agent_changes = excluded.agent_changes, routing_version = excluded.routing_version, daemon = excluded.daemon \
     WHERE calls.tenant_id = excluded.tenant_id RETURNING id";
-
-pub(super) const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, \
-    pause_ms, transcript_ms, reply_ms, clause_ms, speech_ms, commit_ms, audio_ms, tools, at, spoken_by";
-
-/// Puts a turn in place of the recorded one.
-pub(super) const TURN_CHANGE: &str = "ON CONFLICT (call_id, turn) DO UPDATE SET caller_text = excluded.caller_text, \
-    agent_text = excluded.agent_text, interrupted = excluded.interrupted, \
-    pause_ms = excluded.pause_ms, transcript_ms = excluded.transcript_ms, reply_ms = excluded.reply_ms, \
-    clause_ms = excluded.clause_ms, speech_ms = excluded.speech_ms, commit_ms = excluded.commit_ms, \
-    audio_ms = excluded.audio_ms, tools = excluded.tools, at = excluded.at, \
-    spoken_by = excluded.spoken_by WHERE call_turns.tenant_id = excluded.tenant_id";
 
 /// The values of [`COLUMNS`] and of `daemon`.
 pub(super) fn call_row(call: &Call, daemon: &str) -> Vec<Value> {
@@ -80,29 +71,8 @@ pub(super) fn call_row(call: &Call, daemon: &str) -> Vec<Value> {
         json_text(&call.analysis, call.analysis.is_none()).into(),
         json_text(&call.pre_call, call.pre_call.is_none()).into(),
         json_text(&call.agent_changes, call.agent_changes.is_empty()).into(),
+        call.routing_version.map(i64::from).into(),
         daemon.into(),
-    ]
-}
-
-/// The values of [`TURN_COLUMNS`].
-pub(super) fn turn_row(turn: &CallTurn) -> Vec<Value> {
-    vec![
-        turn.tenant_id.0.into(),
-        turn.call_id.0.into(),
-        i64::from(turn.turn).into(),
-        without_nul(&turn.caller_text).into(),
-        without_nul(&turn.agent_text).into(),
-        turn.interrupted.into(),
-        turn.pause_ms.map(i64::from).into(),
-        turn.transcript_ms.map(i64::from).into(),
-        turn.reply_ms.map(i64::from).into(),
-        turn.clause_ms.map(i64::from).into(),
-        turn.speech_ms.map(i64::from).into(),
-        turn.commit_ms.map(i64::from).into(),
-        turn.audio_ms.map(i64::from).into(),
-        json_text(&turn.tools, turn.tools.is_empty()).into(),
-        turn.at.into(),
-        operators_words(turn.spoken_by).into(),
     ]
 }
 
@@ -293,6 +263,7 @@ pub(super) struct Row {
     analysis: Option<String>,
     pre_call: Option<String>,
     agent_changes: Option<String>,
+    routing_version: Option<i64>,
 }
 
 impl TryFrom<Row> for Call {
@@ -306,6 +277,7 @@ impl TryFrom<Row> for Call {
             phone_number_id: NumberId(row.phone_number_id),
             ai_profile_id: row.ai_profile_id.map(ProfileId),
             ai_profile_version: narrow(row.ai_profile_version)?,
+            routing_version: narrow(row.routing_version)?,
             asterisk_channel_id: row.asterisk_channel_id,
             direction: row.direction.parse().map_err(StoreError::corrupt)?,
             caller_number: row.caller_number,
@@ -335,61 +307,6 @@ impl TryFrom<Row> for Call {
             agent_changes: from_json_text(row.agent_changes.as_deref())?,
         })
     }
-}
-
-#[derive(sqlx::FromRow)]
-pub(super) struct TurnRow {
-    tenant_id: Uuid,
-    call_id: Uuid,
-    turn: i64,
-    caller_text: String,
-    agent_text: String,
-    interrupted: bool,
-    pause_ms: Option<i64>,
-    transcript_ms: Option<i64>,
-    reply_ms: Option<i64>,
-    clause_ms: Option<i64>,
-    speech_ms: Option<i64>,
-    commit_ms: Option<i64>,
-    audio_ms: Option<i64>,
-    tools: Option<String>,
-    at: DateTime<Utc>,
-    spoken_by: Option<String>,
-}
-
-impl TryFrom<TurnRow> for CallTurn {
-    type Error = StoreError;
-
-    fn try_from(row: TurnRow) -> Result<CallTurn, StoreError> {
-        Ok(CallTurn {
-            call_id: CallId(row.call_id),
-            tenant_id: TenantId(row.tenant_id),
-            turn: u32::try_from(row.turn).map_err(StoreError::corrupt)?,
-            caller_text: row.caller_text,
-            agent_text: row.agent_text,
-            interrupted: row.interrupted,
-            spoken_by: author(row.spoken_by)?,
-            pause_ms: narrow(row.pause_ms)?,
-            transcript_ms: narrow(row.transcript_ms)?,
-            reply_ms: narrow(row.reply_ms)?,
-            clause_ms: narrow(row.clause_ms)?,
-            speech_ms: narrow(row.speech_ms)?,
-            commit_ms: narrow(row.commit_ms)?,
-            audio_ms: narrow(row.audio_ms)?,
-            tools: from_json_text(row.tools.as_deref())?,
-            at: row.at,
-        })
-    }
-}
-
-/// The author of the agent's words as it is stored: only where it is another's.
-fn operators_words(spoken_by: SpokenBy) -> Option<&'static str> {
-    (spoken_by != SpokenBy::Agent).then(|| spoken_by.as_str())
-}
-
-pub(super) fn author(stored: Option<String>) -> Result<SpokenBy, StoreError> {
-    let author = stored.map(|word| word.parse().map_err(StoreError::corrupt)).transpose()?;
-    Ok(author.unwrap_or_default())
 }
 
 /// Both databases keep whole numbers in 64 bits.

@@ -185,6 +185,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/postgres/0044_profile_targets.sql"),
     ),
     (
+        "0045_number_routing_versions",
+        include_str!("../../migrations/sqlite/0045_number_routing_versions.sql"),
+        include_str!("../../migrations/postgres/0045_number_routing_versions.sql"),
+    ),
+    (
         "0046_target_resolvers",
         include_str!("../../migrations/sqlite/0046_target_resolvers.sql"),
         include_str!("../../migrations/postgres/0046_target_resolvers.sql"),

@@ -4,10 +4,13 @@ use uuid::Uuid;
 
 use super::audit::Change;
 use super::calls::narrow;
+use super::routing_versions::RoutingContent;
 use super::statement::{Statement, sql};
 use super::tx::{Access, RowScope, Tx};
 use super::{Scope, StoreError, numbers};
-use crate::tenancy::{Actor, NumberId, NumberRouting, ProfileId, ProfilePurpose, ProfileShare, TenantId};
+use crate::tenancy::{
+    Actor, NumberId, NumberRouting, PhoneNumber, ProfileId, ProfilePurpose, ProfileShare, TenantId,
+};
 
 impl Scope {
     /// # Errors
@@ -29,19 +32,18 @@ impl Scope {
         after: &NumberRouting,
         check: impl FnOnce(&NumberRouting) -> Result<(), E>,
     ) -> Result<NumberRouting, E> {
-        const DELETE: &str = "DELETE FROM number_profiles WHERE tenant_id = $1 AND phone_number_id = $2";
         let mut tx = self.begin(Access::Write).await?;
-        tx.one::<numbers::Row>(numbers::locked(self.tenant, id)).await?;
-        let before = routing(tx.all::<Row>(select(self.tenant, id)).await?)?;
+        let number = tx.one::<numbers::Row>(numbers::locked(self.tenant, id)).await?;
+        let number: PhoneNumber = number.try_into()?;
+        let before = tx.routing_of(self.tenant, id).await?;
         check(&before)?;
-        tx.execute(sql(DELETE).bind(self.tenant.0).bind(id.0)).await?;
-        for ProfileShare { ai_profile_id, weight } in &after.profiles {
-            tx.add_profile(self.tenant, id, ProfilePurpose::Open, *ai_profile_id, *weight).await?;
-        }
-        if let Some(profile) = after.closed_profile_id {
-            tx.add_profile(self.tenant, id, ProfilePurpose::Closed, profile, 1).await?;
-        }
-        let written = routing(tx.all::<Row>(select(self.tenant, id)).await?)?;
+        tx.write_routing(self.tenant, id, after).await?;
+        let written = tx.routing_of(self.tenant, id).await?;
+        let content = |routing: &NumberRouting| RoutingContent {
+            routing: routing.clone(),
+            failover: number.failover.clone(),
+        };
+        tx.record_routing(actor, &number, &content(&before), &content(&written)).await?;
         let change = Change::new(actor, self.tenant, "update", "number_routing", id);
         tx.audit(change.before(&before).after(&written)).await?;
         tx.commit().await?;
@@ -50,6 +52,33 @@ impl Scope {
 }
 
 impl Tx {
+    /// The routing of a number, which the transaction holds.
+    pub(super) async fn routing_of(
+        &mut self,
+        tenant: TenantId,
+        id: NumberId,
+    ) -> Result<NumberRouting, StoreError> {
+        routing(self.all::<Row>(select(tenant, id)).await?)
+    }
+
+    /// Replaces the routing of a number, which the transaction holds.
+    pub(super) async fn write_routing(
+        &mut self,
+        tenant: TenantId,
+        id: NumberId,
+        routing: &NumberRouting,
+    ) -> Result<(), StoreError> {
+        const DELETE: &str = "DELETE FROM number_profiles WHERE tenant_id = $1 AND phone_number_id = $2";
+        self.execute(sql(DELETE).bind(tenant.0).bind(id.0)).await?;
+        for ProfileShare { ai_profile_id, weight } in &routing.profiles {
+            self.add_profile(tenant, id, ProfilePurpose::Open, *ai_profile_id, *weight).await?;
+        }
+        if let Some(profile) = routing.closed_profile_id {
+            self.add_profile(tenant, id, ProfilePurpose::Closed, profile, 1).await?;
+        }
+        Ok(())
+    }
+
     async fn add_profile(
         &mut self,
         tenant: TenantId,

@@ -80,7 +80,7 @@ const CALLED: &str = "n.did IN ($2, $3) AND n.deleted_at IS NULL \
 fn select(condition: &str) -> Statement {
     composed(format!(
         "SELECT n.id, n.tenant_id, n.did, n.provider_type, n.is_active, n.provider_state, n.provider_detail, \
-         n.provider_reference, n.failover, n.uses_tenant_webhook, n.created_at, t.name AS tenant_name \
+         n.provider_reference, n.failover, n.uses_tenant_webhook, n.created_at, n.routing_version, t.name AS tenant_name \
          FROM phone_numbers n \
          JOIN tenants t ON t.id = n.tenant_id \
          WHERE (n.tenant_id = $1 OR $1 IS NULL) AND {condition}"

@@ -5,6 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::audit::Change;
+use super::calls::narrow;
 use super::number_rules::Authority;
 use super::statement::{Statement, composed, sql};
 use super::tx::{Access, AllTenants, RowScope};
@@ -38,10 +39,10 @@ pub struct NumberFilter {
 }
 
 const COLUMNS: &str = "id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
-    provider_reference, failover, uses_tenant_webhook, created_at";
+    provider_reference, failover, uses_tenant_webhook, created_at, routing_version";
 
 const ONE: &str = "SELECT id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
-    provider_reference, failover, uses_tenant_webhook, created_at FROM phone_numbers \
+    provider_reference, failover, uses_tenant_webhook, created_at, routing_version FROM phone_numbers \
     WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
 
 /// The row of a number that is not released, locked until the transaction ends: otherwise PostgreSQL would allow another
@@ -53,7 +54,18 @@ pub(super) fn locked(tenant: TenantId, id: NumberId) -> Statement {
 const LOCKED: &str = "UPDATE phone_numbers SET is_active = is_active \
     WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL \
     RETURNING id, tenant_id, did, provider_type, is_active, provider_state, provider_detail, \
-    provider_reference, failover, uses_tenant_webhook, created_at";
+    provider_reference, failover, uses_tenant_webhook, created_at, routing_version";
+
+/// Replaces the failover routes of a number.
+pub(super) fn set_failover(
+    tenant: TenantId,
+    id: NumberId,
+    failover: &FailoverRoutes,
+) -> Result<Statement, StoreError> {
+    const SQL: &str = "UPDATE phone_numbers SET failover = $3 WHERE tenant_id = $1 AND id = $2";
+    let failover = serde_json::to_string(failover).map_err(StoreError::invalid)?;
+    Ok(sql(SQL).bind(tenant.0).bind(id.0).bind(failover))
+}
 
 impl Scope {
     /// Gives the tenant a number, by the operator's authority: it is assigned to the tenant in the inventory.
@@ -161,16 +173,17 @@ impl Scope {
         check: impl FnOnce(&PhoneNumber) -> Result<(), E>,
     ) -> Result<PhoneNumber, E> {
         const SQL: &str = "UPDATE phone_numbers SET is_active = COALESCE($3, is_active), \
-            failover = COALESCE($4, failover), uses_tenant_webhook = COALESCE($5, uses_tenant_webhook) \
-            WHERE tenant_id = $1 AND id = $2";
-        let failover = changes.failover.as_ref().map(serde_json::to_string).transpose();
-        let failover = failover.map_err(StoreError::invalid)?;
+            uses_tenant_webhook = COALESCE($4, uses_tenant_webhook) WHERE tenant_id = $1 AND id = $2";
         let mut tx = self.begin(Access::Write).await?;
         let before = tx.one::<Row>(locked(self.tenant, id)).await?;
-        check(&before.clone().try_into()?)?;
-        let update =
-            sql(SQL).bind(self.tenant.0).bind(id.0).bind(changes.is_active).bind(failover.as_deref());
+        let number: PhoneNumber = before.clone().try_into()?;
+        check(&number)?;
+        let update = sql(SQL).bind(self.tenant.0).bind(id.0).bind(changes.is_active);
         tx.execute(update.bind(changes.uses_tenant_webhook)).await?;
+        if let Some(failover) = &changes.failover {
+            tx.execute(set_failover(self.tenant, id, failover)?).await?;
+            tx.record_failover(actor, &number, failover).await?;
+        }
         let after = tx.one::<Row>(sql(ONE).bind(self.tenant.0).bind(id.0)).await?;
         let change = Change::new(actor, self.tenant, "update", "phone_number", id);
         tx.audit(change.before(&before).after(&after)).await?;
@@ -236,6 +249,7 @@ impl NewNumber {
             call_delivery: CallDelivery::of(true, state),
             failover: FailoverRoutes::default(),
             uses_tenant_webhook: true,
+            routing_version: 1,
             created_at: now(),
         }
     }
@@ -243,7 +257,7 @@ impl NewNumber {
 
 fn insert(number: &PhoneNumber) -> Statement {
     let values = composed(format!(
-        "INSERT INTO phone_numbers ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+        "INSERT INTO phone_numbers ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
     ));
     values
         .bind(number.id.0)
@@ -257,6 +271,7 @@ fn insert(number: &PhoneNumber) -> Statement {
         .bind("{}")
         .bind(number.uses_tenant_webhook)
         .bind(number.created_at)
+        .bind(i64::from(number.routing_version))
 }
 
 /// Serialised for the audit log with the API's field names.
@@ -274,6 +289,7 @@ pub(super) struct Row {
     pub failover: String,
     pub uses_tenant_webhook: bool,
     pub created_at: DateTime<Utc>,
+    pub routing_version: i64,
 }
 
 impl TryFrom<Row> for PhoneNumber {
@@ -293,6 +309,7 @@ impl TryFrom<Row> for PhoneNumber {
             call_delivery: CallDelivery::of(row.is_active, state),
             failover: serde_json::from_str(&row.failover).map_err(StoreError::corrupt)?,
             uses_tenant_webhook: row.uses_tenant_webhook,
+            routing_version: narrow(Some(row.routing_version))?.unwrap_or_default(),
             created_at: row.created_at,
         })
     }

@@ -25,7 +25,7 @@ impl Store {
         const SQL: &str = "SELECT \
             n.id AS number_id, n.tenant_id, n.did, n.provider_type, n.is_active, \
             n.provider_state, n.provider_detail, n.provider_reference, n.failover, n.uses_tenant_webhook, \
-            n.created_at AS number_created_at, \
+            n.created_at AS number_created_at, n.routing_version, \
             t.name AS tenant_name, t.status, t.plan, t.max_concurrent_calls, \
             t.created_at AS tenant_created_at, \
             p.id AS profile_id, p.name AS profile_name, p.role, p.system_prompt, p.is_default, p.settings, p.version, \
@@ -124,6 +124,7 @@ struct Row {
     failover: String,
     uses_tenant_webhook: bool,
     number_created_at: DateTime<Utc>,
+    routing_version: i64,
     tenant_name: String,
     status: String,
     plan: String,
@@ -227,6 +228,7 @@ impl Row {
             failover: row.failover,
             uses_tenant_webhook: row.uses_tenant_webhook,
             created_at: row.number_created_at,
+            routing_version: row.routing_version,
         };
         let tenant = tenants::Row {
             id: row.tenant_id,

@@ -134,6 +134,7 @@ mod tests {
                 call_delivery: CallDelivery::Delivered,
                 failover: FailoverRoutes::default(),
                 uses_tenant_webhook: true,
+                routing_version: 1,
                 created_at,
             },
             tenant: Tenant {

@@ -12,8 +12,8 @@ pub struct TenantLimits {
     pub keys: u32,
     /// AI profiles. Default 100.
     pub profiles: u32,
-    /// Versions kept of one profile: older ones are deleted with the next change unless a call refers to them.
-    /// Default 50.
+    /// Versions kept of one profile's own changes, of those for changes of targets, and of one number's routing: older ones are deleted
+    /// with the next change unless a call refers to them. Default 50.
     pub profile_versions: u32,
     /// Bytes of prompts, phrases and other settings in all versions of all profiles. Default 52428800 (50 MiB).
     pub profile_bytes: u64,

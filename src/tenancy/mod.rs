@@ -32,6 +32,7 @@ mod pre_call;
 mod profile;
 mod registration;
 mod retention;
+mod routing_version;
 mod schemas;
 mod target;
 mod target_resolver;
@@ -89,6 +90,7 @@ pub use profile::{
 };
 pub use registration::Registration;
 pub use retention::Retention;
+pub use routing_version::{RoutingComparison, RoutingDifference, RoutingVersion};
 pub use target::{
     AddressError, Destination, TargetId, TargetKind, TransferMethod, TransferStyle, TransferTarget,
 };
@@ -202,6 +204,9 @@ pub struct Call {
     pub ai_profile_id: Option<ProfileId>,
     /// The profile's version that the call uses.
     pub ai_profile_version: Option<u32>,
+    /// The version of its number's routing that the call had; `null` for one of which only the announcement is known.
+    #[serde(default)]
+    pub routing_version: Option<u32>,
     /// The caller's channel: Asterisk's UNIQUEID.
     pub asterisk_channel_id: String,
     pub direction: Direction,

@@ -106,6 +106,9 @@ pub struct PhoneNumber {
     /// Whether the tenant's pre-call webhook is asked about its calls; one of the number's own is in any case.
     #[serde(default = "by_default")]
     pub uses_tenant_webhook: bool,
+    /// Version of the routing and the failover routes, from 1.
+    #[serde(default)]
+    pub routing_version: u32,
     pub created_at: DateTime<Utc>,
 }
 

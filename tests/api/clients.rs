@@ -89,6 +89,7 @@ async fn seeded(api: &ApiServer, command: &mut Command) {
         phone_number_id: number.id,
         ai_profile_id: None,
         ai_profile_version: None,
+        routing_version: None,
         asterisk_channel_id: "1706556789.1".to_owned(),
         direction: Direction::Inbound,
         caller_number: Some("+4930111".to_owned()),

@@ -228,6 +228,7 @@ fn complete_body(path: &str) -> Value {
     match path.strip_prefix(TENANT).unwrap_or(path) {
         "/phone-numbers/{phone_number_id}" => json!({ "is_active": false }),
         "/phone-numbers/{phone_number_id}/routing" => json!({ "profiles": [], "closed_profile_id": null }),
+        "/phone-numbers/{phone_number_id}/routing/rollback" => json!({ "version": 1 }),
         "/phone-numbers/{phone_number_id}/pre-call-webhook" => json!({ "url": "http://127.0.0.1:9/taken" }),
         "/phone-numbers/{phone_number_id}/pre-call-webhook/test" => json!({}),
         "/ai-profiles/{ai_profile_id}" => json!({

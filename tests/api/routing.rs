@@ -12,6 +12,8 @@ on_both!(
     a_routing_that_cannot_be_is_refused,
     another_tenants_profiles_answer_nothing,
     a_routing_changes_as_it_was_read,
+    a_routing_has_versions,
+    another_tenants_versions_are_not_there,
 );
 
 const DID: &str = "+493055500100";
@@ -103,4 +105,57 @@ async fn a_routing_changes_as_it_was_read(api: ApiServer) {
     let answer = admin.put_if("\"another\"", &path, closed).await;
     assert_eq!(answer.problem(412), "changed_meanwhile");
     assert_eq!(admin.get(&path).await.expect(200)["closed_profile_id"], json!(null));
+}
+
+async fn a_routing_has_versions(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let path = number(&api, tenant, &admin).await;
+    let number = path.trim_end_matches("/routing");
+    let one = profile(tenant, &admin, "One").await;
+    let share = json!({ "ai_profile_id": one, "weight": 1 });
+    admin.put(&path, json!({ "profiles": [share] })).await.expect(200);
+    let failover = json!({ "busy": { "action": "dialplan", "label": "queue" } });
+    admin.patch(number, json!({ "failover": failover })).await.expect(200);
+    assert_eq!(admin.get(number).await.expect(200)["routing_version"], 3);
+    let list = admin.get(&format!("{path}/versions")).await.expect(200);
+    let versions: Vec<_> =
+        list["items"].as_array().expect("versions").iter().map(|it| it["version"].as_u64()).collect();
+    assert_eq!(versions, [Some(3), Some(2), Some(1)], "{list:#}");
+    let shown = admin.get(&format!("{path}/versions/3")).await.expect(200);
+    let routing = json!({ "profiles": [share], "closed_profile_id": null });
+    assert_eq!((&shown["routing"], &shown["failover"]), (&routing, &failover));
+    let compared = admin.get(&format!("{path}/versions/3/differences?earlier=1")).await.expect(200);
+    let expected = json!({ "earlier": 1, "later": 3, "differences": [
+        { "field": "failover.busy", "before": null, "after": failover["busy"] },
+        { "field": format!("profiles.{}", one.as_str().expect("an id")), "before": null, "after": 1 },
+    ] });
+    assert_eq!(compared, expected);
+    let before = admin.get(&format!("{path}/versions/3/differences")).await.expect(200);
+    assert_eq!((&before["earlier"], before["differences"].as_array().map(Vec::len)), (&json!(2), Some(1)));
+    let back = admin.post(&format!("{path}/rollback"), json!({ "version": 2 })).await.expect(200);
+    assert_eq!((&back["version"], &back["failover"], &back["routing"]), (&json!(4), &json!({}), &routing));
+    for missing in ["versions/9", "versions/9/differences", "versions/4/differences?earlier=9"] {
+        assert_eq!(admin.get(&format!("{path}/{missing}")).await.problem(404), "not_found");
+    }
+    let missing = admin.post(&format!("{path}/rollback"), json!({ "version": 9 })).await;
+    assert_eq!(missing.problem(404), "not_found");
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
+    viewer.get(&format!("{path}/versions")).await.expect(200);
+    viewer.post(&format!("{path}/rollback"), json!({ "version": 1 })).await.expect(403);
+}
+
+async fn another_tenants_versions_are_not_there(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let path = number(&api, tenant, &admin).await;
+    let (other, stranger) = api.tenant("Butcher").await;
+    for path in [path.replace(&tenant.to_string(), &other.to_string()), path] {
+        for answer in [
+            stranger.get(&format!("{path}/versions")).await,
+            stranger.get(&format!("{path}/versions/1")).await,
+            stranger.get(&format!("{path}/versions/1/differences")).await,
+            stranger.post(&format!("{path}/rollback"), json!({ "version": 1 })).await,
+        ] {
+            assert_eq!(answer.problem(404), "not_found");
+        }
+    }
 }

@@ -42,6 +42,7 @@ pub async fn call_of(api: &ApiServer, tenant: Uuid) -> Call {
         phone_number_id: number.id,
         ai_profile_id: None,
         ai_profile_version: None,
+        routing_version: None,
         asterisk_channel_id: "1700000000.7".into(),
         direction: Direction::Inbound,
         caller_number: None,

@@ -125,6 +125,7 @@ async fn ringing(scope: &Scope, did: &str) -> Call {
         phone_number_id: number.id,
         ai_profile_id: None,
         ai_profile_version: None,
+        routing_version: None,
         asterisk_channel_id: "1700000000.42".to_owned(),
         direction: Direction::Inbound,
         caller_number: Some("+49301234".to_owned()),

@@ -200,6 +200,7 @@ impl Seed {
                 phone_number_id: number.id,
                 ai_profile_id: None,
                 ai_profile_version: None,
+                routing_version: None,
                 asterisk_channel_id: "before".into(),
                 direction: Direction::Inbound,
                 caller_number: None,

@@ -61,7 +61,7 @@ const PATH_PARAMETERS: [(&str, &str); 12] = [
     ("tenant_id", "The tenant."),
     ("phone_number_id", "The phone number."),
     ("ai_profile_id", "The profile."),
-    ("version", "The version of the profile, from 1."),
+    ("version", "The version of the profile or of the number's routing, from 1."),
     ("call_id", "The call."),
     ("webhook_id", "The webhook."),
     ("tool_secret_id", "The secret."),

@@ -276,6 +276,9 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
         .line("length", or_dash(length(call)))
         .line("notice heard", or_dash(call.notice_heard_at.map(|at| at.format("%F %T%.3f UTC"))))
         .line("emergency", or_dash(call.emergency_at.map(|at| at.format("%F %T%.3f UTC"))))
+        .line("profile", or_dash(call.ai_profile_id))
+        .line("profile version", or_dash(call.ai_profile_version))
+        .line("routing version", or_dash(call.routing_version))
         .line("codec", or_dash(call.codec.as_deref()))
         .line("media", or_dash(call.media.as_ref()))
         .line("channel", &call.asterisk_channel_id);

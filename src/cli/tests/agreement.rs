@@ -22,6 +22,7 @@ const PAIRS: &[Pair] = &[
     ("createAiProfile", "profile create", &[("is_default", "default")]),
     ("updateAiProfile", "profile update", &[("is_default", "default")]),
     ("rollBackAiProfile", "profile rollback", &[]),
+    ("rollBackNumberRouting", "number rollback-routing", &[]),
     ("createCallFeedback", "call feedback add", &[]),
     ("tryCallAnalysis", "call try-analysis", &[("analysis", "settings_file")]),
     ("muteAgent", "call mute", &[]),

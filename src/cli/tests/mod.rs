@@ -93,6 +93,7 @@ fn completed(number: &PhoneNumber, started_at: chrono::DateTime<Utc>) -> Call {
         phone_number_id: number.id,
         ai_profile_id: None,
         ai_profile_version: None,
+        routing_version: None,
         asterisk_channel_id: "1.2".into(),
         direction: Direction::Inbound,
         caller_number: Some("+15550123".into()),

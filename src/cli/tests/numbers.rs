@@ -156,6 +156,31 @@ async fn a_number_is_shared_by_profiles() {
 }
 
 #[tokio::test]
+async fn a_numbers_routing_goes_back_to_what_it_was() {
+    let vca = CommandLine::new().await;
+    vca.acme().await;
+    vca.text(&PROFILE).await;
+    let versions = ["number", "routing-versions", "+15550100"];
+    assert_eq!(vca.json(&versions).await.as_array().map(Vec::len), Some(1));
+    vca.text(&["number", "routing", "+15550100", "--profile", "Front desk=30"]).await;
+    let failover = r#"{"default":{"action":"dialplan","label":"night"}}"#;
+    vca.text(&["number", "update", "+15550100", "--failover", failover]).await;
+    let shown = vca.text(&[&versions[..], &["--version", "3"]].concat()).await;
+    assert!(shown.contains("(30)") && shown.contains("default: dialplan (night)"), "{shown}");
+    let compared = vca.json(&[&versions[..], &["--version", "3", "--diff"]].concat()).await;
+    assert_eq!(
+        (&compared["earlier"], &compared["differences"][0]["field"]),
+        (&2.into(), &"failover.default".into())
+    );
+    let compared = vca.text(&[&versions[..], &["--version", "3", "--diff", "1"]].concat()).await;
+    assert!(compared.contains("VERSION 1") && compared.contains("profiles."), "{compared}");
+    let back = vca.json(&["number", "rollback-routing", "+15550100", "--version", "1"]).await;
+    assert_eq!((&back["version"], &back["failover"]), (&4.into(), &serde_json::json!({})));
+    assert_eq!(vca.json(&["number", "routing", "+15550100"]).await["profiles"], serde_json::json!([]));
+    assert_eq!(vca.code(&["number", "rollback-routing", "+15550100", "--version", "9"]).await, 66);
+}
+
+#[tokio::test]
 async fn a_number_has_a_pre_call_webhook() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut vca = CommandLine::new().await;

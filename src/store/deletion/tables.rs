@@ -47,6 +47,7 @@ pub const OWNED: &[OwnedTable] = &[
     deleted("call_turns", "call_id, turn"),
     deleted("calls", "id"),
     deleted("pre_call_webhooks", "id"),
+    deleted("number_routing_versions", "phone_number_id, version"),
     deleted("number_profiles", "phone_number_id, purpose, ai_profile_id"),
     deleted("ai_profile_versions", "ai_profile_id, version"),
     deleted("ai_profiles", "id"),

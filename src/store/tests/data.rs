@@ -59,7 +59,11 @@ async fn a_number_has_profiles_of_its_own(db: Database) {
     };
     let set = scope.set_number_routing_if(&actor, number, &routing, any).await.expect("a change");
     assert_eq!((&set, &scope.number_routing(number).await.expect("an answer")), (&routing, &routing));
-    let found = async || db.store.route(&values::did(1)).await.expect("an answer").expect("a route");
+    let found = async || {
+        let mut found = db.store.route(&values::did(1)).await.expect("an answer").expect("a route");
+        found.number.routing_version = route.number.routing_version;
+        found
+    };
     let answering = scope.answering_profiles().await.expect("profiles");
     assert_eq!(answering, [default.clone(), new.clone(), night.clone()]);
     let shares = vec![
@@ -77,7 +81,7 @@ async fn a_number_has_profiles_of_its_own(db: Database) {
     let number_profiles = NumberProfiles { shares, closed: Some(Box::new(night)) };
     assert_eq!(found().await, Route { number_profiles, profile: None, ..route.clone() });
     scope.set_number_routing_if(&actor, number, &NumberRouting::default(), any).await.expect("a change");
-    assert_eq!(found().await, Route { profile: None, ..route });
+    assert_eq!(found().await, Route { profile: None, ..route.clone() });
     // A number that is released leaves its profiles.
     scope.set_number_routing_if(&actor, number, &routing, any).await.expect("a change");
     scope.delete_number(&actor, number).await.expect("it is released");

@@ -18,6 +18,7 @@ mod profile_targets;
 mod refusal;
 mod registrations;
 mod rollups;
+mod routing_versions;
 mod schema;
 mod sealing;
 mod security;

@@ -39,6 +39,7 @@ const STEPS: [&str; 35] = [
     "0042_engine_credentials",
     "0043_realtime_usage",
     "0044_profile_targets",
+    "0045_number_routing_versions",
     "0046_target_resolvers",
     "0049_analysis_indexes",
     "0050_tenant_pre_call_webhook",

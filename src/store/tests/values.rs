@@ -37,6 +37,7 @@ pub fn route() -> Route {
         call_delivery: CallDelivery::Delivered,
         failover: FailoverRoutes::default(),
         uses_tenant_webhook: true,
+        routing_version: 1,
         created_at,
     };
     let tenant = Tenant {
@@ -77,6 +78,7 @@ pub fn call_to(route: &Route) -> Call {
         phone_number_id: route.number.id,
         ai_profile_id: route.profile.as_ref().map(|profile| profile.id),
         ai_profile_version: route.profile.as_ref().map(|profile| profile.version),
+        routing_version: Some(route.number.routing_version),
         asterisk_channel_id: "1700000000.42".to_owned(),
         direction: Direction::Inbound,
         caller_number: Some("+49301234".to_owned()),

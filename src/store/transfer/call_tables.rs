@@ -21,6 +21,7 @@ pub const CALLS: [Table; 8] = [
             ("phone_number_id", Id),
             ("ai_profile_id", Id),
             ("ai_profile_version", UpTo(U32)),
+            ("routing_version", UpTo(U32)),
             ("asterisk_channel_id", Text),
             ("direction", Word(word::<Direction>)),
             ("caller_number", Text),

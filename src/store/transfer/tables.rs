@@ -7,9 +7,9 @@ use super::call_tables::CALLS;
 use super::words::{did, document, events, hold_reason, profile_name, target_address, url, word};
 use crate::billing::Statement;
 use crate::tenancy::{
-    AgentRole, FailoverRoutes, Hours, Label, Month, Plan, ProfilePurpose, ProfileSettings, ProviderState,
-    ProviderType, Retention, TargetKind, TargetResolver, TenantStatus, TransferMethod, TransferStyle,
-    TransferTarget,
+    AgentRole, FailoverRoutes, Hours, Label, Month, NumberRouting, Plan, ProfilePurpose, ProfileSettings,
+    ProviderState, ProviderType, Retention, TargetKind, TargetResolver, TenantStatus, TransferMethod,
+    TransferStyle, TransferTarget,
 };
 
 /// A tenant-owned table.
@@ -50,7 +50,7 @@ pub const U32: i64 = u32::MAX as i64;
 
 /// The tables of a tenant's own settings, in an order in which rows refer to earlier rows; and its statements with
 /// the history of its plan, so that months that were billed elsewhere are not billed again.
-pub const OWNED: [Table; 11] = [
+pub const OWNED: [Table; 12] = [
     Table {
         name: "phone_numbers",
         columns: &[
@@ -67,6 +67,7 @@ pub const OWNED: [Table; 11] = [
             ("provider_asked_at", Moment),
             ("failover", Document(document::<FailoverRoutes>)),
             ("uses_tenant_webhook", Flag),
+            ("routing_version", UpTo(U32)),
         ],
         order: "id",
     },
@@ -126,6 +127,18 @@ pub const OWNED: [Table; 11] = [
             ("weight", UpTo(100)),
         ],
         order: "phone_number_id, purpose, ai_profile_id",
+    },
+    Table {
+        name: "number_routing_versions",
+        columns: &[
+            ("phone_number_id", Id),
+            ("version", UpTo(U32)),
+            ("routing", Document(document::<NumberRouting>)),
+            ("failover", Document(document::<FailoverRoutes>)),
+            ("created_by", Text),
+            ("created_at", Moment),
+        ],
+        order: "phone_number_id, version",
     },
     Table {
         name: "pre_call_webhooks",
@@ -242,7 +255,7 @@ pub fn lists() -> Vec<&'static str> {
 
 impl Table {
     pub fn named(name: &str) -> Option<&'static Table> {
-        static ALL: ([Table; 11], [Table; 8]) = (OWNED, CALLS);
+        static ALL: ([Table; 12], [Table; 8]) = (OWNED, CALLS);
         ALL.0.iter().chain(&ALL.1).find(|table| table.name == name)
     }
 
