@@ -61,7 +61,7 @@ fn a_call_is_held_by_a_model_that_hears_and_speaks() {
     assert!((2_000..9_000).contains(&used(UsageUnit::AudioMs)), "{usage:?}");
 }
 
-/// The model's memory of its response ends where the caller interrupted it.
+/// The model's memory of its response ends where the caller interrupted it. Another truncation is that of another item.
 #[test]
 fn a_model_that_is_interrupted_remembers_what_was_heard() {
     let Some((mut env, main, vendor)) = voice_env(&[]) else { return };
@@ -81,6 +81,10 @@ fn a_model_that_is_interrupted_remembers_what_was_heard() {
         u64::try_from(heard.as_millis()).is_ok_and(|heard| heard.abs_diff(remembered) <= 100),
         "{heard:?} {remembered} {spoken:?}"
     );
+    let mut items: Vec<_> = cut.iter().map(|event| event["item_id"].as_str().expect("an item")).collect();
+    items.sort_unstable();
+    items.dedup();
+    assert_eq!(items.len(), cut.len(), "an item is truncated twice: {cut:?}");
 }
 
 /// The session is closed in the middle of its first response.
