@@ -75,6 +75,11 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("vca_end_of_turn_seconds", Histogram, "Time of a judgement of an utterance's end by its sound."),
     ("vca_engine_failures_total", Counter, "Failed requests to engines, by engine, kind and reason."),
     (
+        "vca_engine_full_total",
+        Counter,
+        "Requests to engines beyond the operator's limit on requests at once, by engine and kind.",
+    ),
+    (
         "vca_engine_health",
         Gauge,
         "Share of an engine's recent attempts that succeeded, 0 to 1, by engine and kind.",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::phrases::phrases;
-use super::prompt_cache::{PromptCache, RATES};
+use super::prompt_cache::{AgentVoice, PromptCache, RATES};
 use super::situation::harmless;
 use crate::conversation::{self, GreetingMode, Phrase, TakeOver};
 use crate::engines::core::usage::Meter;
@@ -236,6 +236,11 @@ impl Agent {
         Agent { other_languages, ..in_language(&self) }
     }
 
+    /// Its voice, for prompts.
+    pub fn prompt_voice(&self) -> AgentVoice<'_> {
+        AgentVoice { tenant: self.tenant, tts: &*self.engines.tts, voice: &self.voice }
+    }
+
     /// The texts of its prompts.
     pub fn texts(&self) -> Vec<(Phrase, String)> {
         self.phrases.iter().map(|(phrase, text)| (*phrase, text.to_string())).collect()
@@ -286,7 +291,7 @@ impl Agent {
             _ => true,
         };
         for (phrase, text) in phrases.filter(|(phrase, text)| is_used(phrase) && is_fixed(text)) {
-            if let Err(error) = prompts.prepare(tts, &self.voice, text, &RATES).await {
+            if let Err(error) = prompts.prepare(self.prompt_voice(), text, &RATES).await {
                 tracing::warn!(profile = %self.profile, engine = %tts.name(), ?phrase, %error, "prompt could not be pre-synthesised");
                 // Each of the others would wait as long for an engine that is down.
                 if error.worth_retrying() || error.outcome() == "open" {

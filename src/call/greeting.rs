@@ -34,8 +34,7 @@ pub async fn synthesise(
     limit: Duration,
 ) -> Result<(), EngineError> {
     let (begun, mut beginning) = watch::channel(false);
-    let synthesis =
-        async move { prompts.obtain(&*agent.engines.tts, &agent.voice, (&text, usage), &begun).await };
+    let synthesis = async move { prompts.obtain(agent.prompt_voice(), (&text, usage), &begun).await };
     let mut whole: JoinHandle<_> = tokio::spawn(synthesis.in_current_span());
     let first = async {
         tokio::select! {

@@ -44,6 +44,7 @@ pub struct Sentence {
     tenant: TenantId,
     /// Its identity: after a reload of the configuration, an engine of the same name may speak differently.
     engine: Arc<str>,
+    /// Without a dictionary: its words are replaced in the text.
     voice: Voice,
     text: Arc<str>,
     rate: u32,
@@ -52,8 +53,8 @@ pub struct Sentence {
 impl Sentence {
     /// `rate` is the call's.
     pub fn of(tenant: TenantId, tts: &dyn Tts, voice: &Voice, text: &Arc<str>, rate: u32) -> Sentence {
-        let engine = tts.identity().clone();
-        Sentence { tenant, engine, voice: voice.clone(), text: text.clone(), rate }
+        let (voice, text) = voice.pronounced(text);
+        Sentence { tenant, engine: tts.identity().clone(), voice, text, rate }
     }
 
     /// Its bytes in the cache, with this audio.
@@ -191,6 +192,7 @@ mod tests {
     use crate::engines::core::retry;
     use crate::engines::tts::Resilient;
     use crate::engines::tts::flite::{self, Flite};
+    use crate::language::Pronunciations;
 
     /// The audio of the tests' sentences, and at least the bytes of one in the cache.
     const AUDIO: &[i16] = &[1; 1_000];
@@ -244,6 +246,24 @@ mod tests {
             entries.kept.len() == 1 && entries.kept.contains_key(&other),
             "one that is not spoken again goes too"
         );
+    }
+
+    #[test]
+    fn a_dictionary_matters_only_to_sentences_with_its_words() {
+        let (cache, tenant) = (cache(1 << 20, 1 << 20), TenantId::new());
+        let voice = |words: &[(&str, &str)]| {
+            let pronunciations = Some(Arc::new(Pronunciations::new(words.iter().copied())));
+            Voice { pronunciations, ..Voice::default() }
+        };
+        let sentence =
+            |voice: &Voice, text: &str| Sentence::of(tenant, &engine("flite#1"), voice, &text.into(), 8_000);
+        let (plain, dictionary) = (Voice::default(), voice(&[("Huber", "Hoober")]));
+        cache.keep(sentence(&plain, "Good morning."), AUDIO);
+        assert!(cache.find(&sentence(&dictionary, "Good morning.")).is_some());
+        cache.keep(sentence(&plain, "This is Huber."), AUDIO);
+        assert!(cache.find(&sentence(&dictionary, "This is Huber.")).is_none());
+        cache.keep(sentence(&dictionary, "This is Huber."), AUDIO);
+        assert!(cache.find(&sentence(&voice(&[("huber", "Hoober")]), "This is Huber.")).is_some());
     }
 
     #[test]

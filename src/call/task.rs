@@ -255,7 +255,7 @@ impl Task {
     pub fn prepare_greeting(&mut self, mut texts: Vec<(Arc<str>, PromptUse)>, since: Instant) {
         let Phase::SettingUp(SettingUp { agent, format, .. }) = &self.phase else { return };
         let (agent, prompts) = (agent.clone(), self.services.prompts.clone());
-        let find = |text: &Arc<str>| prompts.find(&*agent.engines.tts, &agent.voice, text, format.rate());
+        let find = |text: &Arc<str>| prompts.find(agent.prompt_voice(), text, format.rate());
         texts.retain(|(text, _)| !text.trim().is_empty() && find(text).is_none());
         if texts.is_empty() {
             return self.admit();

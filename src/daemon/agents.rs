@@ -213,7 +213,7 @@ impl AgentFactory {
         self.agent_within(profile, own, Some(&self.shares_of(profile.tenant_id, None)))
     }
 
-    /// An agent for requests of the daemon itself.
+    /// An agent for requests of the daemon itself, which no share of the operator's engines limits.
     fn unlimited_agent(&self, profile: &AiProfile, own: &[EngineAccess]) -> Option<Agent> {
         self.agent_within(profile, own, None)
     }
@@ -291,7 +291,8 @@ impl AgentFactory {
         }
     }
 
-    /// The tenant's account that a profile names, where the operator allows it.
+    /// The tenant's account that a profile names, where the operator allows it. Its engine is kept for the tenant's calls, so the
+    /// operator's engines that follow it are always within the tenant's shares.
     fn account(
         &self,
         kind: EngineKind,
@@ -302,7 +303,8 @@ impl AgentFactory {
         let name = name.as_deref()?;
         let rules = &self.permitted.tenant_engines;
         let named = own.iter().find(|it| it.credential.kind == kind && it.credential.engine() == name)?;
-        rules.allow(&named.credential).then(|| account(named, shares.cloned()))
+        let shares = || shares.cloned().unwrap_or_else(|| self.shares_of(named.credential.tenant_id, None));
+        rules.allow(&named.credential).then(|| account(named, Some(shares())))
     }
 }
 
@@ -368,7 +370,62 @@ impl TenantEngines for Current<AgentFactory> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
+    use crate::tenancy::{AgentRole, EngineApi, EngineCredentialId, ProfileId};
+
+    fn profile(tenant_id: TenantId, settings: serde_json::Value) -> AiProfile {
+        AiProfile {
+            id: ProfileId::new(),
+            tenant_id,
+            name: "Front desk".into(),
+            role: AgentRole::Receptionist,
+            system_prompt: "Sell bread.".into(),
+            is_default: true,
+            settings: serde_json::from_value(settings).expect("settings"),
+            version: 1,
+            created_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn access(tenant_id: TenantId, kind: EngineKind, api: EngineApi) -> EngineAccess {
+        let credential = EngineCredential {
+            id: EngineCredentialId::new(),
+            tenant_id,
+            name: "acme".into(),
+            kind,
+            api,
+            base_url: None,
+            model: None,
+            fallback: EngineFallback::Operator,
+            key_hint: "…".into(),
+            version: 1,
+            created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+        };
+        EngineAccess { credential, key: "key".into() }
+    }
+
+    fn allowing_own() -> Config {
+        let mut config = Config::default();
+        config.tenant_engines.keys = TenantKeys::Allowed;
+        config
+    }
+
+    #[test]
+    fn an_engine_that_is_built_at_the_start_has_the_tenants_shares() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let factory = AgentFactory::new(&allowing_own()).expect("engines");
+        let [plain, own] = [TenantId::new(), TenantId::new()];
+        let agent = factory.unlimited_agent(&profile(plain, serde_json::json!({})), &[]);
+        assert!(agent.is_some() && factory.shares.scale_of(plain.0).is_none());
+        let account = access(own, EngineKind::Tts, EngineApi::ElevenLabs);
+        let agent =
+            factory.unlimited_agent(&profile(own, serde_json::json!({ "tts": "own:acme" })), &[account]);
+        assert_eq!(agent.map(|agent| agent.engines.tts.name().to_string()).as_deref(), Some("own:acme"));
+        assert!(factory.shares.scale_of(own.0).is_some());
+    }
 
     #[test]
     fn a_trial_of_credentials_loads_no_end_of_turn_model() {

@@ -92,8 +92,7 @@ impl SpeechQueue {
     pub fn add(&mut self, added: NewSpeech<'_>, tasks: &mut EngineTasks) -> bool {
         let text = self.text(added.what);
         let is_filler = *added.what == Say::Phrase(Phrase::Filler);
-        let tts = &*self.agent.engines.tts;
-        if is_filler && self.prompts.find(tts, &self.agent.voice, &text, self.rate).is_none() {
+        if is_filler && self.prompts.find(self.agent.prompt_voice(), &text, self.rate).is_none() {
             return false;
         }
         let place = if is_filler { self.begun() } else { self.queue.len() };
@@ -244,7 +243,7 @@ impl SpeechQueue {
             }
             let agent = queued.agent.clone();
             let tts = &*agent.engines.tts;
-            if let Some(clip) = prompts.find(tts, &agent.voice, &queued.text, *rate) {
+            if let Some(clip) = prompts.find(agent.prompt_voice(), &queued.text, *rate) {
                 queued.length = clip.samples.len() as u64;
                 queued.samples.push_back(clip.samples);
                 queued.state = SpeechState::Complete;

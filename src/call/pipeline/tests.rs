@@ -361,8 +361,8 @@ async fn a_filler_goes_before_speech_that_has_not_begun() {
     };
     cascade.go(filler(9));
     assert_eq!(cascade.settle().await, [PipelineEvent::SpeechSkipped { speech: SpeechId(9) }]);
-    let (tts, text) = (&*agent.engines.tts, &agent.phrases[&Phrase::Filler]);
-    prompts.prepare(tts, &agent.voice, text, &[RATE]).await.expect("the filler");
+    let text = &agent.phrases[&Phrase::Filler];
+    prompts.prepare(agent.prompt_voice(), text, &[RATE]).await.expect("the filler");
     cascade.speak(1, ONE, "first", false);
     assert_eq!(cascade.settle().await, []);
     assert!(cascade.next_audio().is_some_and(|piece| piece.speech == SpeechId(1)), "it has begun");

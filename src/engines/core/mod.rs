@@ -1,6 +1,7 @@
 //! Common to all engines: errors, retries, usage meters, local programs, and vendors' servers with their HTTP endpoints.
 
 pub mod breaker;
+pub mod capacity;
 pub mod covered;
 mod delay;
 pub mod error_body;
@@ -20,6 +21,7 @@ pub mod websocket;
 #[cfg(test)]
 pub mod vendor;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +53,11 @@ pub enum EngineError {
     /// The tenant has used its share of the engine up (see [`shares`]).
     #[error("not asked: the tenant's share is used up (engine_shares.{stage}_{limit})")]
     Limited { stage: &'static str, limit: Limit },
+    /// All tenants together have as many requests in progress as the operator allows (see [`capacity`]).
+    #[error(
+        "not asked: {0} requests to it are in progress, the most that the operator allows (retry.max_concurrent)"
+    )]
+    Full(NonZeroU32),
     /// The engine failed before, and is not asked for now (see [`breaker`]).
     #[error("not asked: it failed before, and is tried again in {0:?}")]
     Open(Duration),
@@ -84,7 +91,7 @@ pub enum FailureReason {
     Quota,
     /// Too many requests.
     Busy,
-    /// The tenant has used its share of requests up.
+    /// The tenant has used its share of requests up, or all tenants together have as many as the operator allows.
     Limited,
     /// No answer in time.
     Timeout,
@@ -151,7 +158,7 @@ impl EngineError {
             EngineError::Timeout(_) => FailureReason::Timeout,
             EngineError::Temporary(_) | EngineError::Open(_) => FailureReason::Unavailable,
             EngineError::Busy { .. } | EngineError::RateLimited(_) => FailureReason::Busy,
-            EngineError::Limited { .. } => FailureReason::Limited,
+            EngineError::Limited { .. } | EngineError::Full(_) => FailureReason::Limited,
             EngineError::Missing { .. } => FailureReason::Missing,
             EngineError::Refused(refusal) => refusal.reason,
             EngineError::Permanent(_) => FailureReason::Refused,
@@ -164,7 +171,7 @@ impl EngineError {
             EngineError::Timeout(_) => "timeout",
             EngineError::Temporary(_) => "temporary",
             EngineError::Busy { .. } | EngineError::RateLimited(_) => "busy",
-            EngineError::Limited { .. } => "limited",
+            EngineError::Limited { .. } | EngineError::Full(_) => "limited",
             EngineError::Open(_) => "open",
             EngineError::Missing { .. } | EngineError::Refused(_) | EngineError::Permanent(_) => "permanent",
         }

@@ -6,22 +6,25 @@
 
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::breaker::Breaker;
+use super::capacity::EngineCapacity;
 use super::health::HealthFigure;
-use super::shares::{EnginePlace, TenantShares};
+use super::shares::TenantShares;
 use super::{EngineError, label};
 use crate::names::is_own;
 
 mod admission;
+mod streams;
+
+pub use admission::RequestPlace;
 
 /// Time limits, retries and circuit breaker of an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -44,6 +47,8 @@ pub struct Settings {
     /// How long it is left alone before one request tries it again; it doubles while that fails. Milliseconds, 30000 by
     /// default.
     pub breaker_ms: u64,
+    /// The most requests at the same time to the engine, over all tenants; 0 for no limit. 0 by default.
+    pub max_concurrent: u32,
 }
 
 impl Default for Settings {
@@ -56,6 +61,7 @@ impl Default for Settings {
             max_backoff_ms: 2_000,
             breaker_failures: 2,
             breaker_ms: 30_000,
+            max_concurrent: 0,
         }
     }
 }
@@ -107,7 +113,7 @@ pub const STALLED: Duration = Duration::from_secs(2);
 /// The longest time that an engine is left alone because it asked for it.
 const LONGEST_DELAY: Duration = Duration::from_secs(600);
 
-/// Time limits, retries and circuit breaker of one engine. Clones share the breaker.
+/// Time limits, retries and circuit breaker of one engine. Clones share the breaker and the limit on requests at once.
 #[derive(Debug, Clone)]
 pub struct Policy {
     kind: Kind,
@@ -121,13 +127,26 @@ pub struct Policy {
     has_fallback: bool,
     /// The tenant whose requests are limited, where they are.
     shares: Option<Arc<TenantShares>>,
+    /// The slots for the requests of all tenants, where they are limited.
+    capacity: Option<EngineCapacity>,
 }
 
 impl Policy {
     pub fn new(kind: Kind, engine: Arc<str>, settings: Settings) -> Policy {
         let (breaker, health) = (Breaker::default(), HealthFigure::default());
+        let capacity = NonZeroU32::new(settings.max_concurrent).map(EngineCapacity::new);
         let broken = Arc::default();
-        Policy { kind, engine, settings, breaker, health, broken, has_fallback: false, shares: None }
+        Policy {
+            kind,
+            engine,
+            settings,
+            breaker,
+            health,
+            broken,
+            has_fallback: false,
+            shares: None,
+            capacity,
+        }
     }
 
     /// The same engine for the requests of one tenant. An engine of a tenant's own account is not limited.
@@ -137,9 +156,9 @@ impl Policy {
         Policy { shares, ..self }
     }
 
-    /// The tenant whose requests are limited.
-    pub fn shares(&self) -> Option<&Arc<TenantShares>> {
-        self.shares.as_ref()
+    /// Whether requests are limited, those of the tenant or those of all.
+    pub fn is_limited(&self) -> bool {
+        self.shares.is_some() || self.capacity.is_some()
     }
 
     /// The same engine, with or without another one that answers when this one does not.
@@ -171,7 +190,8 @@ impl Policy {
     /// Asks until there is an answer, a permanent failure, no attempt left or the budget spent.
     ///
     /// # Errors
-    /// The last attempt's, that the engine is left alone at present, or that the tenant's share is used up.
+    /// The last attempt's, that the engine is left alone at present, that the tenant's share is used up, or that the engine has
+    /// as many requests as the operator allows.
     pub async fn answer<T, F>(&self, ask: impl FnMut() -> F) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, EngineError>>,
@@ -179,11 +199,11 @@ impl Policy {
         self.hold(ask).await.map(|(answer, _)| answer)
     }
 
-    /// The same for an answer that occupies the engine for longer: the tenant's place among its requests is held meanwhile.
+    /// The same for an answer that occupies the engine for longer: its place among the requests is held meanwhile.
     ///
     /// # Errors
     /// As of [`Policy::answer`].
-    pub async fn hold<T, F>(&self, ask: impl FnMut() -> F) -> Result<(T, Option<EnginePlace>), EngineError>
+    pub async fn hold<T, F>(&self, ask: impl FnMut() -> F) -> Result<(T, RequestPlace), EngineError>
     where
         F: Future<Output = Result<T, EngineError>>,
     {
@@ -192,14 +212,11 @@ impl Policy {
             EngineError::Open(wait)
         };
         let permit = self.admit().map_err(left_alone)?;
-        let place = match &self.shares {
-            Some(shares) => Some(self.enter(shares).await?),
-            None => None,
-        };
-        let permits = self.admit_tenant(permit, place.as_ref()).map_err(left_alone)?;
+        let place = self.enter(self.kind.into()).await?;
+        let permits = self.admit_tenant(permit, &place).map_err(left_alone)?;
         let budget = Duration::from_millis(self.settings.budget_ms);
         let (mut failures, is_trial) = (0, permits.are_trial());
-        let answer = timeout(budget, self.attempts(ask, is_trial, &mut failures)).await;
+        let answer = timeout(budget, self.attempts(ask, (&place, is_trial), &mut failures)).await;
         let answer = answer.unwrap_or_else(|_| {
             tracing::warn!(engine = %self.engine, kind = %self.kind, ?budget, "engine given up: its budget is spent");
             failures += 1;
@@ -212,7 +229,7 @@ impl Policy {
     async fn attempts<T, F>(
         &self,
         mut ask: impl FnMut() -> F,
-        is_trial: bool,
+        (place, is_trial): (&RequestPlace, bool),
         failures: &mut u32,
     ) -> Result<T, EngineError>
     where
@@ -229,7 +246,10 @@ impl Policy {
             };
             *failures += 1;
             let pause = self.pause(*failures, &error);
-            let last = !error.worth_retrying() || *failures > retries || Instant::now() + pause >= end;
+            let last = !error.worth_retrying()
+                || *failures > retries
+                || Instant::now() + pause >= end
+                || !place.may_repeat();
             tracing::warn!(
                 engine = %self.engine, kind = %self.kind, attempt = *failures, last, reason = error.reason().as_str(), %error,
                 "engine failed"
@@ -239,22 +259,6 @@ impl Policy {
             }
             sleep(pause).await;
         }
-    }
-
-    /// The same for a stream: repeated before its first piece, then watched for stalls.
-    ///
-    /// An error is the last item of the stream.
-    pub async fn stream<T, F>(
-        &self,
-        mut ask: impl FnMut() -> F,
-    ) -> Result<BoxStream<'static, Result<T, EngineError>>, EngineError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<BoxStream<'static, Result<T, EngineError>>, EngineError>>,
-    {
-        let (begun, place) = self.hold(|| begin(ask())).await?;
-        let Some((first, rest)) = begun else { return Ok(stream::empty().boxed()) };
-        Ok(stream::once(async { Ok(first) }).chain(self.clone().watched(rest, place)).boxed())
     }
 
     /// A single attempt that is neither repeated nor counted.
@@ -315,61 +319,6 @@ impl Policy {
         let pause = Duration::from_millis(doubled.min(self.settings.max_backoff_ms));
         pause.mul_f64(rand::random_range(0.5..=1.0))
     }
-
-    fn watched<T: Send + 'static>(
-        self,
-        rest: BoxStream<'static, Result<T, EngineError>>,
-        place: Option<EnginePlace>,
-    ) -> impl futures_util::Stream<Item = Result<T, EngineError>> + Send + 'static {
-        stream::unfold(Some((rest, place)), move |state| {
-            let policy = self.clone();
-            async move {
-                let (mut rest, place) = state?;
-                let waiting = Waiting { policy: &policy, since: Some(Instant::now()) };
-                let next = timeout(policy.limit(), rest.next()).await;
-                waiting.over();
-                let next = match next {
-                    Ok(Some(next)) => next,
-                    Ok(None) => {
-                        policy.broken.store(0, Ordering::Relaxed);
-                        return None;
-                    }
-                    Err(_) => Err(EngineError::Timeout(policy.limit())),
-                };
-                if let Err(error) = &next {
-                    policy.count("broken");
-                    policy.broke_off();
-                    tracing::warn!(
-                        engine = %policy.engine, kind = %policy.kind, %error, "engine broke off its answer"
-                    );
-                    return Some((next, None));
-                }
-                Some((next, Some((rest, place))))
-            }
-        })
-    }
-}
-
-/// A wait for the next piece of a stream. Given up after [`STALLED`], it counts as a stall: the caller of the stream asks
-/// another engine then, long before the engine's own time limit.
-struct Waiting<'a> {
-    policy: &'a Policy,
-    since: Option<Instant>,
-}
-
-impl Waiting<'_> {
-    fn over(mut self) {
-        self.since = None;
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if self.since.is_some_and(|since| since.elapsed() >= STALLED) {
-            self.policy.count("stalled");
-            self.policy.broke_off();
-        }
-    }
 }
 
 async fn limited<T>(
@@ -377,17 +326,6 @@ async fn limited<T>(
     limit: Duration,
 ) -> Result<T, EngineError> {
     timeout(limit, answer).await.unwrap_or(Err(EngineError::Timeout(limit)))
-}
-
-/// A stream's first piece and the rest of it; nothing when it is empty.
-async fn begin<T>(
-    ask: impl Future<Output = Result<BoxStream<'static, Result<T, EngineError>>, EngineError>>,
-) -> Result<Option<(T, BoxStream<'static, Result<T, EngineError>>)>, EngineError> {
-    let mut pieces = ask.await?;
-    match pieces.next().await {
-        Some(first) => Ok(Some((first?, pieces))),
-        None => Ok(None),
-    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
 
 use super::{Deltas, Llm, Prompt};
 use crate::engines::core::EngineError;
@@ -110,9 +110,9 @@ impl Llm for Resilient {
     }
 
     fn alone(&self) -> Option<Arc<dyn Llm>> {
-        Some(match self.policy.shares() {
-            Some(shares) => Arc::new(LimitedLlm { engine: self.engine.clone(), shares: shares.clone() }),
-            None => self.engine.clone(),
+        Some(match self.policy.is_limited() {
+            true => Arc::new(LimitedLlm { engine: self.engine.clone(), policy: self.policy.clone() }),
+            false => self.engine.clone(),
         })
     }
 
@@ -121,10 +121,10 @@ impl Llm for Resilient {
     }
 }
 
-/// An engine whose requests for analyses are within the tenant's share.
+/// An engine whose requests for analyses are within the limits of the tenant and of the engine.
 struct LimitedLlm {
     engine: Arc<dyn Llm>,
-    shares: Arc<TenantShares>,
+    policy: Policy,
 }
 
 impl Llm for LimitedLlm {
@@ -134,8 +134,13 @@ impl Llm for LimitedLlm {
 
     fn reply(&self, prompt: Prompt, meter: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
         async move {
-            self.shares.admit(Stage::Analysis, self.engine.name()).await?;
-            self.engine.reply(prompt, meter).await
+            let place = self.policy.enter(Stage::Analysis).await?;
+            let deltas = self.engine.reply(prompt, meter).await?;
+            // Its place is held until the end of the reply.
+            let held = deltas.inspect(move |_| {
+                let _ = &place;
+            });
+            Ok(held.boxed())
         }
         .boxed()
     }
@@ -147,7 +152,7 @@ impl Llm for LimitedLlm {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::{StreamExt, stream};
+    use futures_util::stream;
 
     use super::*;
     use crate::engines::core::FailureReason;

@@ -125,7 +125,7 @@ impl OwnEngines {
     pub(super) fn new(settings: &Settings, limits: &OwnLimits, fallbacks: OperatorChains) -> OwnEngines {
         OwnEngines {
             guard: limits.guard.clone(),
-            retry: [settings.stt.retry.clone(), settings.llm.retry.clone(), settings.tts.retry.clone()],
+            retry: [&settings.stt.retry, &settings.llm.retry, &settings.tts.retry].map(of_own_account),
             stt: Cache::new(limits.capacity),
             llm: Cache::new(limits.capacity),
             tts: Cache::new(limits.capacity),
@@ -217,6 +217,11 @@ impl OwnEngines {
     fn spec(&self, account: &OwnAccount) -> Result<Spec, Violation> {
         spec(account, &self.guard)
     }
+}
+
+/// The operator's limit on requests at once protects its own accounts.
+fn of_own_account(retry: &retry::Settings) -> retry::Settings {
+    retry::Settings { max_concurrent: 0, ..retry.clone() }
 }
 
 /// The engine of an account: its API's own defaults, none of the operator's settings.

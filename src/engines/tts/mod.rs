@@ -50,6 +50,13 @@ impl Voice {
     pub fn at_rate(&self, rate: u32) -> Voice {
         Voice { rate: sound::Rate::try_from(rate).ok(), ..self.clone() }
     }
+
+    /// A voice without a dictionary, and the text that it speaks as this one speaks `text`.
+    pub fn pronounced(&self, text: &Arc<str>) -> (Voice, Arc<str>) {
+        let replaced = self.pronunciations.as_ref().map(|words| words.apply(text).into());
+        let voice = Voice { pronunciations: None, ..self.clone() };
+        (voice, replaced.unwrap_or_else(|| text.clone()))
+    }
 }
 
 /// The pieces of a speech as they arrive, all of one rate, none of them empty.

@@ -1,5 +1,5 @@
-//! Who may ask an engine at present: its circuit breaker, and the share of a tenant. Failures of sessions and streams that had
-//! begun count as well.
+//! Who may ask an engine at present: its circuit breaker, the share of a tenant, and the slots for all of them. Failures of
+//! sessions and streams that had begun count as well.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,8 +7,23 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::breaker::{BreakerChange, BreakerLimits, Permit};
-use super::super::shares::{EnginePlace, TenantShares};
+use super::super::capacity::{EngineCapacity, EngineSlot};
+use super::super::shares::{self, EnginePlace, Stage};
 use super::{EngineError, LONGEST_DELAY, Policy, STALLED, label};
+
+/// Held while a request is in progress: a place among those of its tenant, and a slot of the engine's.
+#[derive(Debug)]
+pub struct RequestPlace {
+    tenant: Option<EnginePlace>,
+    _slot: Option<EngineSlot>,
+}
+
+impl RequestPlace {
+    /// Whether the request may be repeated: a repetition counts against the tenant's share as a request does.
+    pub(super) fn may_repeat(&self) -> bool {
+        self.tenant.as_ref().is_none_or(EnginePlace::count_repetition)
+    }
+}
 
 /// The permissions of the engine's circuit breaker and of the tenant's.
 pub(super) struct Permits {
@@ -24,9 +39,43 @@ impl Permits {
 }
 
 impl Policy {
-    /// Waits for a place among the tenant's requests.
-    pub(super) async fn enter(&self, shares: &TenantShares) -> Result<EnginePlace, EngineError> {
-        shares.admit(self.kind.into(), &self.engine).await.inspect_err(|error| self.count(error.outcome()))
+    /// Waits for a place among the tenant's requests of a stage, and for a slot of the engine's.
+    ///
+    /// # Errors
+    /// [`EngineError::Limited`] or [`EngineError::Full`]: there is none within `engine_shares.wait_ms`.
+    pub async fn enter(&self, stage: Stage) -> Result<RequestPlace, EngineError> {
+        let tenant = match &self.shares {
+            Some(shares) => Some(shares.admit(stage, &self.engine).await),
+            None => None,
+        };
+        let tenant = tenant.transpose().inspect_err(|error| self.count(error.outcome()))?;
+        let slot = match &self.capacity {
+            Some(capacity) => Some(self.slot(capacity).await?),
+            None => None,
+        };
+        Ok(RequestPlace { tenant, _slot: slot })
+    }
+
+    async fn slot(&self, capacity: &EngineCapacity) -> Result<EngineSlot, EngineError> {
+        let tenant = self.shares.as_ref().map(|shares| shares.tenant());
+        let wait = self.shares.as_ref().map_or_else(shares::default_wait, |shares| shares.wait());
+        let slot = capacity.take(tenant, wait).await;
+        slot.ok_or_else(|| self.refuse_beyond(capacity))
+    }
+
+    /// Counts a request beyond the engine's slots.
+    fn refuse_beyond(&self, capacity: &EngineCapacity) -> EngineError {
+        let error = EngineError::Full(capacity.most());
+        self.count(error.outcome());
+        metrics::counter!("vca_engine_full_total", "engine" => label(&self.engine), "kind" => self.kind.as_str())
+            .increment(1);
+        if capacity.is_to_be_logged() {
+            tracing::warn!(
+                engine = %self.engine, kind = %self.kind, max_concurrent = capacity.most(),
+                "the engine has as many requests as the operator allows: more of them fail"
+            );
+        }
+        error
     }
 
     /// # Errors
@@ -39,13 +88,9 @@ impl Policy {
     ///
     /// # Errors
     /// The engine refused the tenant's requests as too many; the time until the next trial.
-    pub(super) fn admit_tenant(
-        &self,
-        engine: Permit,
-        place: Option<&EnginePlace>,
-    ) -> Result<Permits, Duration> {
-        let now = Instant::now();
-        let tenant = place.map(|place| place.breaker().admit(now, self.has_fallback)).transpose()?;
+    pub(super) fn admit_tenant(&self, engine: Permit, place: &RequestPlace) -> Result<Permits, Duration> {
+        let (tenant, now) = (place.tenant.as_ref(), Instant::now());
+        let tenant = tenant.map(|place| place.breaker().admit(now, self.has_fallback)).transpose()?;
         Ok(Permits { tenant, engine })
     }
 

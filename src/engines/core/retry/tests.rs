@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+
 use super::*;
 use crate::engines::core::shares::{EngineShares, Scale};
 
@@ -253,6 +256,36 @@ async fn a_stream_holds_its_place_until_it_ends() {
     let ended = tenant.stream(|| async { Ok(stream::iter([Ok(1)]).boxed()) }).await.expect("a place");
     assert_eq!(ended.collect::<Vec<_>>().await, [Ok(1)]);
     assert!(tenant.stream(endless).await.is_ok());
+}
+
+/// A share of 60 requests a minute, of which 58 are used up.
+#[tokio::test(start_paused = true)]
+async fn repetitions_count_against_the_share() {
+    let [tenant, _] = tenants(&policy());
+    for _ in 0..58 {
+        assert_eq!(tenant.answer(|| std::future::ready(Ok(7))).await, Ok(7));
+    }
+    let mut asked = 0;
+    let fails = || {
+        asked += 1;
+        std::future::ready(Err::<u8, _>(temporary()))
+    };
+    assert_eq!(tenant.answer(fails).await, Err(temporary()));
+    assert_eq!(asked, 2, "the share has one more request, and none for a second repetition");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_operators_limit_is_that_of_all_tenants_together() {
+    let most = NonZeroU32::new(2).expect("not zero");
+    let settings = Settings { max_concurrent: most.get(), ..Settings::default() };
+    let [one, other] = tenants(&Policy::new(Kind::Llm, "test".into(), settings));
+    let endless = || async { Ok(stream::repeat(1).map(Ok).boxed()) };
+    let mut held = [one.stream(endless).await.expect("a slot"), other.stream(endless).await.expect("a slot")];
+    let begun = Instant::now();
+    assert_eq!(one.stream(endless).await.err(), Some(EngineError::Full(most)));
+    assert_eq!(begun.elapsed(), Duration::from_millis(500));
+    held[0] = stream::empty().boxed();
+    assert!(other.stream(endless).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

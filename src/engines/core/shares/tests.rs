@@ -1,5 +1,7 @@
 //! Shares in paused time.
 
+use std::num::NonZeroU32;
+
 use futures_util::future::join_all;
 use proptest::prelude::*;
 

@@ -9,9 +9,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::link::{EngineLink, LinkEvent};
 use super::{Protocol, SessionTimeline};
-use crate::engines::core::EngineError;
 use crate::engines::core::retry::{Kind, Policy};
 use crate::engines::core::usage::{Charge, Meter, Unit};
+use crate::engines::core::{EngineError, FailureReason};
 use crate::engines::stt::{Hints, SessionConfig, SttEvent, SttSession, Utterance};
 
 /// The pause before the first repetition of a failed connect; each further one doubles it.
@@ -86,7 +86,7 @@ impl LiveSession {
             _ => None,
         };
         self.failures = if lasted_for >= Some(LASTING) { 0 } else { self.failures + 1 };
-        let is_temporary = error.worth_retrying() || matches!(error, EngineError::Limited { .. });
+        let is_temporary = error.worth_retrying() || error.reason() == FailureReason::Limited;
         let pause = match is_temporary && self.stalls < MOST_STALLS {
             true if lasted_for.is_some() && self.failures <= 1 => Duration::ZERO,
             true => (FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(8) - 1)).min(LONGEST_PAUSE),
