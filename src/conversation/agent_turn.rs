@@ -18,6 +18,7 @@ impl Conversation {
         match event {
             ResponseEvent::Text(text) => self.response_text(now, turn, &text),
             ResponseEvent::Spoken(words) => self.response_spoken(now, turn, &words),
+            ResponseEvent::SoundEnds { after } => self.response_sound_ends(turn, after),
             ResponseEvent::ToolCall(call) => self.tool_called(now, turn, call),
             ResponseEvent::Writing => self.response_goes_on(now, turn),
             ResponseEvent::Paused => self.response_pauses(now, turn),
@@ -49,6 +50,12 @@ impl Conversation {
         if let Some(response) = self.floor.response_mut().filter(|response| response.turn == turn) {
             response.add_spoken(now, words, &mut self.out);
             self.watch_for_stall(now);
+        }
+    }
+
+    fn response_sound_ends(&mut self, turn: TurnId, after: Duration) {
+        if let Some(response) = self.floor.response_mut().filter(|response| response.turn == turn) {
+            response.end_sound(after);
         }
     }
 

@@ -80,6 +80,8 @@ pub enum ResponseEvent {
     Text(String),
     /// The next words of a response that the model speaks itself. The pipeline has their audio, see [`Say::Spoken`].
     Spoken(String),
+    /// The audio of the model's own speech broke off after so long: words that have no audio are not said. Precedes `Failed`.
+    SoundEnds { after: Duration },
     /// The model calls a tool.
     ToolCall(ToolRequest),
     /// The model writes on, and nothing more is complete yet: a tool call or a sentence. The text so far is a whole sentence

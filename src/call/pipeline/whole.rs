@@ -320,10 +320,13 @@ impl Pipeline {
                 let _ = self.cascade.command(Command::Respond { turn, context, attempt });
             }
             (RequestProgress::Begun, audio) => {
+                let report = |event| PipelineEvent::Response { turn, event };
                 if let RequestAudio::Speech(speech) = audio {
                     self.deliver(speech, vec![SynthesisEvent::Finished]);
+                    let ends = self.cascade.length(speech).map(|after| ResponseEvent::SoundEnds { after });
+                    ends.into_iter().for_each(|event| self.cascade.report(report(event)));
                 }
-                self.cascade.report(PipelineEvent::Response { turn, event: ResponseEvent::Failed });
+                self.cascade.report(report(ResponseEvent::Failed));
             }
             (RequestProgress::Complete, _) => {}
         }

@@ -1,11 +1,13 @@
 //! The rounds of a response: its words, then the tools that it calls, then the model is asked again.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::{Afterwards, Progress, Response, ResponseSpeech, ResponseText, Source};
 use crate::conversation::clauses::Clauses;
 use crate::conversation::outbox::Outbox;
 use crate::conversation::tool_work::{Spoken, items_of};
+use crate::conversation::transcript::heard;
 use crate::conversation::{At, ContextItem, Phrase, Say};
 use crate::language::Language;
 
@@ -35,6 +37,18 @@ impl Response {
         }
         if let Some(speech) = self.speeches.iter_mut().rfind(|speech| speech.what == Say::Spoken) {
             speech.kept.get_or_insert_default().push_str(words);
+        }
+    }
+
+    /// The audio of the model's own speech in this round ends after so long, and its words may be ahead of it: those that have no
+    /// audio, by the usual speaking rate, are dropped, and so is a speech without audio.
+    pub fn end_sound(&mut self, after: Duration) {
+        let round = self.tools.round();
+        let is_it = |speech: &ResponseSpeech| speech.what == Say::Spoken && speech.round == round;
+        if after.is_zero() {
+            self.speeches.retain(|speech| !is_it(speech));
+        } else if let Some(speech) = self.speeches.iter_mut().rfind(|speech| is_it(speech)) {
+            speech.kept = speech.kept.take().map(|words| heard(&words, after, None).to_owned());
         }
     }
 

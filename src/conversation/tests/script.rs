@@ -271,6 +271,7 @@ impl Stage {
             "stt_fails" => recognised(Recognition::Failed),
             "reply" => response(ResponseEvent::Text(text)),
             "speaks" => response(ResponseEvent::Spoken(text)),
+            "sound_ends" => response(ResponseEvent::SoundEnds { after: Duration::from_millis(numbers[0]) }),
             "tool" => response(ResponseEvent::ToolCall(tool_call(&arguments, &text))),
             "result" => finished_tool(id, ToolOutcome::Succeeded, &text),
             "changed" => {

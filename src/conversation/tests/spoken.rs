@@ -71,6 +71,49 @@ fn the_rest_of_a_speech_that_breaks_off_is_asked_for_again() {
     );
 }
 
+/// The words are ahead of the audio, of which a second has arrived.
+#[test]
+fn words_without_audio_are_not_said_when_a_speech_breaks_off() {
+    plays_out(
+        |settings| settings.filler_ms = std::time::Duration::from_millis(1_500),
+        r#"
+        (says hello)
+        +150 speaks "Good morning. We have rye bread, wheat bread and spelt today."
+            4230 say #1 turn 1 the model's own speech
+        +50 starts #1
+        +100 sound_ends 1000
+        +0 llm_fails
+            4380 ask turn 1 again A: Hello, how can I help? C: Hello? A: Good morning.
+        +900 ends #1
+        +100 reply "We have rye bread."
+        +10 done
+            5390 say #2 turn 1 "We have rye bread."
+        +50 starts #2
+        +500 ends #2
+            5940 finished turn 1 C: Hello? A: Good morning. We have rye bread. words=200 reply=350 commit=300 audio=400
+        +10 history
+            5950 history A: Hello, how can I help? C: Hello? A: Good morning. We have rye bread.
+        "#,
+    );
+}
+
+/// No audio has arrived: the caller has heard nothing.
+#[test]
+fn a_speech_without_audio_that_breaks_off_is_none() {
+    plays_out(
+        |_| {},
+        r#"
+        (says hello)
+        +150 speaks "Good morning."
+            4230 say #1 turn 1 the model's own speech
+        +100 sound_ends 0
+        +0 llm_fails
+            4330 ask turn 1 again A: Hello, how can I help? C: Hello?
+            4330 say #2 turn 1 Difficulty
+        "#,
+    );
+}
+
 #[test]
 fn a_tool_follows_the_words_of_a_speech() {
     plays_out(

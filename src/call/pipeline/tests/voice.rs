@@ -141,7 +141,9 @@ async fn after_a_failure_in_a_response_the_other_engines_go_on() {
     call.server.speaks("r", "b", "Good morning.");
     call.settle().await;
     call.server.lose();
-    assert_eq!(call.settle().await, [failure_of_voice(), response(ONE, ResponseEvent::Failed)]);
+    let ends = ResponseEvent::SoundEnds { after: Duration::from_millis(500) };
+    let expected = [failure_of_voice(), response(ONE, ends), response(ONE, ResponseEvent::Failed)];
+    assert_eq!(call.settle().await, expected);
     assert_eq!(call.audio(), (4_000, true), "its audio so far is played");
     let context = Arc::from([ContextItem::Caller { text: "Hello?".into() }]);
     call.go(Command::Respond { turn: ONE, context, attempt: Attempt::AfterFailure });
