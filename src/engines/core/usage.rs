@@ -7,6 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
 use super::covered::CoveredFailures;
 use super::retry::Kind;
 
@@ -110,6 +114,15 @@ impl Charge {
             self.set(unit, 0);
         }
     }
+}
+
+/// Reads a part of an answer that is none where it cannot be read: negative counts cost the usage that they report, not the answer.
+pub fn readable<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    Ok(serde_json::from_value(Value::deserialize(from)?).ok())
 }
 
 /// How many characters a text has, as vendors count them.

@@ -2,10 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
-
 use super::events::{DeltaResult, StreamProgress};
 use super::sentences::Sentences;
 use super::tool_calls::{CallPiece, ToolCalls};
@@ -74,15 +70,6 @@ impl UsageCounter {
             self.charge.set(Unit::OutputTokens, tokens);
         }
     }
-}
-
-/// Reads the counts of an event. Counts that cannot be read cost the estimate, not the reply.
-pub fn counts<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: DeserializeOwned,
-{
-    Ok(serde_json::from_value(Value::deserialize(from)?).ok())
 }
 
 /// A reply so far.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::engines::core::EngineError;
+use crate::engines::core::usage::readable;
 
 /// An event for the server.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,7 +165,7 @@ pub struct FinishedResponse {
     pub status: ResponseStatus,
     #[serde(default, deserialize_with = "or_default")]
     pub status_details: StatusDetails,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "readable")]
     pub usage: Option<TokenUsage>,
 }
 
@@ -296,6 +297,20 @@ mod tests {
         let usage = response.usage.expect("usage");
         assert_eq!(usage.input_token_details, InputTokens::default());
         assert_eq!(usage.output_token_details, TokenCounts { text_tokens: 2, audio_tokens: 3 });
+    }
+
+    #[test]
+    fn usage_that_cannot_be_read_is_none() {
+        for count in ["-1", "1e40", "\"many\"", "0.5"] {
+            let done = format!(
+                r#"{{"type":"response.done","response":{{"id":"r","status":"completed","usage":
+                {{"output_token_details":{{"text_tokens":{count},"audio_tokens":3}}}}}}}}"#
+            );
+            let Ok(ServerEvent::ResponseDone { response }) = read(&done) else {
+                panic!("another event: {count}")
+            };
+            assert_eq!(response.usage, None, "{count}");
+        }
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::engines::llm::{Message, ToolCall};
 
 /// The most items that one entry of the conversation is compared with: the parts of an utterance.
 const PARTS: usize = 6;
+/// The most items that the server may add to a conversation, and the most bytes of the words of each. A call has some hundreds.
+const MOST_ITEMS: usize = 4_096;
+const MOST_WORDS: usize = 64 * 1024;
 
 #[derive(Debug, Default)]
 pub struct ServerHistory {
@@ -58,7 +61,9 @@ impl ServerHistory {
 
     /// More words of a message.
     pub fn words(&mut self, id: &str, more: &str) {
-        if let Some(ItemContent::Agent(words)) = self.content(id) {
+        if let Some(ItemContent::Agent(words)) = self.content(id)
+            && words.len() + more.len() <= MOST_WORDS
+        {
             words.push_str(more);
         }
     }
@@ -69,7 +74,7 @@ impl ServerHistory {
     }
 
     fn push(&mut self, id: &str, content: ItemContent) {
-        if self.content(id).is_none() {
+        if self.items.len() < MOST_ITEMS && self.content(id).is_none() {
             self.items.push(ServerItem { id: id.to_owned(), content });
         }
     }
@@ -252,6 +257,18 @@ mod tests {
         assert_eq!(changes(&mut history, &messages), expected);
         history.committed("pending");
         assert_eq!(changes(&mut history, &messages[..1]), ["-vca_2"], "its words are still to be known");
+    }
+
+    #[test]
+    fn a_server_that_adds_items_and_words_without_end_is_bounded() {
+        let mut history = ServerHistory::default();
+        (0..MOST_ITEMS * 2).for_each(|item| history.committed(&format!("i{item}")));
+        assert_eq!(history.items.len(), MOST_ITEMS);
+        let mut history = ServerHistory::default();
+        history.speaks("a");
+        (0..MOST_WORDS).for_each(|_| history.words("a", "word "));
+        let ItemContent::Agent(words) = &history.items[0].content else { panic!("{history:?}") };
+        assert!(words.len() <= MOST_WORDS && words.len() > MOST_WORDS - 5);
     }
 
     #[test]

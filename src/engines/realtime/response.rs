@@ -12,6 +12,8 @@ use crate::engines::stt::realtime::{PCM_RATE, RealtimeEncoding};
 
 /// The longest audio of a response, in seconds: the most tokens of a response last for about 200.
 const LONGEST: u64 = 240;
+/// The most items of a response.
+const MOST_ITEMS: usize = 64;
 
 /// A part of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,17 +73,30 @@ impl ResponseAudio {
             }
         };
         if !self.items.iter().any(|item| item.id == id) {
+            if self.items.len() >= MOST_ITEMS {
+                return Err(endless());
+            }
             self.items.push(AudioItem { id: id.to_owned(), content_index, samples: 0 });
         }
         if let Some(item) = self.items.iter_mut().find(|item| item.id == id) {
             item.samples += samples.len() as u64;
         }
-        if self.items.iter().map(|item| item.samples).sum::<u64>() > LONGEST * u64::from(self.rate) {
-            return Err(EngineError::Temporary("a response that does not end".into()));
+        if self.samples() > LONGEST * u64::from(self.rate) {
+            return Err(endless());
         }
         let mut converted = Vec::new();
         self.resampler.push(&samples, &mut converted);
         Ok(converted)
+    }
+
+    /// Samples so far, as the server sent them.
+    fn samples(&self) -> u64 {
+        self.items.iter().map(|item| item.samples).sum()
+    }
+
+    /// Milliseconds so far.
+    pub fn length_ms(&self) -> u64 {
+        self.samples() * 1_000 / u64::from(self.rate)
     }
 
     /// The rest of the samples. No more are taken.
@@ -108,6 +123,11 @@ impl ResponseAudio {
         }
         None
     }
+}
+
+/// The failure of a response that has more than any response.
+pub fn endless() -> EngineError {
+    EngineError::Temporary("a response that does not end".into())
 }
 
 #[cfg(test)]
@@ -146,6 +166,14 @@ mod tests {
         assert!((15_900..=16_100).contains(&count), "{count}");
         assert!(audio.take("a", 0, &delta(&[0; 3])).is_err());
         assert!(audio.take("a", 0, "*").is_err());
+    }
+
+    #[test]
+    fn a_response_of_many_items_fails() {
+        let mut audio = ResponseAudio::new(ResponseKey(1), 8_000);
+        let take = |audio: &mut ResponseAudio, item: usize| audio.take(&item.to_string(), 0, "").is_ok();
+        assert!((0..MOST_ITEMS).all(|item| take(&mut audio, item)) && take(&mut audio, 0));
+        assert!(!take(&mut audio, MOST_ITEMS));
     }
 
     #[test]

@@ -18,10 +18,9 @@ use super::events::ClientEvent;
 use super::history::ServerHistory;
 use super::link::{ConnectionEvent, SessionLink};
 use super::response::{ResponseAudio, VoicePart};
-use super::usage::SessionUsage;
+use super::usage::{ResponseUsage, SessionUsage};
 use super::{VoiceEngine, VoiceTerms};
 use crate::engines::core::EngineError;
-use crate::engines::core::usage::Charge;
 use crate::engines::llm::{Prompt, ToolSpec};
 use crate::engines::stt::items::CommittedItems;
 use crate::engines::stt::live::timeline::UtteranceTimeline;
@@ -85,7 +84,7 @@ struct ActiveResponse {
     stage: ResponseStage,
     /// When it has stalled.
     deadline: Instant,
-    charge: Charge,
+    usage: ResponseUsage,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -211,7 +210,9 @@ impl VoiceSession {
             self.settings.clone_from(&settings);
             self.outgoing.push_back(ClientEvent::Update(settings));
         }
-        self.outgoing.extend(self.history.follow(&prompt.messages));
+        let changes = self.history.follow(&prompt.messages);
+        let usage = self.usage.response(&self.settings, &changes);
+        self.outgoing.extend(changes);
         self.outgoing.push_back(ClientEvent::Respond);
         if self.spoken.len() == KEPT {
             self.spoken.pop_front();
@@ -223,7 +224,7 @@ impl VoiceSession {
             tools: prompt.tools,
             stage: ResponseStage::Wanted,
             deadline: Instant::now() + self.engine.response_timeout(),
-            charge: self.usage.response(),
+            usage,
         });
     }
 

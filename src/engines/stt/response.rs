@@ -3,11 +3,10 @@
 //! <https://platform.openai.com/docs/api-reference/audio/verbose-json-object>
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::noise::{Doubt, is_noise, without_remarks};
 use crate::audio::Clip;
-use crate::engines::core::usage::{Charge, Unit};
+use crate::engines::core::usage::{Charge, Unit, readable};
 
 /// The requested format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -38,9 +37,9 @@ pub struct TranscriptionResponse {
     #[serde(deserialize_with = "Option::deserialize")]
     text: Option<String>,
     /// Of `verbose_json`, and even there not of every server.
-    #[serde(default, deserialize_with = "known")]
+    #[serde(default, deserialize_with = "readable")]
     segments: Option<Vec<Segment>>,
-    #[serde(default, deserialize_with = "known")]
+    #[serde(default, deserialize_with = "readable")]
     usage: Option<VendorUsage>,
 }
 
@@ -96,16 +95,9 @@ impl TranscriptionResponse {
     }
 }
 
-/// A form that is not known is none: the words are there.
-fn known<'de, D: serde::Deserializer<'de>, T: serde::de::DeserializeOwned>(
-    from: D,
-) -> Result<Option<T>, D::Error> {
-    Ok(serde_json::from_value(Value::deserialize(from)?).ok())
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

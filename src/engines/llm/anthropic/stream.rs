@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use crate::engines::core::EngineError;
 use crate::engines::core::error_body::in_stream;
+use crate::engines::core::usage::readable;
 use crate::engines::llm::events::{DeltaResult, EventReader, StreamProgress};
-use crate::engines::llm::reply::{Finish, ReplyBuilder, counts};
+use crate::engines::llm::reply::{Finish, ReplyBuilder};
 use crate::engines::llm::tool_calls::CallPiece;
 
 /// An event. The API adds types over time, which are skipped.
@@ -27,7 +28,7 @@ enum MessageEvent {
     },
     MessageDelta {
         delta: MessageChange,
-        #[serde(default, deserialize_with = "counts")]
+        #[serde(default, deserialize_with = "readable")]
         usage: Option<MessageUsage>,
     },
     MessageStop,
@@ -38,7 +39,7 @@ enum MessageEvent {
 
 #[derive(Deserialize)]
 struct MessageHead {
-    #[serde(default, deserialize_with = "counts")]
+    #[serde(default, deserialize_with = "readable")]
     usage: Option<MessageUsage>,
 }
 

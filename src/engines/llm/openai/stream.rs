@@ -14,9 +14,10 @@ use super::habits::Habits;
 use super::visible::{Marks, Visible};
 use crate::engines::core::EngineError;
 use crate::engines::core::error_body::in_stream;
+use crate::engines::core::usage::readable;
 use crate::engines::llm::ReplyForm;
 use crate::engines::llm::events::{DeltaResult, EventReader, StreamProgress};
-use crate::engines::llm::reply::{Finish, ReplyBuilder, counts};
+use crate::engines::llm::reply::{Finish, ReplyBuilder};
 use crate::engines::llm::spelled;
 use crate::engines::llm::tool_calls::CallPiece;
 
@@ -24,7 +25,7 @@ use crate::engines::llm::tool_calls::CallPiece;
 struct Chunk {
     choices: Option<Vec<Choice>>,
     error: Option<Value>,
-    #[serde(default, deserialize_with = "counts")]
+    #[serde(default, deserialize_with = "readable")]
     usage: Option<ChunkUsage>,
 }
 

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::engines::core::EngineError;
 use crate::engines::core::error_body::in_stream;
+use crate::engines::core::usage::readable;
 use crate::engines::llm::events::{DeltaResult, EventReader, StreamProgress};
-use crate::engines::llm::reply::{Finish, ReplyBuilder, counts};
+use crate::engines::llm::reply::{Finish, ReplyBuilder};
 use crate::engines::llm::tool_calls::CallPiece;
 
 /// An event. Those about parts of the reply that are not said or called are skipped.
@@ -51,7 +52,7 @@ enum OutputItem {
 
 #[derive(Deserialize)]
 struct ResponseObject {
-    #[serde(default, deserialize_with = "counts")]
+    #[serde(default, deserialize_with = "readable")]
     usage: Option<ResponseUsage>,
     error: Option<Value>,
     incomplete_details: Option<IncompleteDetails>,

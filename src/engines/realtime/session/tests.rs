@@ -128,6 +128,54 @@ async fn an_interrupted_response_is_cancelled_and_cut_where_it_was_heard() {
     assert!(sent.contains(&ClientEvent::DeleteItem { id: "b".into() }), "{sent:?}");
 }
 
+/// The caller hangs up, or the connection is lost: the vendor bills the tokens all the same.
+#[tokio::test(start_paused = true)]
+async fn the_usage_of_a_response_without_end_is_estimated() {
+    let mut it = open();
+    it.utter(1, 0, 6_000);
+    it.events().await;
+    it.server.hears("a", "Hello?");
+    it.events().await;
+    it.session.respond(ONE, prompt(&["Hello?"]));
+    it.events().await;
+    let used = |it: &Open, unit| {
+        it.meter.total().into_iter().find(|(item, _)| item.unit == unit).map(|(_, count)| count)
+    };
+    assert_eq!(used(&it, Unit::InputTokens), None, "the server has not begun");
+    it.server.speaks("r1", "b", "We open at nine.");
+    it.events().await;
+    it.server.lose();
+    it.events().await;
+    assert!(used(&it, Unit::InputTokens).is_some_and(|tokens| (10..100).contains(&tokens)));
+    assert_eq!(used(&it, Unit::AudioInputTokens), Some(9), "850 ms of the caller");
+    assert_eq!((used(&it, Unit::OutputTokens), used(&it, Unit::AudioOutputTokens)), (Some(4), Some(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_that_cannot_be_cost_the_estimate() {
+    let mut it = open();
+    it.session.respond(ONE, prompt(&["Hello?"]));
+    it.events().await;
+    it.server.speaks("r1", "b", "At nine.");
+    let usage = json!({ "output_token_details": { "text_tokens": -3, "audio_tokens": 30 } });
+    it.server
+        .send("response.done", json!({ "response": { "id": "r1", "status": "completed", "usage": usage } }));
+    assert_eq!(it.events().await.last(), Some(&part(ONE, VoicePart::End)));
+    let total = it.meter.total();
+    let spoken = total.iter().find(|(item, _)| item.unit == Unit::AudioOutputTokens);
+    assert_eq!(spoken.map(|(_, count)| *count), Some(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_writes_without_end_fails() {
+    let mut it = open();
+    it.session.respond(ONE, prompt(&["Hello?"]));
+    it.events().await;
+    it.server.speaks("r1", "b", &"word ".repeat(20_000));
+    let failed = VoiceEvent::Failed(EngineError::Temporary("a response that does not end".into()));
+    assert_eq!(it.events().await.last(), Some(&failed));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_offered_tool_is_called_and_another_one_is_not() {
     let mut it = open();
