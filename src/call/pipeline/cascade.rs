@@ -32,6 +32,9 @@ use crate::tools::Reading;
 /// Audio that is kept between turns: enough for the beginning of the next utterance.
 const KEPT: Duration = Duration::from_secs(3);
 
+/// Audio before an utterance that is kept with it: recognisers hear the soft start of a word.
+const LEAD: Duration = Duration::from_millis(300);
+
 /// The part of a pause by which the end of an utterance is judged.
 const HEARD_PAUSE: Duration = Duration::from_millis(150);
 
@@ -222,9 +225,12 @@ impl Cascade {
         self.speech.flush();
     }
 
-    /// A turn is over: only the newest of the caller's audio may still be asked for. Returns the position from which it is kept.
-    pub fn turn_finished(&mut self, turn: TurnId) -> u64 {
-        let kept_from = self.positions.before_end(KEPT);
+    /// A turn is over: only the newest of the caller's audio may still be asked for, and that of an utterance that began at
+    /// `open_from`. Returns the position from which it is kept; the recogniser bounds its length.
+    pub fn turn_finished(&mut self, turn: TurnId, open_from: Option<At>) -> u64 {
+        let open = open_from.map(|from| self.positions.of(At(from.0.saturating_sub(LEAD))));
+        let newest = self.positions.before_end(KEPT);
+        let kept_from = open.map_or(newest, |open| open.min(newest));
         self.tasks.forget(turn);
         self.recogniser.forget(kept_from);
         kept_from

@@ -99,6 +99,11 @@ impl CallVoice {
         }
     }
 
+    /// The beginning of the oldest utterance without words.
+    pub fn oldest_utterance(&self) -> Option<At> {
+        self.utterances.iter().map(|it| it.from).min()
+    }
+
     pub fn forget(&mut self, position: u64) {
         self.session.forget(self.place(position));
     }

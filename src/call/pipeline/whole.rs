@@ -22,8 +22,8 @@ use super::voice::{CallVoice, RequestAudio, RequestProgress, VoiceUtterance};
 use super::{Announcer, AudioPiece, Cascade, PipelineEvent, PlaybackEffect, TargetListener};
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{At, Attempt, Command, Recognition, ResponseEvent, Say, SpeechId, TurnId};
-use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
+use crate::engines::core::{EngineError, label};
 use crate::engines::realtime::{ResponseKey, VoiceEvent, VoicePart};
 use crate::engines::stt::SttEvent;
 use crate::tenancy::EngineKind;
@@ -215,9 +215,11 @@ impl Pipeline {
         }
     }
 
-    /// A turn is over: only the newest of the caller's audio may still be asked for.
+    /// A turn is over: only the newest of the caller's audio may still be asked for, and utterances that the session has not
+    /// transcribed, which are the cascade's when it fails.
     pub fn turn_finished(&mut self, turn: TurnId) {
-        let kept_from = self.cascade.turn_finished(turn);
+        let open_from = self.voice.as_ref().and_then(CallVoice::oldest_utterance);
+        let kept_from = self.cascade.turn_finished(turn, open_from);
         if let Some(voice) = &mut self.voice {
             voice.forget(kept_from);
         }
@@ -299,7 +301,7 @@ impl Pipeline {
         let Some(voice) = self.voice.take() else { return };
         let engine = voice.engine().name().clone();
         warn!(%error, %engine, "speech to speech failed: the other engines take over");
-        counter!("vca_realtime_failovers_total", "engine" => engine.to_string()).increment(1);
+        counter!("vca_realtime_failovers_total", "engine" => label(&engine)).increment(1);
         self.cascade.engine_failed(EngineKind::Realtime, engine, error);
         self.hand_over(voice);
     }

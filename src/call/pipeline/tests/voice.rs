@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::engines::realtime::ClientEvent;
 use crate::engines::realtime::testing::{TestServer, engine};
+use crate::engines::stt::Transcriber;
 
 const UTTERANCE: UtteranceId = UtteranceId(1);
 const SPEECH: SpeechId = SpeechId(1);
@@ -16,9 +17,12 @@ struct Call {
 
 /// A call with other engines that hear "Hello again?" and reply "Yes.".
 fn connected() -> Call {
-    let (voice, transport) = engine();
     let step = Step { delay: Duration::from_millis(300), answer: Ok("Hello again?".to_owned()) };
-    let mut agent = agent([step], [vec![text("Yes.")]]);
+    connected_with(agent([step], [vec![text("Yes.")]]))
+}
+
+fn connected_with(mut agent: Agent) -> Call {
+    let (voice, transport) = engine();
     agent.engines.realtime = Some(voice);
     let mut pipeline = Pipeline::new(Arc::new(agent), Arc::default(), Meter::default(), RATE);
     let server = transport.server();
@@ -131,6 +135,35 @@ async fn a_failure_before_the_first_words_is_not_noticed() {
     assert_eq!(events.remove(0), failure_of_voice());
     assert_eq!(events, replied.map(|event| response(ONE, event)));
     assert_eq!(call.pipeline.stage_engines().map(|name| name.to_string()), ["scripted", "words", "samples"]);
+}
+
+/// Transcribes a clip as the number of its samples.
+struct Lengths(Arc<str>);
+
+impl Transcriber for Lengths {
+    fn name(&self) -> &Arc<str> {
+        &self.0
+    }
+
+    fn transcribe(&self, speech: Clip, _: Hints, _: Meter) -> BoxFuture<'_, Result<String, EngineError>> {
+        async move { Ok(speech.samples.len().to_string()) }.boxed()
+    }
+}
+
+/// The caller has begun to speak before the turn of the agent was over.
+#[tokio::test(start_paused = true)]
+async fn an_utterance_that_outlasts_a_turn_is_transcribed_as_a_whole_after_a_failure() {
+    let mut agent = agent([], []);
+    agent.engines.stt = Arc::new(Buffered::new(Lengths("lengths".into())));
+    let mut call = connected_with(agent);
+    call.go(Command::Recognise { utterance: UTTERANCE, turn: TWO, from: at(1_000) });
+    call.pipeline.caller_audio(&[1_000; 64_000]);
+    call.pipeline.turn_finished(ONE);
+    call.server.lose();
+    assert_eq!(call.settle().await, [failure_of_voice()]);
+    call.go(Command::EndUtterance { utterance: UTTERANCE, at: at(10_000) });
+    let words = (9 * RATE + RATE * 240 / 1_000).to_string();
+    assert_eq!(call.settle().await, [recognised(&words)]);
 }
 
 #[tokio::test(start_paused = true)]
