@@ -256,7 +256,10 @@ impl AgentFactory {
             Some(account) => reported(self.engines.own().tts(&account)),
             None => engines.tts(wanted.tts.as_deref()),
         };
-        let realtime = wanted.realtime.as_deref().map(|name| engines.realtime(name));
+        let realtime = match self.account(EngineKind::Realtime, &wanted.realtime, own, shares) {
+            Some(account) => Some(reported(self.engines.own().realtime(&account))),
+            None => wanted.realtime.as_deref().map(|name| engines.realtime(name)),
+        };
         let built = [
             ("realtime", &wanted.realtime, realtime.as_ref().is_none_or(Option::is_some)),
             ("stt", &wanted.stt, stt.is_some()),
@@ -411,6 +414,23 @@ mod tests {
         let mut config = Config::default();
         config.tenant_engines.keys = TenantKeys::Allowed;
         config
+    }
+
+    #[test]
+    fn a_profile_may_choose_its_tenants_own_speech_to_speech() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let factory = AgentFactory::new(&allowing_own()).expect("engines");
+        let tenant = TenantId::new();
+        let profile =
+            profile(tenant, serde_json::json!({ "realtime": "own:acme", "realtime_voice": "cedar" }));
+        let own = access(tenant, EngineKind::Realtime, EngineApi::Realtime);
+        let realtime = |own: &[EngineAccess]| {
+            let agent = factory.unlimited_agent(&profile, own).expect("an agent");
+            let name = agent.engines.realtime.map(|engine| engine.name().to_string());
+            (name, agent.realtime_voice.is_some())
+        };
+        assert_eq!(realtime(&[own]), (Some("own:acme".to_owned()), true));
+        assert_eq!(realtime(&[]), (None, false), "another tenant has no such engine");
     }
 
     #[test]

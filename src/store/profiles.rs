@@ -113,7 +113,7 @@ impl Tx {
         for (name, settings) in self.all::<(String, String)>(sql(SELECT).bind(tenant.0)).await? {
             let settings: ProfileSettings = serde_json::from_str(&settings).map_err(StoreError::corrupt)?;
             let analysis = settings.analysis.as_ref().and_then(|it| it.llm.as_ref());
-            let chosen = [&settings.stt, &settings.llm, &settings.tts];
+            let chosen = [&settings.stt, &settings.llm, &settings.tts, &settings.realtime];
             if chosen.into_iter().flatten().chain(analysis).any(|it| it == engine) {
                 return Ok(Some(name));
             }

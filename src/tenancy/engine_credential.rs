@@ -22,7 +22,7 @@ words!(
         OpenAi = "openai",
         /// OpenAI's Responses API, for language models.
         Responses = "openai-responses",
-        /// OpenAI's Realtime API, for speech to text.
+        /// OpenAI's Realtime API, for speech to text, and for speech to speech.
         Realtime = "openai-realtime",
         /// Anthropic's Messages API, for language models.
         Anthropic = "anthropic",
@@ -63,7 +63,8 @@ impl EngineApi {
         match self {
             EngineApi::OpenAi => kind != EngineKind::Realtime,
             EngineApi::Responses | EngineApi::Anthropic => kind == EngineKind::Llm,
-            EngineApi::Realtime | EngineApi::Flux => kind == EngineKind::Stt,
+            EngineApi::Realtime => matches!(kind, EngineKind::Stt | EngineKind::Realtime),
+            EngineApi::Flux => kind == EngineKind::Stt,
             EngineApi::ElevenLabs | EngineApi::Deepgram => matches!(kind, EngineKind::Stt | EngineKind::Tts),
             EngineApi::Cartesia => kind == EngineKind::Tts,
         }
@@ -109,7 +110,8 @@ impl EngineCredential {
     /// The engine and the names that profiles may choose of it. The tenant pays for its models, so it may choose any.
     pub(super) fn names(&self) -> EngineNames {
         let models = if self.api.has_models(self.kind) { Names::ModelId } else { Names::None };
-        let voices = if self.kind == EngineKind::Tts { Names::Token } else { Names::None };
+        let has_voices = matches!(self.kind, EngineKind::Tts | EngineKind::Realtime);
+        let voices = if has_voices { Names::Token } else { Names::None };
         EngineNames::new(&self.engine(), models, voices)
     }
 }
@@ -241,7 +243,7 @@ mod tests {
         assert_eq!(kinds(EngineApi::Deepgram), "stt tts");
         assert_eq!(kinds(EngineApi::Flux), "stt");
         assert_eq!(kinds(EngineApi::Cartesia), "tts");
-        assert_eq!(kinds(EngineApi::Realtime), "stt");
+        assert_eq!(kinds(EngineApi::Realtime), "stt realtime");
     }
 
     #[test]

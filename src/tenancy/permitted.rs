@@ -339,6 +339,18 @@ mod tests {
     }
 
     #[test]
+    fn own_speech_to_speech_takes_the_place_of_the_operators() {
+        let mut permitted = permitted();
+        permitted.realtime = vec![EngineNames::new("voice", Names::ModelId, Names::Token)];
+        permitted.accounts = vec!["voice".into()];
+        permitted.tenant_engines.keys = TenantKeys::Required;
+        let permitted = permitted.with_own(&[own(EngineKind::Realtime, EngineApi::Realtime)]);
+        assert_eq!(fields(&permitted, serde_json::json!({ "realtime": "voice" })), ["settings.realtime"]);
+        let own = serde_json::json!({ "realtime": "own:acme", "realtime_model": "m", "realtime_voice": "v" });
+        assert_eq!(fields(&permitted, own), [""; 0]);
+    }
+
+    #[test]
     fn the_daemons_own_defaults_are_always_permitted() {
         let mut permitted = permitted();
         permitted.turn_settings.max_turns = 300;

@@ -19,6 +19,7 @@ on_both!(
     credentials_are_stored_and_their_key_is_never_shown,
     credentials_that_no_engine_fits_are_refused,
     a_profile_names_the_tenants_own_engine,
+    a_profile_names_the_tenants_own_voice,
     an_engine_is_tried_with_its_own_key,
     the_operator_may_forbid_engines_of_tenants,
 );
@@ -110,6 +111,26 @@ async fn a_profile_names_the_tenants_own_engine(api: ApiServer) {
     admin.delete(&one).await.expect(204);
     let rollback = format!("{}/{}/rollback", profiles(tenant), id(&answers));
     admin.post(&rollback, json!({ "version": 1 })).await.problem(400);
+}
+
+async fn a_profile_names_the_tenants_own_voice(api: ApiServer) {
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let (strangers, stranger) = api.tenant("Stranger").await;
+    let voice = json!({ "name": "acme", "kind": "realtime", "api": "openai-realtime", "key": KEY });
+    let made = admin.post(&path(tenant), voice).await.expect(201);
+    let profile = json!({
+        "name": "Front desk", "role": "receptionist", "system_prompt": "Sell bread.", "is_default": true,
+        "settings": { "realtime": "own:acme", "realtime_model": "gpt-realtime-2.1", "realtime_voice": "cedar" },
+    });
+    let profiles = |tenant: Uuid| format!("/api/tenants/{tenant}/ai-profiles");
+    let refused = stranger.post(&profiles(strangers), profile.clone()).await;
+    let fields = refused.body["errors"].as_array().into_iter().flatten().map(|error| &error["field"]);
+    assert!(fields.into_iter().any(|field| field == "settings.realtime"), "{:#}", refused.body);
+    refused.problem(400);
+    admin.post(&profiles(tenant), profile).await.expect(201);
+    let one = format!("{}/{}", path(tenant), id(&made));
+    assert_eq!(stranger.get(&one).await.problem(404), "not_found");
+    assert_eq!(admin.delete(&one).await.problem(409), "engine_in_use");
 }
 
 /// A server with OpenAI's chat completions that accepts [`KEY`] alone; its address, and the models that it was asked for.

@@ -3,11 +3,13 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
+use vca::egress::{DestinationPolicy, Guard};
 use vca::engines::core::FailureReason;
+use vca::engines::core::retry::Kind as EngineKind;
 use vca::engines::core::usage::{Meter, Unit};
 use vca::engines::llm::{Message, Prompt, ToolCall, ToolSpec};
 use vca::engines::realtime::{ResponseKey, VoiceEvent, VoicePart, VoiceSession, VoiceTerms};
-use vca::engines::registry::Engines;
+use vca::engines::registry::{Engines, OwnAccount, OwnLimits, Settings};
 use vca::engines::stt::{SttEvent, Utterance};
 
 use super::named::{engines, run};
@@ -86,6 +88,40 @@ fn a_session_hears_and_speaks_at_either_rate() {
     // The greeting is added as text, and the caller's question stays audio.
     assert_eq!(vendor.voice_events("conversation.item.create").len(), 2);
     assert_eq!(vendor.voice_events("conversation.item.delete").len(), 0);
+}
+
+/// The account of a tenant, at a server that accepts its key alone.
+#[test]
+fn a_tenants_own_account_hears_and_speaks() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let vendor = Vendor::start();
+    let guard = Guard::new(DestinationPolicy { allow_private: true, allow_http: true });
+    let limits = OwnLimits { guard, capacity: 2, withheld: Vec::new() };
+    let engines = Engines::build_with(&Settings::default(), &limits).expect("engines");
+    let account = |key: &str| OwnAccount {
+        id: key.into(),
+        version: 1,
+        name: "own:voice".into(),
+        kind: EngineKind::Realtime,
+        api: "openai-realtime",
+        base_url: Some(vendor.live_url("/v1")),
+        model: None,
+        key: key.to_owned().into(),
+        tenant: uuid::Uuid::now_v7(),
+        has_fallback: false,
+        shares: None,
+    };
+    run(async {
+        engines.own().try_out(&account(KEY)).await.expect("a response");
+        let refused = engines.own().try_out(&account("another-key")).await.map_err(|error| error.reason());
+        assert_eq!(refused, Err(FailureReason::Auth));
+        let meter = Meter::default();
+        let terms = VoiceTerms { rate: 8_000, meter: meter.clone(), ..VoiceTerms::default() };
+        let mut session = engines.own().realtime(&account(KEY)).expect("an engine").open(&terms);
+        session.respond(ResponseKey(1), prompt(&[]));
+        assert_eq!(response(&mut session).await.0, VOICE_REPLY);
+        assert!(meter.total().iter().all(|(item, _)| &*item.engine == "own:voice"));
+    });
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod response;
 mod session;
 #[cfg(test)]
 pub mod testing;
+pub mod trial;
 mod usage;
 
 use std::sync::Arc;

@@ -19,6 +19,7 @@ use crate::engines::core::retry::{EngineState, Kind, Policy};
 use crate::engines::core::shares::TenantShares;
 use crate::engines::core::{retry, server};
 use crate::engines::llm::{self, Llm};
+use crate::engines::realtime::VoiceEngine;
 use crate::engines::stt::Stt;
 use crate::engines::tts::{self, Tts};
 use crate::names::{ANY, OWN};
@@ -70,6 +71,7 @@ pub struct OwnEngines {
     stt: Cache<dyn Stt>,
     llm: Cache<dyn Llm>,
     tts: Cache<dyn Tts>,
+    realtime: Cache<VoiceEngine>,
     fallbacks: OperatorChains,
 }
 
@@ -129,6 +131,7 @@ impl OwnEngines {
             stt: Cache::new(limits.capacity),
             llm: Cache::new(limits.capacity),
             tts: Cache::new(limits.capacity),
+            realtime: Cache::new(limits.capacity),
             fallbacks,
         }
     }
@@ -157,13 +160,21 @@ impl OwnEngines {
         self.tts.get(account, || self.build_tts(account, account.has_fallback))
     }
 
+    /// The speech-to-speech engine of an account. When it fails, the other engines of the call go on.
+    ///
+    /// # Errors
+    /// As of [`OwnEngines::stt`].
+    pub fn realtime(&self, account: &OwnAccount) -> Result<Arc<VoiceEngine>, Violation> {
+        self.realtime.get(account, || self.build_realtime(account))
+    }
+
     /// The state of an account's engine; none while no call has used it since it was changed, or for long.
     pub fn state(&self, kind: Kind, id: &str, version: u32) -> Option<EngineState> {
         let policy = match kind {
             Kind::Stt => self.stt.policy(id, version),
             Kind::Llm => self.llm.policy(id, version),
             Kind::Tts => self.tts.policy(id, version),
-            Kind::Realtime => None,
+            Kind::Realtime => self.realtime.policy(id, version),
         };
         Some(policy?.engine_state())
     }
@@ -212,6 +223,13 @@ impl OwnEngines {
         let linked = account.shares.as_ref().map_or_else(|| linked.clone(), |shares| linked.within(shares));
         let policy = linked.policy().clone();
         Ok((Arc::new(linked), policy))
+    }
+
+    fn build_realtime(&self, account: &OwnAccount) -> Result<(Arc<VoiceEngine>, Policy), Violation> {
+        let Spec::Realtime(spec) = self.spec(account)? else { return Err(misfit()) };
+        let engine = entry(account, &retry::Settings::default(), spec).build()?.ok_or_else(misfit)?;
+        let policy = engine.policy().clone();
+        Ok((engine, policy))
     }
 
     fn spec(&self, account: &OwnAccount) -> Result<Spec, Violation> {
@@ -264,8 +282,7 @@ fn misfit() -> Violation {
     Violation::new("api", "it has no engines of this kind at a server")
 }
 
-/// The settings of an engine's server; none for a program of this machine, and for speech to speech, which accounts of tenants
-/// do not have.
+/// The settings of an engine's server; none for a program of this machine.
 fn server_of(spec: &mut Spec) -> Option<&mut server::Settings> {
     match spec {
         Spec::Stt(
@@ -285,9 +302,9 @@ fn server_of(spec: &mut Spec) -> Option<&mut server::Settings> {
             | TtsSpec::Cartesia(Remote { server, .. })
             | TtsSpec::ElevenLabs(Remote { server, .. })
             | TtsSpec::Deepgram(Remote { server, .. }),
-        ) => Some(server),
-        Spec::Realtime(_)
-        | Spec::Stt(SttSpec::Pocketsphinx(_))
+        )
+        | Spec::Realtime(Remote { server, .. }) => Some(server),
+        Spec::Stt(SttSpec::Pocketsphinx(_))
         | Spec::Llm(LlmSpec::Scripted(_))
         | Spec::Tts(TtsSpec::Espeak(_) | TtsSpec::Flite(_)) => None,
     }

@@ -1,7 +1,6 @@
 //! One small request to an engine, as a call would make it.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,8 @@ use crate::audio::Clip;
 use crate::engines::core::usage::Meter;
 use crate::engines::core::{EngineError, FailureReason};
 use crate::engines::llm::{Delta, Llm, Message, Prompt, ToolSpec};
-use crate::engines::realtime::{ResponseKey, VoiceEngine, VoiceEvent, VoicePart, VoiceTerms};
+use crate::engines::realtime::trial::VoiceTrial;
+use crate::engines::realtime::{self, VoiceEngine};
 use crate::engines::stt::{self, Hints, Stt};
 use crate::engines::tts::{self, Tts, Voice};
 
@@ -98,28 +98,7 @@ pub async fn transcribe(engine: Arc<dyn Stt>) -> Result<RequestTrial, EngineErro
 /// # Errors
 /// The engine's.
 pub async fn converse(engine: Arc<VoiceEngine>) -> Result<RequestTrial, EngineError> {
-    let mut session = engine.open(&VoiceTerms { rate: 8_000, ..VoiceTerms::default() });
-    let prompt = Prompt {
-        system: "You answer the telephone. Answer in one word.".into(),
-        messages: vec![Message::Caller("Can you hear me?".into())],
-        ..Prompt::default()
-    };
-    let begun = Instant::now();
-    session.respond(ResponseKey(1), prompt);
-    let (mut text, mut first) = (String::new(), None);
-    loop {
-        match poll_fn(|cx| session.poll_event(cx)).await {
-            VoiceEvent::Failed(error) => return Err(error),
-            VoiceEvent::Response { part: VoicePart::End, .. } => break,
-            VoiceEvent::Response { part: VoicePart::Words(words), .. } => text.push_str(&words),
-            VoiceEvent::Response { part: VoicePart::Audio(_), .. } => {
-                first.get_or_insert_with(|| begun.elapsed());
-            }
-            VoiceEvent::Response { .. } | VoiceEvent::Recognised(_) => {}
-        }
-    }
-    let total = begun.elapsed();
-    let first = first.ok_or_else(|| EngineError::refused(FailureReason::Empty, "the reply has no sound"))?;
+    let VoiceTrial { text, first, total } = realtime::trial::run(&engine).await?;
     Ok(RequestTrial::Reply { text, first, total, remark: None })
 }
 

@@ -65,8 +65,10 @@ async fn a_private_address_is_refused_before_a_connection() {
     }
     // The URL passes, and its name leads to a private address.
     let named = theirs.address().replace("127.0.0.1", "localhost.");
-    let live = OwnAccount { kind: Kind::Stt, api: "deepgram", model: None, ..account("a", named) };
-    assert!(engines.own().try_out(&live).await.is_err());
+    for (kind, api) in [(Kind::Stt, "deepgram"), (Kind::Realtime, "openai-realtime")] {
+        let live = OwnAccount { kind, api, model: None, ..account("a", named.clone()) };
+        assert!(engines.own().try_out(&live).await.is_err(), "{api}");
+    }
     assert!(theirs.requests().is_empty());
     theirs.stop().await;
 }
@@ -141,6 +143,25 @@ fn speeches_of_accounts_are_told_apart() {
     let (one, other, changed) = (voice("a", 1), voice("b", 1), voice("a", 2));
     assert_eq!((&**one.name(), one.name()), ("own:acme", other.name()));
     assert!(one.identity() != other.identity() && one.identity() != changed.identity());
+}
+
+#[test]
+fn an_account_may_be_of_an_engine_that_hears_and_speaks() {
+    let engines = engines("http://127.0.0.1:1", &limits(true, 9));
+    let own = engines.own();
+    let voice = |version| OwnAccount {
+        version,
+        kind: Kind::Realtime,
+        api: "openai-realtime",
+        ..account("a", "http://127.0.0.1:1".to_owned())
+    };
+    let first = own.realtime(&voice(1)).expect("an engine");
+    assert_eq!(&**first.name(), "own:acme");
+    assert!(Arc::ptr_eq(&first, &own.realtime(&voice(1)).expect("an engine")));
+    assert!(own.state(Kind::Realtime, "a", 1).is_some() && own.state(Kind::Llm, "a", 1).is_none());
+    assert!(!Arc::ptr_eq(&first, &own.realtime(&voice(2)).expect("an engine")));
+    let other = OwnAccount { kind: Kind::Stt, ..voice(1) };
+    assert!(own.realtime(&other).is_err());
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use futures_util::StreamExt;
 
-use super::{OwnAccount, OwnEngines, misfit};
+use super::{OwnAccount, OwnEngines};
 use crate::audio::Clip;
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::Kind;
 use crate::engines::core::usage::Meter;
 use crate::engines::llm::{Message, Prompt};
+use crate::engines::realtime;
 use crate::engines::stt::{Hints, recognise};
 use crate::engines::tts::{self, Voice};
 
@@ -40,7 +41,10 @@ impl OwnEngines {
                 let (engine, _) = self.build_tts(account, false).map_err(unusable)?;
                 tts::trial::run(&*engine, "Hello.", Voice::default()).await.map(drop)
             }
-            Kind::Realtime => Err(unusable(misfit())),
+            Kind::Realtime => {
+                let (engine, _) = self.build_realtime(account).map_err(unusable)?;
+                realtime::trial::run(&engine).await.map(drop)
+            }
         }
     }
 }
