@@ -1,6 +1,8 @@
 //! The caller's audio, kept until it is transcribed.
 
-use super::Clip;
+use std::time::Duration;
+
+use super::{Clip, samples_in};
 
 /// The caller's newest audio. A position is the number of samples received before it.
 pub struct AudioBuffer {
@@ -28,6 +30,11 @@ impl AudioBuffer {
     /// The position after the newest sample.
     pub fn end(&self) -> u64 {
         self.start + self.samples.len() as u64
+    }
+
+    /// The number of samples in a time.
+    pub fn samples_in(&self, time: Duration) -> u64 {
+        samples_in(time, self.rate)
     }
 
     /// Grows by a second at a time: doubling would leave half of the memory of a call's audio unused.

@@ -43,6 +43,16 @@ impl std::fmt::Debug for Clip {
     }
 }
 
+/// The number of samples in a time, at `rate` samples a second.
+pub fn samples_in(time: std::time::Duration, rate: u32) -> u64 {
+    time.as_micros() as u64 * u64::from(rate) / 1_000_000
+}
+
+/// Samples as 16-bit linear PCM, little-endian.
+pub fn linear16(samples: &[i16]) -> Vec<u8> {
+    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+}
+
 /// The position of the first sample that is louder than -50 dBFS.
 pub fn first_sound(samples: &[i16]) -> Option<usize> {
     samples.iter().position(|sample| sample.unsigned_abs() > 104)

@@ -1,8 +1,9 @@
 //! Voices in the background: a television, a colleague, a car radio.
 //!
 //! Speech that is fainter than the caller's is not theirs while they wait for the agent or listen to it: it neither
-//! continues their utterance nor interrupts. While the floor is free it may be the caller, farther from the telephone. Speech that
-//! is much fainter changes nothing; other speech may turn out to be the caller's, so a sentence of unclear end waits longer.
+//! continues their utterance nor interrupts. While the floor is free it may be the caller, farther from the telephone.
+//! Speech that is much fainter changes nothing; other speech may turn out to be the caller's, so a sentence of unclear end
+//! waits longer.
 //!
 //! | from | event | to |
 //! |---|---|---|

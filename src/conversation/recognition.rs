@@ -3,27 +3,27 @@
 use super::endpoint::{settled_words, spoken};
 use super::floor::Floor;
 use super::interruption::{PendingWords, SpokenOver};
-use super::words::TurnEnd;
+use super::words::{TurnEnd, bounded};
 use super::{At, Conversation, Recognition, UtteranceId};
 
 impl Conversation {
     pub(super) fn recognition(&mut self, now: At, utterance: UtteranceId, event: &Recognition) {
         match event {
-            Recognition::Partial { text } => self.partial_words(now, utterance, text.trim()),
+            Recognition::Partial { text } => self.partial_words(now, utterance, bounded(text.trim())),
             Recognition::TurnStarted { text } | Recognition::TurnResumed { text } => {
-                self.judged_words(now, utterance, text.trim(), TurnEnd::Awaited);
+                self.judged_words(now, utterance, bounded(text.trim()), TurnEnd::Awaited);
             }
             Recognition::TurnMayEnd { text } => {
-                self.judged_words(now, utterance, text.trim(), TurnEnd::Possible);
+                self.judged_words(now, utterance, bounded(text.trim()), TurnEnd::Possible);
             }
             Recognition::TurnEnded { text } => {
-                if !self.words_on_hold(now, utterance, spoken(text)) {
-                    self.words_of_turn(now, utterance, spoken(text));
+                if !self.words_on_hold(now, utterance, spoken(bounded(text))) {
+                    self.words_of_turn(now, utterance, spoken(bounded(text)));
                 }
             }
             Recognition::Final { text } => {
-                if !self.words_on_hold(now, utterance, spoken(text)) {
-                    self.words(now, utterance, spoken(text));
+                if !self.words_on_hold(now, utterance, spoken(bounded(text))) {
+                    self.words(now, utterance, spoken(bounded(text)));
                 }
             }
             Recognition::Failed => {

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::UtteranceId;
+use super::words::bounded;
 
 /// The words before those of the latest part.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +48,9 @@ impl Segments {
     pub fn followed_by(&self, latest: &str) -> String {
         let parts = self.awaited.iter().filter_map(|(_, words)| words.as_deref());
         let texts = [self.known.as_str()].into_iter().chain(parts).chain([latest]);
-        texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+        let mut words = texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
+        words.truncate(bounded(&words).len());
+        words
     }
 
     pub fn are_all_of(&self, words: &str) -> bool {

@@ -5,6 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::outbox::Outbox;
 use super::{At, Command, TurnId, UtteranceId};
 
+/// The longest words of an utterance, in bytes: an hour of speech.
+const LONGEST: usize = 64 * 1024;
+
+/// The words of a recogniser, without those that are too many for an utterance.
+pub(super) fn bounded(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST)]
+}
+
 /// The recognition of the caller's words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Words {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::audio::samples_in;
 use crate::conversation::At;
 
 /// Moments that are remembered: several turns' worth.
@@ -56,7 +57,7 @@ impl Positions {
     }
 
     fn samples(&self, time: Duration) -> u64 {
-        time.as_micros() as u64 * u64::from(self.rate) / 1_000_000
+        samples_in(time, self.rate)
     }
 }
 

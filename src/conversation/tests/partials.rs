@@ -1,6 +1,10 @@
 //! Words that are recognised as they are spoken.
 
+use std::time::Duration;
+
+use super::LEVEL;
 use super::script::plays_out;
+use crate::conversation::*;
 
 #[test]
 fn a_response_to_a_whole_sentence_is_prepared_before_the_pause_and_stands_if_the_final_words_agree() {
@@ -291,7 +295,7 @@ fn partial_words_after_a_listeners_ones_interrupt() {
 #[test]
 fn partial_words_before_the_response_is_heard_are_joined_to_the_question() {
     plays_out(
-        |settings| settings.filler_ms = std::time::Duration::ZERO,
+        |settings| settings.filler_ms = Duration::ZERO,
         r#"
         (asks)
         +80 words "A table for two."
@@ -373,4 +377,38 @@ fn no_response_is_prepared_for_marks_without_words() {
         +500 tick
         "#,
     );
+}
+
+#[test]
+fn the_words_of_an_utterance_are_bounded() {
+    let at = |ms| At(Duration::from_millis(ms));
+    let (speech, endless) = (SpeechId(0), "word ".repeat(1_000_000));
+    let recognised = |n: u32, event| Input::Recognition { utterance: UtteranceId(n), event };
+    let started = |ms| Input::CallerSpeech(CallerSpeech::Started { at: at(ms), level: LEVEL });
+    let paused = |ms| Input::CallerSpeech(CallerSpeech::Paused { at: at(ms), level: LEVEL });
+    let inputs = [
+        (0, Input::Connected),
+        (900, Input::Playback { speech, event: PlaybackEvent::Ended }),
+        (1_060, started(1_000)),
+        (4_000, recognised(0, Recognition::Partial { text: endless.clone() })),
+        (4_120, paused(4_000)),
+        (4_200, recognised(0, Recognition::Final { text: endless.clone() })),
+        (4_240, started(4_180)),
+        (7_120, paused(7_000)),
+        (7_200, recognised(1, Recognition::Final { text: endless })),
+        (9_000, Input::Tick),
+    ];
+    let mut conversation = Conversation::new(Settings::default());
+    let mut asked = Vec::new();
+    for (ms, input) in inputs {
+        conversation.handle(at(ms), input);
+        while let Some(output) = conversation.poll() {
+            if let Output::Pipeline(Command::Respond { context, .. }) = output
+                && let Some(ContextItem::Caller { text }) = context.last()
+            {
+                asked.push(text.len());
+            }
+        }
+    }
+    assert!(!asked.is_empty() && asked.iter().all(|length| *length <= 64 * 1024), "{asked:?}");
 }

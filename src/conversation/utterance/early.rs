@@ -1,10 +1,11 @@
 //! Early replies: a response is prepared, unheard, before the turn is committed.
 //!
-//! A request that is discarded is paid for, and the next one waits for the commit. So the words decide when the model is asked:
+//! A request that is discarded is paid for, and the next one waits for the commit. So the words decide when the model is
+//! asked:
 //!
 //! | the caller | words | response |
 //! |---|---|---|
-//! | speaks | partial, a whole sentence | prepared at once: recognisers are faster than the detection of a pause |
+//! | speaks | partial, a whole sentence | prepared at once: words are faster than the detection of a pause |
 //! | speaks on | more than it answers | discarded |
 //! | has paused | a whole sentence, or an answer to the agent's question | prepared at once |
 //! | has paused | of a live engine, with an unclear end | prepared when the pause is longer than most within a sentence |
@@ -127,8 +128,8 @@ impl Utterance {
         }
     }
 
-    /// Discards a response that was prepared while the caller spoke and answers fewer words than `text` has. Recognition goes on.
-    /// Returns whether there was one.
+    /// Discards a response that was prepared while the caller spoke and answers fewer words than `text` has. Recognition
+    /// goes on. Returns whether there was one.
     fn outgrows_response(&mut self, text: &str, out: &mut Outbox) -> bool {
         let (turn, count) = (self.turn, words(text).len());
         let outgrown = self.early.take_if(|early| early.turn != turn && words_answered(early) < count);

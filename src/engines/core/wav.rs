@@ -1,5 +1,7 @@
 //! Writes WAV files of 16-bit mono PCM, with the plain header of 44 bytes that vendors accept.
 
+use crate::audio::linear16;
+
 /// Bytes before the first sample.
 const HEADER: usize = 44;
 
@@ -19,7 +21,7 @@ pub fn encode(rate: u32, samples: &[i16]) -> Vec<u8> {
     file.extend_from_slice(&16u16.to_le_bytes());
     file.extend_from_slice(b"data");
     file.extend_from_slice(&data.to_le_bytes());
-    file.extend(samples.iter().flat_map(|s| s.to_le_bytes()));
+    file.extend(linear16(samples));
     file
 }
 

@@ -68,13 +68,9 @@ struct BufferedSession<T> {
 }
 
 impl<T: Transcriber + 'static> BufferedSession<T> {
-    fn samples(&self, time: Duration) -> u64 {
-        time.as_millis() as u64 * u64::from(self.audio.rate()) / 1_000
-    }
-
     fn clip(&self, from: u64, to: u64) -> Clip {
-        let from = from.saturating_sub(self.samples(BEFORE));
-        self.audio.clip(from, to.saturating_add(self.samples(AFTER)))
+        let from = from.saturating_sub(self.audio.samples_in(BEFORE));
+        self.audio.clip(from, to.saturating_add(self.audio.samples_in(AFTER)))
     }
 
     /// The event of a task that has ended; `None` for one of a cancelled utterance.

@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::live::{Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, TranscriptEvent};
 use super::{Hints, terms};
+use crate::audio::linear16;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::languages::{LanguageCodes, code, is_cantonese, known};
 use crate::engines::core::server::Auth;
@@ -165,9 +166,7 @@ struct Listening {
 impl Dialogue for Listening {
     fn write(&mut self, frame: &Frame) -> Message {
         match frame {
-            Frame::Audio(samples) => {
-                Message::binary(samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<_>>())
-            }
+            Frame::Audio(samples) => Message::binary(linear16(samples)),
             Frame::Commit => Message::text(r#"{"type":"Finalize"}"#),
         }
     }

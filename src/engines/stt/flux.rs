@@ -19,6 +19,7 @@ use super::live::{
     TurnState, TurnTimeline,
 };
 use super::{Hints, terms};
+use crate::audio::linear16;
 use crate::engines::core::EngineError;
 use crate::engines::core::FailureReason;
 use crate::engines::core::extra::Extra;
@@ -123,7 +124,8 @@ impl Flux {
 /// The languages of `flux-general-multi`: <https://developers.deepgram.com/docs/models-languages-overview>
 const MULTI: [&str; 10] = ["de", "en", "es", "fr", "hi", "it", "ja", "nl", "pt", "ru"];
 
-/// The languages that a model is told to expect, without those that it does not know. <https://developers.deepgram.com/docs/flux/language-prompting>
+/// The languages that a model is told to expect, without those that it does not know.
+/// <https://developers.deepgram.com/docs/flux/language-prompting>
 fn languages(hints: &Hints, model: &str) -> Result<Vec<String>, EngineError> {
     let tags = hints.language.iter().chain(&*hints.languages);
     let codes = tags.map(|tag| code(tag)).collect::<Result<Vec<_>, _>>()?;
@@ -177,9 +179,7 @@ struct FluxDialogue {
 impl Dialogue for FluxDialogue {
     fn write(&mut self, frame: &Frame) -> Message {
         match frame {
-            Frame::Audio(samples) => {
-                Message::binary(samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<_>>())
-            }
+            Frame::Audio(samples) => Message::binary(linear16(samples)),
             Frame::Commit => Message::text(r#"{"type":"ForceEndTurn"}"#),
         }
     }

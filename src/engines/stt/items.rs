@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::live::TranscriptEvent;
+use super::live::words::{LONGEST, bounded};
 
 /// Items of which words are kept; a further one replaces another.
 const ITEMS: usize = 32;
@@ -33,13 +34,15 @@ impl CommittedItems {
 
     /// More words of an item.
     pub fn delta(&mut self, id: String, delta: &str) -> Vec<TranscriptEvent> {
-        self.item(id.clone()).text.push_str(delta);
+        let text = &mut self.item(id.clone()).text;
+        let room = LONGEST.saturating_sub(text.len());
+        text.push_str(&delta[..delta.floor_char_boundary(room)]);
         self.interim(&id)
     }
 
     /// All words of an item.
     pub fn completed(&mut self, id: String, text: String) -> Vec<TranscriptEvent> {
-        *self.item(id) = Item { text, is_complete: true };
+        *self.item(id) = Item { text: bounded(text), is_complete: true };
         self.report()
     }
 
@@ -68,5 +71,23 @@ impl CommittedItems {
         let is_next = self.order.front().is_none_or(|oldest| oldest == id);
         let item = self.items.get(id).filter(|_| is_next);
         item.map(|item| TranscriptEvent::Interim(item.text.clone())).into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_an_item_are_bounded() {
+        let mut items = CommittedItems::default();
+        for _ in 0..100 {
+            items.delta("a".into(), &"ä".repeat(1_000));
+        }
+        let interim = items.delta("a".into(), "b");
+        assert!(matches!(&interim[..], [TranscriptEvent::Interim(text)] if text.len() == LONGEST), "interim");
+        items.committed("a".into());
+        let heard = items.completed("a".into(), "x".repeat(2 * LONGEST));
+        assert!(matches!(&heard[..], [TranscriptEvent::Final(text), _] if text.len() == LONGEST), "final");
     }
 }

@@ -18,6 +18,7 @@ use super::items::CommittedItems;
 use super::live::{Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, TranscriptEvent};
 use super::{Hints, terms};
 use crate::audio::codec::{Encoder, Format, MAX_PAYLOAD};
+use crate::audio::linear16;
 use crate::audio::resample::Stream;
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
@@ -189,7 +190,7 @@ impl SessionEncoder {
             RealtimeEncoding::Pcm => {
                 let mut converted = Vec::new();
                 self.resampler.push(samples, &mut converted);
-                converted.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+                linear16(&converted)
             }
         }
     }

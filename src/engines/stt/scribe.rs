@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::live::{Dialogue, FINAL_TIMEOUT_MS, Frame, LiveConnection, Protocol, TranscriptEvent};
 use super::{Hints, terms};
+use crate::audio::linear16;
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::languages::{LanguageCodes, code, known};
@@ -156,10 +157,7 @@ struct Committing {
 impl Dialogue for Committing {
     fn write(&mut self, frame: &Frame) -> Message {
         let (audio, commit) = match frame {
-            Frame::Audio(samples) => {
-                let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-                (BASE64_STANDARD.encode(bytes), false)
-            }
+            Frame::Audio(samples) => (BASE64_STANDARD.encode(linear16(samples)), false),
             Frame::Commit => (String::new(), true),
         };
         let chunk = json!({

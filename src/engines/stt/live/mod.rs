@@ -10,9 +10,11 @@
 
 mod fallback;
 mod link;
+mod outgoing;
 mod session;
 pub(in crate::engines) mod timeline;
 mod turns;
+pub(in crate::engines::stt) mod words;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,19 +8,17 @@
 mod entry;
 mod line;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::outgoing::{FrameSize, OutgoingAudio};
+use super::words::{FinalWords, SttEvents, append, bounded};
 use super::{Frame, SessionTimeline, TranscriptEvent};
-use crate::audio::AudioBuffer;
 use crate::engines::core::EngineError;
 use crate::engines::stt::{SttEvent, Utterance};
 use entry::{PendingUtterance, UtteranceState};
 use line::Line;
-
-pub use line::append;
 
 /// The length of audio before an utterance that is sent with it: the start of a word is soft.
 const BEFORE: Duration = Duration::from_millis(240);
@@ -33,42 +31,30 @@ const LONGEST_FRAME: Duration = Duration::from_millis(100);
 const SHORTEST_PART: Duration = Duration::from_millis(320);
 /// The most utterances at the same time; when there is one more, the oldest fails. A conversation needs one or two.
 const MOST: usize = 8;
-/// The most parts that are kept, with their words; a caller makes some ten pauses a minute.
-const MOST_PARTS: usize = 256;
 
 pub struct UtteranceTimeline {
-    audio: AudioBuffer,
+    audio: OutgoingAudio,
     final_timeout: Duration,
     /// Utterances that still need words, oldest first; the open one is the last.
     utterances: Vec<PendingUtterance>,
-    /// The parts that are done, oldest first.
-    parts: VecDeque<FinalPart>,
+    /// The words of the parts that are done.
+    words: FinalWords,
     /// The position up to which parts are done.
     done: u64,
     line: Option<Line>,
-    events: VecDeque<SttEvent>,
-    /// Samples that were sent so far, on all connections.
-    total: u64,
-}
-
-/// A part of the audio with final words.
-struct FinalPart {
-    /// Where the speech in it ends.
-    end: u64,
-    text: String,
+    events: SttEvents,
 }
 
 impl UtteranceTimeline {
     pub fn new(rate: u32, final_timeout: Duration) -> UtteranceTimeline {
         UtteranceTimeline {
-            audio: AudioBuffer::new(rate),
+            audio: OutgoingAudio::new(rate),
             final_timeout,
             utterances: Vec::new(),
-            parts: VecDeque::new(),
+            words: FinalWords::default(),
             done: 0,
             line: None,
-            events: VecDeque::new(),
-            total: 0,
+            events: SttEvents::default(),
         }
     }
 }
@@ -82,7 +68,8 @@ impl SessionTimeline for UtteranceTimeline {
         self.abandon_open(from);
         if self.utterances.len() >= MOST {
             let oldest = self.utterances.remove(0);
-            self.fail(oldest.utterance, &EngineError::Temporary("too many utterances at once".into()));
+            let error = EngineError::Temporary("too many utterances at once".into());
+            self.events.fail(oldest.utterance, &error);
         }
         self.utterances.push(PendingUtterance {
             utterance: Some(utterance),
@@ -92,28 +79,28 @@ impl SessionTimeline for UtteranceTimeline {
     }
 
     fn end(&mut self, utterance: Utterance, at: u64, now: Instant) {
-        let stop = at.saturating_add(self.samples(AFTER)).min(self.audio.end());
+        let stop = at.saturating_add(self.audio.samples_in(AFTER)).min(self.audio.end());
         let deadline = Some(now + self.final_timeout);
         if let Some(open) = self.open_entry().filter(|open| open.utterance == Some(utterance)) {
             open.state = UtteranceState::Ended { at, stop, deadline };
-            self.drop_partial(utterance);
+            self.events.drop_partial(utterance);
         }
     }
 
     fn cancel(&mut self, utterance: Utterance) {
-        self.events.retain(|event| event.utterance() != utterance);
+        self.events.cancel(utterance);
         if let Some(index) = self.utterances.iter().position(|it| it.utterance == Some(utterance)) {
             self.abandon(index);
         }
     }
 
     fn forget(&mut self, position: u64) {
-        let before = self.samples(BEFORE);
+        let before = self.audio.samples_in(BEFORE);
         let needed = self.utterances.iter().map(|it| it.from.saturating_sub(before)).min();
         self.audio.forget(needed.map_or(position, |needed| needed.min(position)));
         let oldest = self.utterances.iter().map(|it| it.from).min();
         let keep_from = oldest.map_or(position, |oldest| oldest.min(position));
-        self.parts.retain(|part| part.end > keep_from);
+        self.words.forget(keep_from);
     }
 
     fn connected(&mut self) {
@@ -136,12 +123,13 @@ impl SessionTimeline for UtteranceTimeline {
             .into_iter()
             .partition(|entry| entry.state == UtteranceState::Open);
         self.utterances = open;
-        ended.into_iter().for_each(|entry: PendingUtterance| self.fail(entry.utterance, error));
+        ended.into_iter().for_each(|entry: PendingUtterance| self.events.fail(entry.utterance, error));
     }
 
     fn next_frame(&mut self) -> Option<Frame> {
-        let (before, longest) = (self.samples(BEFORE), self.samples(LONGEST_FRAME));
-        let shortest = self.samples(SHORTEST_PART);
+        let before = self.audio.samples_in(BEFORE);
+        let size = FrameSize { least: 1, most: self.audio.samples_in(LONGEST_FRAME) };
+        let shortest = self.audio.samples_in(SHORTEST_PART);
         let (audio_end, rate) = (self.audio.end(), self.audio.rate());
         let line = self.line.as_mut()?;
         let entry =
@@ -151,19 +139,13 @@ impl SessionTimeline for UtteranceTimeline {
             UtteranceState::Ended { stop, .. } | UtteranceState::Committed { stop, .. } => stop,
             UtteranceState::Open => audio_end,
         };
-        while line.sent < stop {
-            let to = stop.min(line.sent + longest);
-            let samples = self.audio.clip(line.sent, to).samples;
-            line.sent = to;
-            // Audio that is no longer kept is skipped: an empty frame would end the stream.
-            if !samples.is_empty() {
-                return Some(self.count(samples));
-            }
+        if let Some(samples) = self.audio.next_frame(&mut line.sent, stop, size) {
+            return Some(line.frame(samples));
         }
         let UtteranceState::Ended { at, deadline, .. } = entry.state else { return None };
         let part = line.streamed - line.streamed_at_commit;
         if part > 0 && part < shortest {
-            return Some(self.count(vec![0; (shortest - part) as usize].into()));
+            return Some(line.frame(self.audio.silence(shortest - part)));
         }
         entry.state = UtteranceState::Committed { at, stop: line.sent, deadline };
         if part == 0 {
@@ -179,13 +161,13 @@ impl SessionTimeline for UtteranceTimeline {
     }
 
     fn sent_ms(&self) -> u64 {
-        self.total * 1_000 / u64::from(self.audio.rate())
+        self.audio.sent_ms()
     }
 
     fn heard(&mut self, heard: TranscriptEvent) {
         let Some(line) = &mut self.line else { return };
         match heard {
-            TranscriptEvent::Interim(text) => line.interim = text,
+            TranscriptEvent::Interim(text) => line.interim = bounded(text),
             TranscriptEvent::Final(text) => {
                 append(&mut line.words, &text);
                 line.interim.clear();
@@ -207,21 +189,17 @@ impl SessionTimeline for UtteranceTimeline {
             std::mem::take(&mut self.utterances).into_iter().partition(is_due);
         self.utterances = rest;
         let any = !due.is_empty();
-        due.into_iter()
-            .for_each(|entry| self.fail(entry.utterance, &EngineError::Timeout(self.final_timeout)));
+        let error = EngineError::Timeout(self.final_timeout);
+        due.into_iter().for_each(|entry| self.events.fail(entry.utterance, &error));
         any
     }
 
     fn next_event(&mut self) -> Option<SttEvent> {
-        self.events.pop_front()
+        self.events.pop()
     }
 }
 
 impl UtteranceTimeline {
-    fn samples(&self, time: Duration) -> u64 {
-        time.as_millis() as u64 * u64::from(self.audio.rate()) / 1_000
-    }
-
     fn open_entry(&mut self) -> Option<&mut PendingUtterance> {
         self.utterances.last_mut().filter(|entry| entry.state == UtteranceState::Open)
     }
@@ -258,15 +236,6 @@ impl UtteranceTimeline {
         };
     }
 
-    fn count(&mut self, samples: std::sync::Arc<[i16]>) -> Frame {
-        let len = samples.len() as u64;
-        self.total += len;
-        if let Some(line) = &mut self.line {
-            line.streamed += len;
-        }
-        Frame::Audio(samples)
-    }
-
     fn covered(&mut self, until_ms: u64, by_commit: bool) {
         if let Some(line) = &mut self.line {
             line.covered_ms = line.covered_ms.max(until_ms);
@@ -285,10 +254,7 @@ impl UtteranceTimeline {
         let text = std::mem::take(&mut line.words);
         line.interim.clear();
         self.done = commit.end;
-        if self.parts.len() == MOST_PARTS {
-            self.parts.pop_front();
-        }
-        self.parts.push_back(FinalPart { end: commit.speech_end, text });
+        self.words.keep(commit.speech_end, text);
         self.finish();
     }
 
@@ -304,17 +270,10 @@ impl UtteranceTimeline {
         self.utterances = rest;
         for entry in done {
             if let Some(utterance) = entry.utterance {
-                let text = self.words_of(entry.from);
-                self.events.push_back(SttEvent::Final { utterance, text });
+                let text = self.words.since(entry.from);
+                self.events.push(SttEvent::Final { utterance, text });
             }
         }
-    }
-
-    /// The final words of the speech from a position on.
-    fn words_of(&self, from: u64) -> String {
-        let mut words = String::new();
-        self.parts.iter().filter(|part| part.end > from).for_each(|part| append(&mut words, &part.text));
-        words
     }
 
     /// Reports the words so far of the open utterance, unless the newest words belong to an earlier one.
@@ -324,23 +283,11 @@ impl UtteranceTimeline {
         if line.commits.front().is_some_and(|commit| commit.speech_end <= open.from) {
             return;
         }
-        let mut text = self.words_of(open.from);
+        let mut text = self.words.since(open.from);
         append(&mut text, &line.words);
         append(&mut text, &line.interim);
-        self.drop_partial(utterance);
-        self.events.push_back(SttEvent::Partial { utterance, text });
-    }
-
-    fn drop_partial(&mut self, utterance: Utterance) {
-        let is_partial =
-            |event: &SttEvent| matches!(event, SttEvent::Partial { utterance: of, .. } if *of == utterance);
-        self.events.retain(|event| !is_partial(event));
-    }
-
-    fn fail(&mut self, utterance: Option<Utterance>, error: &EngineError) {
-        if let Some(utterance) = utterance {
-            self.events.push_back(SttEvent::Failed { utterance, error: error.clone() });
-        }
+        self.events.drop_partial(utterance);
+        self.events.push(SttEvent::Partial { utterance, text });
     }
 }
 

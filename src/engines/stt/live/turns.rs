@@ -5,18 +5,19 @@
 //! followed by silence, and has the words that the engine has heard when it is past the end. Then the turn is closed, so that
 //! its words are not those of the next utterance. An utterance that begins before the end of an earlier turn repeats the words
 //! of that turn; its audio is not sent twice. After the loss of a connection the audio since the last closed turn is sent again.
+//! Until the engine has heard it, the words that it had heard before stand; they are used where no other connection is opened.
 
 mod line;
 mod utterance;
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::timeline::append;
+use super::outgoing::{FrameSize, OutgoingAudio};
+use super::words::{FinalPart, FinalWords, SttEvents, append};
 use super::{Frame, SessionTimeline, TranscriptEvent, TurnInfo, TurnState};
-use crate::audio::AudioBuffer;
 use crate::engines::core::EngineError;
 use crate::engines::stt::{SttEvent, Utterance};
 use line::{EndedTurn, TurnLine};
@@ -36,40 +37,33 @@ const HEARD_TAIL: Duration = Duration::from_millis(160);
 const OVERLAP: Duration = Duration::from_millis(200);
 /// The most utterances at the same time; when there is one more, the oldest fails. A conversation needs one or two.
 const MOST: usize = 8;
-/// The most turns that are kept, with their words.
-const MOST_TURNS: usize = 64;
 
 pub struct TurnTimeline {
-    audio: AudioBuffer,
+    audio: OutgoingAudio,
     final_timeout: Duration,
     /// Utterances that still need words, oldest first; the open one is the last. Audio is sent for the first one only.
     utterances: Vec<TurnUtterance>,
-    /// The turns that are closed, oldest first.
-    turns: VecDeque<ClosedTurn>,
+    /// The words of the turns that are closed.
+    words: FinalWords,
+    /// The words of the turn that was open when a connection was lost, with the position up to which they were heard.
+    interrupted: Option<FinalPart>,
     /// The position up to which the words are known.
     done: u64,
     line: Option<TurnLine>,
-    events: VecDeque<SttEvent>,
-    /// Samples that were sent so far, on all connections.
-    total: u64,
-}
-
-struct ClosedTurn {
-    end: u64,
-    text: String,
+    events: SttEvents,
 }
 
 impl TurnTimeline {
     pub fn new(rate: u32, final_timeout: Duration) -> TurnTimeline {
         TurnTimeline {
-            audio: AudioBuffer::new(rate),
+            audio: OutgoingAudio::new(rate),
             final_timeout,
             utterances: Vec::new(),
-            turns: VecDeque::new(),
+            words: FinalWords::default(),
+            interrupted: None,
             done: 0,
             line: None,
-            events: VecDeque::new(),
-            total: 0,
+            events: SttEvents::default(),
         }
     }
 }
@@ -88,35 +82,36 @@ impl SessionTimeline for TurnTimeline {
         self.utterances.retain(|it| it.utterance.is_some() || sent <= from);
         if self.utterances.len() >= MOST {
             let oldest = self.utterances.remove(0);
-            self.fail(oldest.utterance, &EngineError::Temporary("too many utterances at once".into()));
+            let error = EngineError::Temporary("too many utterances at once".into());
+            self.events.fail(oldest.utterance, &error);
         }
         self.utterances.push(TurnUtterance::open(utterance, from));
     }
 
     fn end(&mut self, utterance: Utterance, at: u64, now: Instant) {
-        let stop = at.saturating_add(self.samples(AFTER)).min(self.audio.end());
-        let (tail, deadline) = (self.samples(TAIL), now + self.final_timeout);
+        let stop = at.saturating_add(self.audio.samples_in(AFTER)).min(self.audio.end());
+        let (tail, deadline) = (self.audio.samples_in(TAIL), now + self.final_timeout);
         if let Some(open) = self.open_utterance().filter(|open| open.utterance == Some(utterance)) {
             open.progress = SendProgress::Ended { at, stop, tail };
             open.deadline = Some(deadline);
-            self.drop_partial(utterance);
+            self.events.drop_partial(utterance);
         }
     }
 
     fn cancel(&mut self, utterance: Utterance) {
-        self.events.retain(|event| event.utterance() != utterance);
+        self.events.cancel(utterance);
         if let Some(index) = self.utterances.iter().position(|it| it.utterance == Some(utterance)) {
             self.abandon(index);
         }
     }
 
     fn forget(&mut self, position: u64) {
-        let before = self.samples(BEFORE);
+        let before = self.audio.samples_in(BEFORE);
         let oldest = self.utterances.iter().map(|it| it.from).min();
         let needed = oldest.map_or(position, |oldest| oldest.saturating_sub(before).min(position));
         self.audio.forget(needed);
         let keep_from = oldest.map_or(position, |oldest| oldest.min(position));
-        self.turns.retain(|turn| turn.end > keep_from);
+        self.words.forget(keep_from);
     }
 
     fn connected(&mut self) {
@@ -125,9 +120,13 @@ impl SessionTimeline for TurnTimeline {
     }
 
     fn lost(&mut self) {
-        self.line = None;
+        if let Some(turn) = self.line.take().and_then(TurnLine::into_open_turn)
+            && self.interrupted.as_ref().is_none_or(|before| before.end <= turn.end)
+        {
+            self.interrupted = Some(turn);
+        }
         self.utterances.retain(|it| it.utterance.is_some());
-        let tail = self.samples(TAIL);
+        let tail = self.audio.samples_in(TAIL);
         self.utterances.iter_mut().for_each(|it| it.send_again(tail));
     }
 
@@ -135,7 +134,7 @@ impl SessionTimeline for TurnTimeline {
         let (open, ended) =
             std::mem::take(&mut self.utterances).into_iter().partition(TurnUtterance::is_open);
         self.utterances = open;
-        ended.into_iter().for_each(|it: TurnUtterance| self.fail(it.utterance, error));
+        ended.into_iter().for_each(|it: TurnUtterance| self.fail(&it, error));
     }
 
     fn next_frame(&mut self) -> Option<Frame> {
@@ -145,13 +144,11 @@ impl SessionTimeline for TurnTimeline {
             line.close();
             return Some(Frame::Commit);
         }
-        let samples = self.next_samples()?;
-        self.total += samples.len() as u64;
-        Some(Frame::Audio(samples.into()))
+        self.next_samples().map(Frame::Audio)
     }
 
     fn sent_ms(&self) -> u64 {
-        self.total * 1_000 / u64::from(self.audio.rate())
+        self.audio.sent_ms()
     }
 
     fn heard(&mut self, heard: TranscriptEvent) {
@@ -164,6 +161,7 @@ impl SessionTimeline for TurnTimeline {
                 self.turn_ended(until);
             }
             Some(EndedTurn::OnRequest(turn)) => self.keep(turn),
+            None if self.is_heard_again(until) => {}
             None => self.report(info.state),
         }
         self.settle(info.until_ms);
@@ -179,20 +177,17 @@ impl SessionTimeline for TurnTimeline {
             std::mem::take(&mut self.utterances).into_iter().partition(is_due);
         self.utterances = rest;
         let any = !due.is_empty();
-        due.into_iter().for_each(|it| self.fail(it.utterance, &EngineError::Timeout(self.final_timeout)));
+        let error = EngineError::Timeout(self.final_timeout);
+        due.into_iter().for_each(|it| self.fail(&it, &error));
         any
     }
 
     fn next_event(&mut self) -> Option<SttEvent> {
-        self.events.pop_front()
+        self.events.pop()
     }
 }
 
 impl TurnTimeline {
-    fn samples(&self, time: Duration) -> u64 {
-        time.as_millis() as u64 * u64::from(self.audio.rate()) / 1_000
-    }
-
     /// The position up to which audio was sent on this connection.
     fn sent(&self) -> u64 {
         self.line.as_ref().map_or(0, |line| line.sent)
@@ -205,7 +200,7 @@ impl TurnTimeline {
     /// The words of an utterance are not needed any more. If audio of it was sent, its turn is still closed, so that its words are
     /// not taken for those of the next utterance.
     fn abandon(&mut self, index: usize) {
-        let (sent, tail) = (self.sent(), self.samples(TAIL));
+        let (sent, tail) = (self.sent(), self.audio.samples_in(TAIL));
         let abandoned = &mut self.utterances[index];
         if sent <= abandoned.from {
             self.utterances.remove(index);
@@ -215,9 +210,9 @@ impl TurnTimeline {
     }
 
     /// The next samples of the first utterance, then the silence after it.
-    fn next_samples(&mut self) -> Option<Vec<i16>> {
-        let (before, frame) = (self.samples(BEFORE), self.samples(FRAME));
-        let unheard_tail = self.samples(TAIL - HEARD_TAIL);
+    fn next_samples(&mut self) -> Option<Arc<[i16]>> {
+        let (before, frame) = (self.audio.samples_in(BEFORE), self.audio.samples_in(FRAME));
+        let unheard_tail = self.audio.samples_in(TAIL - HEARD_TAIL);
         let line = self.line.as_mut()?;
         let utterance = self.utterances.first_mut()?;
         line.sent = line.sent.max(utterance.from.saturating_sub(before));
@@ -226,35 +221,35 @@ impl TurnTimeline {
             SendProgress::Ended { stop, .. } => (stop, 1),
             SendProgress::Sent { .. } => return None,
         };
-        while stop.saturating_sub(line.sent) >= least {
-            let to = stop.min(line.sent + frame);
-            let samples = self.audio.clip(line.sent, to).samples;
-            line.sent = to;
-            // Audio that is no longer kept is skipped: an empty frame would end the stream.
-            if !samples.is_empty() {
-                line.audio_sent(samples.len());
-                return Some(samples.to_vec());
-            }
+        if let Some(samples) = self.audio.next_frame(&mut line.sent, stop, FrameSize { least, most: frame }) {
+            line.audio_sent(samples.len());
+            return Some(samples);
         }
         let silence = utterance.take_silence(frame)?;
         line.silence_sent(silence);
         utterance.silence_sent(line.ms_before(unheard_tail));
-        Some(vec![0; silence as usize])
+        Some(self.audio.silence(silence))
     }
 
-    fn keep(&mut self, turn: ClosedTurn) {
+    fn keep(&mut self, turn: FinalPart) {
         self.done = self.done.max(turn.end);
-        if self.turns.len() == MOST_TURNS {
-            self.turns.pop_front();
-        }
-        self.turns.push_back(turn);
+        self.interrupted = None;
+        self.words.keep(turn.end, turn.text);
+    }
+
+    /// Whether the engine, having heard the audio up to `until`, hears again what it had heard before a connection was lost.
+    fn is_heard_again(&self, until: u64) -> bool {
+        self.interrupted.as_ref().is_some_and(|turn| until < turn.end)
+    }
+
+    /// The words of the closed turns from a position on.
+    fn closed_words_of(&self, from: u64) -> String {
+        self.words.since(from.saturating_add(self.audio.samples_in(OVERLAP)))
     }
 
     /// The words of the speech from a position on.
     fn words_of(&self, from: u64) -> String {
-        let after = from.saturating_add(self.samples(OVERLAP));
-        let mut words = String::new();
-        self.turns.iter().filter(|turn| turn.end > after).for_each(|turn| append(&mut words, &turn.text));
+        let mut words = self.closed_words_of(from);
         if let Some(text) = self.line.as_ref().and_then(|line| line.words_of(from)) {
             append(&mut words, text);
         }
@@ -268,16 +263,16 @@ impl TurnTimeline {
         let announced =
             self.utterances.first_mut().filter(|_| !text.is_empty()).and_then(TurnUtterance::announce);
         let Some((utterance, is_new)) = announced else { return };
-        self.drop_partial(utterance);
+        self.events.drop_partial(utterance);
         if is_new {
-            self.events.push_back(SttEvent::TurnStarted { utterance, text: text.clone() });
+            self.events.push(SttEvent::TurnStarted { utterance, text: text.clone() });
         }
-        self.events.extend(match state {
-            TurnState::MayEnd => Some(SttEvent::TurnMayEnd { utterance, text }),
-            TurnState::Resumed => Some(SttEvent::TurnResumed { utterance, text }),
-            TurnState::Open if !is_new => Some(SttEvent::Partial { utterance, text }),
-            TurnState::Open | TurnState::Ended => None,
-        });
+        match state {
+            TurnState::MayEnd => self.events.push(SttEvent::TurnMayEnd { utterance, text }),
+            TurnState::Resumed => self.events.push(SttEvent::TurnResumed { utterance, text }),
+            TurnState::Open if !is_new => self.events.push(SttEvent::Partial { utterance, text }),
+            TurnState::Open | TurnState::Ended => {}
+        }
     }
 
     /// The engine has ended a turn, having heard the audio up to `until`.
@@ -289,8 +284,8 @@ impl TurnTimeline {
         }
         self.utterances.remove(0);
         if let Some(utterance) = utterance {
-            self.drop_partial(utterance);
-            self.events.push_back(SttEvent::TurnEnded { utterance, text });
+            self.events.drop_partial(utterance);
+            self.events.push(SttEvent::TurnEnded { utterance, text });
         }
     }
 
@@ -299,21 +294,24 @@ impl TurnTimeline {
         let Some(first) = self.utterances.first().filter(|it| it.is_heard_by(until_ms)) else { return };
         let (utterance, text) = (first.utterance, self.words_of(first.from));
         self.done = self.done.max(self.sent());
+        self.interrupted = None;
         self.utterances.remove(0);
         if let Some(utterance) = utterance {
-            self.events.push_back(SttEvent::Final { utterance, text });
+            self.events.push(SttEvent::Final { utterance, text });
         }
     }
 
-    fn drop_partial(&mut self, utterance: Utterance) {
-        let is_partial =
-            |event: &SttEvent| matches!(event, SttEvent::Partial { utterance: of, .. } if *of == utterance);
-        self.events.retain(|event| !is_partial(event));
-    }
-
-    fn fail(&mut self, utterance: Option<Utterance>, error: &EngineError) {
-        if let Some(utterance) = utterance {
-            self.events.push_back(SttEvent::Failed { utterance, error: error.clone() });
+    /// An utterance fails, unless the engine had heard all of it before a connection was lost.
+    fn fail(&mut self, failed: &TurnUtterance, error: &EngineError) {
+        let is_all =
+            |turn: &&FinalPart| turn.end > failed.from && failed.end().is_some_and(|end| turn.end >= end);
+        match (failed.utterance, self.interrupted.as_ref().filter(is_all)) {
+            (Some(utterance), Some(turn)) => {
+                let mut text = self.closed_words_of(failed.from);
+                append(&mut text, &turn.text);
+                self.events.push(SttEvent::Final { utterance, text });
+            }
+            _ => self.events.fail(failed.utterance, error),
         }
     }
 }

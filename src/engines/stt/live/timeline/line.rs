@@ -1,6 +1,9 @@
 //! A connection: the audio that was sent on it, and the words that it has heard.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::engines::stt::live::Frame;
 
 /// How much less than all audio a result may cover that follows a commit: less than the shortest part.
 const SLACK_MS: u64 = 250;
@@ -43,6 +46,12 @@ impl Line {
         }
     }
 
+    /// The frame of samples that are sent now.
+    pub fn frame(&mut self, samples: Arc<[i16]>) -> Frame {
+        self.streamed += samples.len() as u64;
+        Frame::Audio(samples)
+    }
+
     /// Notes a commit behind the audio that was sent, at `rate` samples a second. The speech in it ends at `speech_end`.
     pub fn commit(&mut self, speech_end: u64, rate: u32) {
         let ms = |samples: u64| samples * 1_000 / u64::from(rate);
@@ -62,13 +71,4 @@ impl Line {
             until_ms >= commit.speech_ms || by_commit && covers_all
         })
     }
-}
-
-/// Appends words behind a space.
-pub fn append(words: &mut String, more: &str) {
-    let more = more.trim();
-    if !words.is_empty() && !more.is_empty() {
-        words.push(' ');
-    }
-    words.push_str(more);
 }

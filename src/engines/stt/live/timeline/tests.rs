@@ -288,6 +288,25 @@ fn utterances_are_bounded() {
 }
 
 #[test]
+fn the_words_of_an_utterance_are_bounded() {
+    let mut trial = Trial::new();
+    trial.begin(ONE, 0);
+    trial.audio(SECOND);
+    for _ in 0..200 {
+        trial.timeline.heard(TranscriptEvent::Final("word ".repeat(1_000)));
+        trial.timeline.heard(TranscriptEvent::Interim("word ".repeat(100_000)));
+    }
+    trial.end(ONE, SECOND);
+    trial.timeline.heard(TranscriptEvent::Committed);
+    for event in trial.events() {
+        let (SttEvent::Partial { text, .. } | SttEvent::Final { text, .. }) = event else {
+            panic!("{event:?}");
+        };
+        assert!(text.len() <= 64 * 1024, "{} bytes", text.len());
+    }
+}
+
+#[test]
 fn audio_that_may_be_sent_again_is_not_forgotten() {
     let mut trial = Trial::new();
     trial.audio(3 * SECOND);

@@ -1,6 +1,7 @@
 //! A connection: the audio that was sent on it, and the turn that the engine hears.
 
-use super::{ClosedTurn, TurnInfo, TurnState};
+use super::{TurnInfo, TurnState};
+use crate::engines::stt::live::words::{FinalPart, bounded};
 
 pub struct TurnLine {
     rate: u32,
@@ -18,13 +19,15 @@ pub struct TurnLine {
 struct OpenTurn {
     index: u32,
     text: String,
+    /// The position up to which the engine has heard it.
+    until: u64,
 }
 
 /// A turn that is over.
 pub enum EndedTurn {
     /// The engine has ended it.
-    ByEngine(ClosedTurn),
-    OnRequest(ClosedTurn),
+    ByEngine(FinalPart),
+    OnRequest(FinalPart),
 }
 
 impl TurnLine {
@@ -72,20 +75,25 @@ impl TurnLine {
         self.turn.as_ref().filter(|_| from < end).map(|turn| turn.text.as_str())
     }
 
+    /// The turn that is not over, with the position up to which the engine has heard it.
+    pub fn into_open_turn(self) -> Option<FinalPart> {
+        self.turn.map(|turn| FinalPart { end: turn.until, text: turn.text })
+    }
+
     /// Takes the state of the turn, of which the engine has heard the audio up to `until`. Returns the turn if it is over.
     pub fn take(&mut self, info: &TurnInfo, until: u64) -> Option<EndedTurn> {
-        let (index, text) = (info.index, info.text.clone());
+        let (index, text) = (info.index, bounded(info.text.clone()));
         self.closing.take_if(|_| self.turn.as_ref().is_none_or(|turn| turn.index != index));
         if info.state != TurnState::Ended {
             if !text.is_empty() {
-                self.turn = Some(OpenTurn { index, text });
+                self.turn = Some(OpenTurn { index, text, until });
             }
             return None;
         }
         self.turn = None;
         Some(match self.closing.take() {
-            Some(end) => EndedTurn::OnRequest(ClosedTurn { end, text }),
-            None => EndedTurn::ByEngine(ClosedTurn { end: until, text }),
+            Some(end) => EndedTurn::OnRequest(FinalPart { end, text }),
+            None => EndedTurn::ByEngine(FinalPart { end: until, text }),
         })
     }
 }

@@ -253,6 +253,57 @@ fn the_next_connection_gets_the_audio_since_the_last_closed_turn() {
     assert_eq!(trial.events().last(), Some(&words(TWO, "Two.")));
 }
 
+/// An utterance of two seconds, of which the engine has heard 1.9 when the connection is lost.
+fn interrupted() -> Trial {
+    let mut trial = Trial::new();
+    trial.begin(ONE, 0);
+    trial.audio(2 * SECOND);
+    trial.turn(0, TurnState::Open, "We are closed", 1_900);
+    assert_eq!(trial.events(), [started(ONE, "We are closed")]);
+    trial.timeline.lost();
+    trial.sent();
+    trial
+}
+
+#[test]
+fn the_words_of_a_turn_stand_while_its_audio_is_sent_again() {
+    let mut trial = interrupted();
+    trial.timeline.connected();
+    trial.send();
+    assert_eq!(trial.sent(), [Sent::Audio(25 * 640)]);
+    trial.turn(0, TurnState::Open, "We", 500);
+    assert_eq!(trial.events(), []);
+    trial.turn(0, TurnState::Open, "We are closed now", 1_950);
+    assert_eq!(trial.events(), [partial(ONE, "We are closed now")]);
+    trial.turn(0, TurnState::Ended, "We are closed now.", 1_980);
+    assert_eq!(trial.events(), [ended(ONE, "We are closed now.")]);
+}
+
+#[test]
+fn the_words_of_a_turn_are_used_if_there_is_no_other_connection() {
+    let mut trial = interrupted();
+    trial.end(ONE, SECOND * 18 / 10);
+    trial.timeline.give_up(&EngineError::Temporary("down".into()));
+    assert_eq!(trial.events(), [words(ONE, "We are closed")]);
+    let mut trial = interrupted();
+    trial.end(ONE, 2 * SECOND);
+    let error = EngineError::Temporary("down".into());
+    trial.timeline.give_up(&error);
+    assert_eq!(trial.events(), [SttEvent::Failed { utterance: ONE, error }], "its end was not heard");
+}
+
+#[test]
+fn the_words_of_a_turn_are_bounded() {
+    let mut trial = Trial::new();
+    trial.begin(ONE, 0);
+    trial.audio(SECOND);
+    trial.turn(0, TurnState::Ended, &"word ".repeat(100_000), 900);
+    let [SttEvent::TurnEnded { text, .. }] = trial.events().try_into().expect("one event") else {
+        panic!("the turn has not ended");
+    };
+    assert!(text.len() <= 64 * 1024, "{} bytes", text.len());
+}
+
 #[test]
 fn words_that_are_late_fail_their_utterance() {
     let mut trial = Trial::new();

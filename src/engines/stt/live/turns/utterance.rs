@@ -43,6 +43,14 @@ impl TurnUtterance {
         Some((self.utterance?, is_new))
     }
 
+    /// The position at which the speech ends, when it has ended.
+    pub fn end(&self) -> Option<u64> {
+        match self.progress {
+            SendProgress::Open { .. } => None,
+            SendProgress::Ended { at, .. } | SendProgress::Sent { at, .. } => Some(at),
+        }
+    }
+
     /// Whether a turn that the engine has ended, having heard the audio up to `until`, is all of the utterance.
     pub fn ends_by(&self, until: u64) -> bool {
         match self.progress {
