@@ -27,6 +27,7 @@ mod pre_call;
 mod profiles;
 mod proxies;
 mod registrations;
+mod results_page;
 mod robust;
 mod routing;
 mod slow_readers;

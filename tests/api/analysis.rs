@@ -19,7 +19,7 @@ on_both!(
     repeated_requests_give_no_words_of_an_erased_call,
 );
 
-fn questions() -> Value {
+pub fn questions() -> Value {
     json!({ "enabled": true, "summary": true, "outcome": ["order placed", "other"], "success": "They ordered.",
         "fields": [{ "name": "loaves", "type": "number", "description": "How many." }] })
 }
@@ -51,7 +51,7 @@ async fn questions_are_checked_with_the_profile(api: ApiServer) {
 }
 
 /// A call in which the caller spoke, with its version of the profile.
-async fn spoken(line: &Line, version: u32) -> Call {
+pub async fn spoken(line: &Line, version: u32) -> Call {
     let mut recent = line.lasted(Utc::now(), 60);
     recent["ai_profile_version"] = version.into();
     let call = line.call(recent.clone());
@@ -68,7 +68,7 @@ async fn spoken(line: &Line, version: u32) -> Call {
 }
 
 /// Carries out the analysis that is due.
-async fn carry_out(line: &Line, outcome: AnalysisOutcome) {
+pub async fn carry_out(line: &Line, outcome: AnalysisOutcome) {
     let at = Utc::now() + TimeDelta::seconds(1);
     let claimed = line.scope.claim_analysis(at, at + TimeDelta::seconds(60)).await.expect("an answer");
     let tokens = EngineUse {

@@ -15,7 +15,7 @@ use vca::tenancy::*;
 use super::api_server::{self, ApiServer};
 
 /// The tools' folder; `None` where it is not named and not demanded.
-fn tools() -> Option<PathBuf> {
+pub fn tools() -> Option<PathBuf> {
     let named = std::env::var_os("VCA_TEST_API_TOOLS").map(PathBuf::from);
     if named.is_none() {
         assert!(std::env::var_os("VCA_TEST_REQUIRE").is_none(), "VCA_TEST_API_TOOLS is not set");

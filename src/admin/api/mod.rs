@@ -31,6 +31,7 @@ mod problem;
 mod profiles;
 mod registrations;
 mod responses;
+mod results_page;
 mod retention;
 mod routing;
 mod shares;
@@ -137,6 +138,7 @@ pub fn router(api: ApiState) -> (Router, OpenApi) {
         .route_layer(from_fn_with_state(api.clone(), idempotency::apply))
         .route("/openapi.json", get(|| async { described }))
         .merge(document::pages())
+        .merge(results_page::pages())
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method")

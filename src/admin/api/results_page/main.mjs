@@ -1,0 +1,3 @@
+import { start } from "./page.mjs";
+
+start(document, (path, options) => window.fetch(path, options));
