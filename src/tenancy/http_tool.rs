@@ -148,9 +148,14 @@ impl HttpTool {
         if let Some(name) = self.static_values.keys().find(|name| !is_variable(name)) {
             return Some(format!("{name:?} is no name: a letter, then letters, digits and _"));
         }
-        let length = serde_json::to_string(&self.static_values).map_or(usize::MAX, |text| text.len());
-        (length > MAX_STATIC).then(|| format!("they are longer than {MAX_STATIC} bytes"))
+        static_values_problem(&self.static_values)
     }
+}
+
+/// The problem of static values that are too long.
+pub(super) fn static_values_problem(values: &BTreeMap<String, Value>) -> Option<String> {
+    let length = serde_json::to_string(values).map_or(usize::MAX, |text| text.len());
+    (length > MAX_STATIC).then(|| format!("they are longer than {MAX_STATIC} bytes"))
 }
 
 /// The problem of variables that are kept of a response.

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::headers::header_violations;
-use super::http_tool::{HttpTool, timeout_problem, variables_problem, words_violations};
-use super::url_template::UrlTemplate;
+use super::http_tool::{
+    HttpTool, static_values_problem, timeout_problem, variables_problem, words_violations,
+};
+use super::url_template::{UrlTemplate, is_variable};
 use super::{Tool, tools};
 use crate::violation::Violation;
 
@@ -17,6 +20,8 @@ pub const MAX_MCP_SERVERS: usize = 5;
 pub const MAX_MCP_TOOLS: usize = 20;
 /// Of a server's name.
 const MAX_NAME: usize = 32;
+/// Of an argument's name.
+const MAX_ARGUMENT: usize = 128;
 /// The longest name by which a model may call a tool: OpenAI's and Anthropic's limit.
 const MAX_OFFERED: usize = 64;
 
@@ -58,6 +63,11 @@ pub struct McpTool {
     #[serde(default)]
     #[schema(min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]
     pub fingerprint: Option<String>,
+    /// Arguments that the model never sees; they take precedence over its own. `"{{name}}"` is the kept variable of that name; the
+    /// argument is absent while it is not kept.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object)]
+    pub static_values: BTreeMap<String, Value>,
     /// Fields of the result that are kept as variables for the rest of the call, where HTTP tools can use them: the name of the
     /// variable and a JSON pointer (RFC 6901). The result is the structured content, or a text that is JSON.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -156,6 +166,18 @@ impl McpServer {
 }
 
 impl McpTool {
+    fn static_problem(&self) -> Option<String> {
+        if self.static_values.keys().any(|name| !(1..=MAX_ARGUMENT).contains(&name.len())) {
+            return Some(format!("the name of an argument has 1 to {MAX_ARGUMENT} bytes"));
+        }
+        let variable =
+            |value: &Value| Some(value.as_str()?.strip_prefix("{{")?.strip_suffix("}}")?.trim().to_owned());
+        match self.static_values.values().filter_map(variable).find(|name| !is_variable(name)) {
+            Some(name) => Some(format!("{name:?} is no variable: a letter, then letters, digits and _")),
+            None => static_values_problem(&self.static_values),
+        }
+    }
+
     fn violations(&self) -> Vec<Violation> {
         let mut found = Vec::new();
         let is_part = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
@@ -170,6 +192,7 @@ impl McpTool {
                 "64 hexadecimal digits, from a list of the server's tools",
             ));
         }
+        found.extend(self.static_problem().map(|problem| Violation::new("static_values", problem)));
         let variables = variables_problem(&self.variables);
         found.extend(variables.map(|problem| Violation::new("variables", problem)));
         let words = [&self.say_started, &self.say_delayed, &self.say_failed];
@@ -221,13 +244,13 @@ pub(super) fn violations(servers: &[McpServer], http_tools: &[HttpTool]) -> Vec<
 }
 
 /// Why the schema that a server has for a tool's arguments cannot be used.
-pub fn listed_schema_problem(schema: &serde_json::Value) -> Option<String> {
+pub fn listed_schema_problem(schema: &Value) -> Option<String> {
     tools::schema_problem(schema)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -274,6 +297,12 @@ mod tests {
             (tool(json!({ "name": "x", "variables": { "left": "left" } })), "tools.0.variables"),
             (tool(json!({ "name": "x", "variables": { "a b": "/left" } })), "tools.0.variables"),
             (tool(json!({ "name": "x", "say_delayed": " " })), "tools.0.say_delayed"),
+            (tool(json!({ "name": "x", "static_values": { "": 1 } })), "tools.0.static_values"),
+            (tool(json!({ "name": "x", "static_values": { "a": "{{}}" } })), "tools.0.static_values"),
+            (
+                tool(json!({ "name": "x", "static_values": { "a": "x".repeat(4_000) } })),
+                "tools.0.static_values",
+            ),
             (json!({ "tools": [{ "name": "a-b" }, { "name": "a.b" }] }), "tools.1.name"),
             (json!({ "name": "hang", "tools": [{ "name": "up" }] }), "tools.0.name"),
         ] {

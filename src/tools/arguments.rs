@@ -36,9 +36,25 @@ impl ArgumentSchema {
         arguments: &str,
         entries: &BTreeMap<String, String>,
     ) -> Result<Map<String, Value>, String> {
+        self.check_with(arguments, entries, Map::new())
+    }
+
+    /// The same with values of the tenant's, which take precedence over the model's arguments.
+    ///
+    /// # Errors
+    /// As of [`ArgumentSchema::check`].
+    pub fn check_with(
+        &self,
+        arguments: &str,
+        entries: &BTreeMap<String, String>,
+        values: Map<String, Value>,
+    ) -> Result<Map<String, Value>, String> {
         let mut arguments: Value =
             serde_json::from_str(arguments).map_err(|_| "the arguments are not JSON".to_owned())?;
         resolve(&mut arguments, entries);
+        if let Value::Object(fields) = &mut arguments {
+            fields.extend(values);
+        }
         if let Some(error) = self.0.iter_errors(&arguments).next() {
             return Err(format!("{}: {}", error.instance_path(), error.masked()).chars().take(300).collect());
         }

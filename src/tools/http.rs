@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::arguments::ArgumentSchema;
 use super::reply::{KeptValues, ToolReply, as_text, cleared, hidden, kept, shortened, without};
 use super::services::{ToolServices, header_value};
+use super::static_values::filled;
 use crate::conversation::ToolOutcome;
 use crate::egress::EgressResponse;
 use crate::tenancy::{HttpMethod, HttpTool, TenantId, UrlTemplate};
@@ -109,11 +110,7 @@ impl HttpCall {
 
     /// A static value; `{{name}}` means the variable of that name.
     fn fixed(&self, value: &Value) -> Value {
-        let name = value.as_str().and_then(|text| text.strip_prefix("{{")?.strip_suffix("}}"));
-        match name {
-            Some(name) => self.variables.get(name.trim()).cloned().unwrap_or(Value::Null),
-            None => value.clone(),
-        }
+        filled(value, &self.variables).unwrap_or(Value::Null)
     }
 
     fn body(&self) -> Value {

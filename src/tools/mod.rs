@@ -14,6 +14,7 @@ mod reply;
 mod resolver;
 mod runner;
 mod services;
+mod static_values;
 mod switching;
 #[cfg(test)]
 mod tests;

@@ -121,7 +121,7 @@ impl Runner {
                     .map(TenantRequest::Http)
             }
             TenantTool::Mcp(offer) => {
-                McpCall::new(offer, tenant, arguments, entries, key, self.sessions.clone())
+                McpCall::new(offer, tenant, arguments, entries, &self.variables, key, self.sessions.clone())
                     .map(TenantRequest::Mcp)
             }
         }

@@ -94,7 +94,8 @@ async fn mcp_request(
     let (_, offer) = offer.ok_or_else(|| "the server's tools do not allow it".to_owned())?;
     let offer = Arc::new(offer.map_err(|problem| problem.to_string())?);
     let key = Uuid::now_v7().to_string();
-    McpCall::new(offer, tenant, &arguments.to_string(), &BTreeMap::new(), key, Arc::default())
+    let (arguments, variables) = (arguments.to_string(), KeptValues::new());
+    McpCall::new(offer, tenant, &arguments, &BTreeMap::new(), &variables, key, Arc::default())
 }
 
 /// Asks an MCP server for its tools.

@@ -114,8 +114,11 @@ async fn a_published_mcp_server_is_listed_and_called(api: ApiServer) {
     let listing = admin.post(&of("list-tools"), json!({ "server": server })).await.expect(200);
     let tools = listing["tools"].as_array().expect("tools");
     let names: Vec<&str> = tools.iter().filter_map(|tool| tool["offered_name"].as_str()).collect();
-    assert_eq!(names, ["bakery_check_stock", "bakery_opening_hours"], "{listing:#}");
-    server["tools"] = json!([{ "name": "check_stock", "fingerprint": tools[0]["fingerprint"] }]);
+    assert_eq!(names, ["bakery_check_stock", "bakery_opening_hours", "bakery_reserve"], "{listing:#}");
+    server["tools"] = json!([
+        { "name": "check_stock", "fingerprint": tools[0]["fingerprint"] },
+        { "name": "reserve", "fingerprint": tools[2]["fingerprint"], "static_values": { "shop": 12 } },
+    ]);
     let call =
         |tool: &str, arguments: Value| json!({ "server": server, "tool": tool, "arguments": arguments });
     let done = admin.post(&of("test"), call("check_stock", json!({ "bread": "rye" }))).await.expect(200);
@@ -124,9 +127,17 @@ async fn a_published_mcp_server_is_listed_and_called(api: ApiServer) {
         ("check_stock", json!({ "bread": "oak" }), "failed"),
         ("check_stock", json!({ "bread": 7 }), "refused"),
         ("opening_hours", json!({}), "refused"),
+        ("reserve", json!({ "shop": 12 }), "refused"),
     ] {
         let done = admin.post(&of("test"), call(tool, arguments)).await.expect(200);
         assert_eq!(done["outcome"], outcome, "{done}");
+    }
+    // The tenant's static value takes precedence over an argument of the model's.
+    for arguments in [json!({ "bread": "rye" }), json!({ "bread": "rye", "shop": 13 })] {
+        let done = admin.post(&of("test"), call("reserve", arguments)).await.expect(200);
+        assert_eq!(done["outcome"], "succeeded", "{done}");
+        let result: Value = serde_json::from_str(done["result"].as_str().expect("a text")).expect("JSON");
+        assert_eq!(result, json!({ "bread": "rye", "shop": 12 }));
     }
     stranger.post(&of("list-tools"), json!({ "server": server })).await.problem(404);
     stranger.post(&of("test"), call("check_stock", json!({ "bread": "rye" }))).await.problem(404);
@@ -135,6 +146,10 @@ async fn a_published_mcp_server_is_listed_and_called(api: ApiServer) {
         viewer.post(&of("list-tools"), json!({ "server": server })).await.problem(403),
         "read_only_key"
     );
+    let mut wrong = server.clone();
+    wrong["tools"][1]["static_values"] = json!({ "shop": "{{a b}}" });
+    let refused = admin.post(&of("list-tools"), json!({ "server": wrong })).await;
+    assert_eq!(refused.body["errors"][0]["field"], "server.tools.1.static_values", "{:#}", refused.body);
     let mut wrong = server.clone();
     wrong["headers"] = json!({ "Mcp-Session-Id": "x" });
     let refused = admin.post(&of("list-tools"), json!({ "server": wrong })).await;

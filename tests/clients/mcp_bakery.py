@@ -21,6 +21,12 @@ def opening_hours() -> str:
     return "Seven to six, Sundays eight to noon."
 
 
+@bakery.tool()
+def reserve(bread: str, shop: int) -> dict[str, str | int]:
+    """Reserves a loaf for the caller."""
+    return {"bread": bread, "shop": shop}
+
+
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)

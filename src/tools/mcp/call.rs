@@ -14,6 +14,10 @@ use crate::conversation::ToolOutcome;
 use crate::tenancy::TenantId;
 use crate::tools::ToolServices;
 use crate::tools::reply::{KeptValues, ToolReply, cleared, hidden, kept, shortened, without};
+use crate::tools::static_values::all_filled;
+
+/// For the model: a static value is refused by the tool's schema, or its variable is not kept yet.
+const UNFIT_VALUE: &str = "a value that the tool gets from elsewhere is missing or does not fit";
 
 /// A call with arguments that match the tool's schema.
 pub(in crate::tools) struct McpCall {
@@ -26,19 +30,29 @@ pub(in crate::tools) struct McpCall {
 }
 
 impl McpCall {
-    /// Checks the model's arguments. `entries` are masked entries of keys, which arguments refer to.
+    /// Checks the model's arguments together with the tool's static values. `entries` are masked entries of keys, which arguments
+    /// refer to.
     ///
     /// # Errors
-    /// For the model: the problem.
+    /// For the model: the problem, which names no argument that the model does not have.
     pub fn new(
         offer: Arc<McpOffer>,
         tenant: TenantId,
         arguments: &str,
         entries: &BTreeMap<String, String>,
+        variables: &KeptValues,
         idempotency_key: String,
         sessions: Arc<McpSessions>,
     ) -> Result<McpCall, String> {
-        let arguments = offer.arguments.check(arguments, entries)?;
+        let values = &offer.tool.static_values;
+        let checked = offer.arguments.check_with(arguments, entries, all_filled(values, variables));
+        let arguments = checked.map_err(|problem| {
+            if !values.keys().any(|name| problem.contains(name.as_str())) {
+                return problem;
+            }
+            tracing::warn!(tenant_id = %tenant, tool = %offer.name, problem, "a static value of an MCP tool does not fit");
+            UNFIT_VALUE.to_owned()
+        })?;
         Ok(McpCall { offer, tenant, arguments, idempotency_key, sessions })
     }
 

@@ -10,6 +10,7 @@ use super::listing::ListedTool;
 use crate::engines::llm::ToolSpec;
 use crate::tenancy::{McpServer, McpTool, listed_schema_problem};
 use crate::tools::arguments::ArgumentSchema;
+use crate::tools::static_values::{unknown_argument, without_static};
 
 /// A tool of a server that an agent may call.
 pub(in crate::tools) struct McpOffer {
@@ -18,7 +19,9 @@ pub(in crate::tools) struct McpOffer {
     pub server: Arc<McpServer>,
     pub tool: McpTool,
     description: String,
+    /// Of the arguments that the model gives.
     schema: Arc<Value>,
+    /// Of all arguments.
     pub arguments: ArgumentSchema,
 }
 
@@ -31,6 +34,8 @@ pub(in crate::tools) enum OfferProblem {
     Changed,
     #[error("its schema cannot be used: {0}")]
     Schema(String),
+    #[error("its schema has no argument {0:?}, which has a static value")]
+    StaticValue(String),
 }
 
 impl McpOffer {
@@ -52,6 +57,9 @@ impl McpOffer {
         if let Some(problem) = listed_schema_problem(&schema) {
             return Err(OfferProblem::Schema(problem));
         }
+        if let Some(name) = unknown_argument(&schema, &tool.static_values) {
+            return Err(OfferProblem::StaticValue(name.to_owned()));
+        }
         let arguments = ArgumentSchema::new(&schema).map_err(OfferProblem::Schema)?;
         Ok(McpOffer {
             arguments,
@@ -59,7 +67,7 @@ impl McpOffer {
             server: server.clone(),
             tool: tool.clone(),
             description: found.description.clone(),
-            schema: Arc::new(schema),
+            schema: Arc::new(without_static(&schema, &tool.static_values)),
         })
     }
 }

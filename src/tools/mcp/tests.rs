@@ -637,6 +637,66 @@ async fn fields_of_a_result_are_variables_of_http_tools() {
     assert_eq!(order.body["stock"], 3);
 }
 
+/// The tool takes a shop and a reservation beside the bread, from the tenant.
+async fn with_static_values(schema: Value, values: Value) -> (Stub, Bench) {
+    let listed = json!({ "name": "check_stock", "description": "Looks up bread.", "inputSchema": schema });
+    let stub = Stub::with(move |body, _| {
+        (body["method"] == "tools/list").then(|| {
+            Reply::Json(json!({ "jsonrpc": "2.0", "id": body["id"], "result": { "tools": [listed] } }))
+        })
+    })
+    .await;
+    let tool = json!({ "name": "check_stock", "static_values": values, "variables": { "left": "/left" } });
+    let bench = Bench::of(stub.server(json!({ "tools": [tool] }))).await;
+    (stub, bench)
+}
+
+fn stock_of_a_shop(required: &[&str]) -> Value {
+    let properties = json!({
+        "bread": { "type": "string" }, "shop": { "type": "integer" }, "left": { "type": "integer" },
+    });
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+#[tokio::test]
+async fn static_values_are_arguments_that_the_model_never_sees() {
+    let values = json!({ "shop": 12, "left": "{{ left }}" });
+    let (stub, mut bench) = with_static_values(stock_of_a_shop(&["bread", "shop"]), values).await;
+    let spec = &bench.toolbox.specs()[0];
+    assert_eq!(spec.parameters["properties"], json!({ "bread": { "type": "string" } }));
+    assert_eq!(spec.parameters["required"], json!(["bread"]));
+    // A model that guesses an argument does not change it.
+    for arguments in [RYE, r#"{"bread":"rye","shop":13,"left":99}"#] {
+        assert_eq!(bench.run(arguments).await.0, ToolOutcome::Succeeded);
+    }
+    let sent: Vec<Value> =
+        stub.requests("tools/call").iter().map(|call| call.body["params"]["arguments"].clone()).collect();
+    let first = json!({ "bread": "rye", "shop": 12 });
+    assert_eq!(
+        sent,
+        [first, json!({ "bread": "rye", "shop": 12, "left": 3 })],
+        "the first result has `left`"
+    );
+}
+
+#[tokio::test]
+async fn a_static_value_that_does_not_fit_is_not_named_to_the_model() {
+    for (values, required) in
+        [(json!({ "shop": "twelve" }), vec!["bread"]), (json!({ "left": "{{left}}" }), vec!["left"])]
+    {
+        let (stub, mut bench) = with_static_values(stock_of_a_shop(&required), values).await;
+        let (outcome, result) = bench.run(RYE).await;
+        assert_eq!(outcome, ToolOutcome::Refused);
+        assert!(result.contains("from elsewhere") && !result.contains("shop"), "{result}");
+        let (_, result) = bench.run(r#"{"bread":7}"#).await;
+        assert!(!result.contains("twelve"), "{result}");
+        assert_eq!(stub.requests("tools/call").len(), 0);
+    }
+    let (_, bench) = with_static_values(stock_of_a_shop(&["bread"]), json!({ "oven": 1 })).await;
+    assert_eq!(bench.offered(), [""; 0]);
+    assert!(bench.problems[0].problem.contains("no argument \"oven\""), "{:?}", bench.problems);
+}
+
 #[tokio::test]
 async fn masked_entries_reach_the_server_and_not_the_model() {
     let stub = Stub::with(|body, _| {
