@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::audio::resample::Stream;
 use crate::audio::{Clip, first_sound};
@@ -47,11 +48,18 @@ pub struct Fitting {
     stream: Option<Stream>,
     /// Samples of silence that may still be dropped; 0 once a word has begun.
     droppable: usize,
+    /// Samples of silence that were dropped.
+    dropped: usize,
 }
 
 impl Fitting {
     pub fn new(rate: u32) -> Fitting {
-        Fitting { rate, stream: None, droppable: rate as usize }
+        Fitting { rate, stream: None, droppable: rate as usize, dropped: 0 }
+    }
+
+    /// How much of the beginning was dropped so far.
+    pub fn cut(&self) -> Duration {
+        Duration::from_micros(self.dropped as u64 * 1_000_000 / u64::from(self.rate))
     }
 
     pub fn fit(&mut self, piece: &Clip) -> Vec<i16> {
@@ -82,6 +90,7 @@ impl Fitting {
         let dropped = silence.min(self.droppable);
         self.droppable = if silence < out.len() { 0 } else { self.droppable - dropped };
         out.drain(..dropped);
+        self.dropped += dropped;
     }
 }
 

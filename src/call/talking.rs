@@ -21,7 +21,7 @@ use super::records::Records;
 use super::task::Waking;
 use crate::conversation::{
     CallerSpeech, Command, Conversation, Ending, HoldChange, Input, MuteChange, OperatorRefusal, Output,
-    PlaybackEvent, Record, SpeechId, ToolId,
+    PlaybackEvent, PlaybackProgress, Record, SpeechId, ToolId,
 };
 use crate::dtmf::{Digit, Tone};
 use crate::media::{self, MediaEvent, Port, TapPoint};
@@ -346,17 +346,24 @@ impl Talking {
             MediaEvent::PlaybackStarted { speech } => self.playback_started(now, SpeechId(speech.0), records),
             MediaEvent::Played { speech, position } => {
                 self.pipeline.heard(SpeechId(speech.0), position);
-                let total = self.pipeline.length(SpeechId(speech.0));
-                self.playback(now, SpeechId(speech.0), PlaybackEvent::Progress { position, total });
+                let speech = SpeechId(speech.0);
+                let total = self.pipeline.length(speech);
+                self.played(now, speech, position, total);
             }
             MediaEvent::PlaybackEnded { speech, position } => {
                 let (speech, total) = (SpeechId(speech.0), Some(position));
-                self.playback(now, speech, PlaybackEvent::Progress { position, total });
+                self.played(now, speech, position, total);
                 self.pipeline.played(speech);
                 self.playback(now, speech, PlaybackEvent::Ended);
             }
             MediaEvent::UnexpectedPackets { from } => self.media_watch.dropped(from),
         }
+    }
+
+    fn played(&mut self, now: Instant, speech: SpeechId, position: Duration, total: Option<Duration>) {
+        let letters = self.pipeline.letters_until(speech, position);
+        let progress = PlaybackProgress { position, total, letters };
+        self.playback(now, speech, PlaybackEvent::Progress(progress));
     }
 
     fn playback(&mut self, now: Instant, speech: SpeechId, event: PlaybackEvent) {

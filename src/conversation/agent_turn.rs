@@ -7,7 +7,8 @@ use super::interruption::Interruption;
 use super::response::{Afterwards, Response};
 use super::timer::Timer;
 use super::{
-    At, Command, Conversation, Ending, Output, Phrase, PlaybackEvent, ResponseEvent, Say, SpeechId, TurnId,
+    At, Command, Conversation, Ending, Output, Phrase, PlaybackEvent, PlaybackProgress, ResponseEvent, Say,
+    SpeechId, TurnId,
 };
 
 /// How long after a filler the next one plays, if the caller still waits.
@@ -32,7 +33,7 @@ impl Conversation {
         match *event {
             PlaybackEvent::Synthesised => self.synthesised(now, speech),
             PlaybackEvent::Started => self.playback_started(now, speech),
-            PlaybackEvent::Progress { position, total } => self.played(now, speech, position, total),
+            PlaybackEvent::Progress(progress) => self.played(now, speech, progress),
             PlaybackEvent::Ended => self.playback_ended(now, speech),
             PlaybackEvent::SynthesisFailed => self.synthesis_failed(now, speech),
         }
@@ -116,9 +117,9 @@ impl Conversation {
         }
     }
 
-    fn played(&mut self, now: At, speech: SpeechId, position: Duration, total: Option<Duration>) {
+    fn played(&mut self, now: At, speech: SpeechId, progress: PlaybackProgress) {
         if let Some(response) = self.audible(speech) {
-            response.played(speech, now, position, total);
+            response.played(speech, now, progress);
             self.timers.stop(Timer::Filler);
         }
     }

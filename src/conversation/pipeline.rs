@@ -104,13 +104,22 @@ pub enum PlaybackEvent {
     Synthesised,
     /// The first sample was sent.
     Started,
-    /// How much was sent. `total` is the speech's length, once it is known.
-    Progress { position: Duration, total: Option<Duration> },
+    Progress(PlaybackProgress),
     /// The last sample was sent.
     Ended,
     /// The TTS engine failed, retries and fallback included. Audio that it had delivered is still played, and
     /// [`PlaybackEvent::Ended`] may follow as for any other speech.
     SynthesisFailed,
+}
+
+/// How much of a speech was sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaybackProgress {
+    pub position: Duration,
+    /// The length of the speech, once it is known.
+    pub total: Option<Duration>,
+    /// How many letters and digits of its text were sent in whole words, where the TTS engine reports it.
+    pub letters: Option<u32>,
 }
 
 /// The model's text, or a prompt, or the model's own speech.

@@ -14,7 +14,9 @@ use super::clauses::Clauses;
 use super::endpoint::same_words;
 use super::outbox::Outbox;
 use super::tool_work::ToolWork;
-use super::{At, Command, Ending, Keys, Latency, Phrase, Record, Say, SpeechId, SpokenBy, TurnId};
+use super::{
+    At, Command, Ending, Keys, Latency, Phrase, PlaybackProgress, Record, Say, SpeechId, SpokenBy, TurnId,
+};
 use crate::language::Language;
 use repair::Repair;
 use speech::{Progress, ResponseSpeech};
@@ -283,13 +285,13 @@ impl Response {
         }
     }
 
-    pub fn played(&mut self, speech: SpeechId, now: At, position: Duration, total: Option<Duration>) {
+    pub fn played(&mut self, speech: SpeechId, now: At, progress: PlaybackProgress) {
         if self.find(speech).is_some_and(|speech| speech.progress == Progress::Waiting) {
             self.started(speech, now);
         }
-        let Some(speech) = self.find(speech) else { return };
-        speech.position = speech.position.max(position);
-        speech.total = total.or(speech.total);
+        if let Some(speech) = self.find(speech) {
+            speech.advance(progress);
+        }
     }
 
     pub fn ended(&mut self, speech: SpeechId) {

@@ -83,7 +83,7 @@ mod tests {
         assert!(Snapshot::parse(stored.clone()).is_ok());
         stored["version"] = json!(SNAPSHOT_VERSION + 1);
         let refused = Snapshot::parse(stored.clone()).unwrap_err().to_string();
-        assert_eq!(refused, "the conversation's state is of version 12; this program reads version 11");
+        assert_eq!(refused, "the conversation's state is of version 13; this program reads version 12");
         stored["version"] = json!(SNAPSHOT_VERSION);
         stored["conversation"]["floor"] = json!("Elsewhere");
         assert!(matches!(Snapshot::parse(stored), Err(SnapshotError::Damaged(_))));

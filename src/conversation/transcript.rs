@@ -116,6 +116,23 @@ pub(super) fn heard(text: &str, position: Duration, total: Option<Duration>) -> 
     if played >= chars { text } else { whole_words(text, played as usize) }
 }
 
+/// The whole words at the beginning of `text` that have this many letters and digits at most, with the punctuation after them.
+pub(super) fn first_letters(text: &str, letters: u32) -> &str {
+    let (mut count, mut end) = (0u32, 0);
+    let mut previous = ' ';
+    for (at, character) in text.char_indices() {
+        if character.is_whitespace() || written_without_spaces(previous) {
+            end = at;
+        }
+        count = count.saturating_add(u32::from(character.is_alphanumeric()));
+        if count > letters {
+            return text[..end].trim_end();
+        }
+        previous = character;
+    }
+    text
+}
+
 /// The longest run of whole words within the first `limit` characters.
 fn whole_words(text: &str, limit: usize) -> &str {
     let mut end = 0;
@@ -172,6 +189,24 @@ mod tests {
     }
 
     #[test]
+    fn a_number_of_letters_is_cut_at_the_word() {
+        let text = "We're open, okay?";
+        for (letters, expected) in [
+            (0, ""),
+            (3, ""),
+            (4, "We're"),
+            (7, "We're"),
+            (8, "We're open,"),
+            (11, "We're open,"),
+            (12, text),
+        ] {
+            assert_eq!(first_letters(text, letters), expected, "{letters}");
+        }
+        assert_eq!(first_letters("営業時間は九時です", 5), "営業時間は");
+        assert_eq!(first_letters("Hello!", u32::MAX), "Hello!");
+    }
+
+    #[test]
     fn an_utterance_is_taken_back_only_if_it_is_the_last_item() {
         let mut transcript = Transcript::default();
         transcript.add_caller("one");
@@ -190,6 +225,11 @@ mod tests {
         ) {
             let cut = heard(&text, ms(position), total.map(ms));
             prop_assert!(text.starts_with(cut));
+        }
+
+        #[test]
+        fn any_number_of_letters_is_a_beginning(text in "\\PC{0,80}", letters in 0u32..60) {
+            prop_assert!(text.starts_with(first_letters(&text, letters)));
         }
     }
 }

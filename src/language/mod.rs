@@ -15,6 +15,7 @@ mod hi;
 mod other;
 mod pronunciation;
 mod pt;
+mod settled;
 mod spoken;
 mod words;
 
@@ -22,6 +23,7 @@ pub use consent::{Acceptance, ConsentWords};
 pub use detection::detect;
 pub use dictation::dictated_digits;
 pub use pronunciation::Pronunciations;
+pub use settled::settled;
 pub use spoken::{Forms, spoken};
 pub use words::{fold, words};
 

@@ -34,6 +34,16 @@ impl Pronunciations {
         said
     }
 
+    /// Whether an entry of several words begins with this word.
+    pub fn begins_with(&self, word: &str) -> bool {
+        self.entries.iter().any(|(entry, _)| {
+            let letters = word.chars().map(lower);
+            let length = word.chars().count();
+            entry.get(length).is_some_and(|next| !is_part_of_word(*next))
+                && letters.eq(entry[..length].iter().copied())
+        })
+    }
+
     /// The spoken form of the word at the beginning of `text`, and the length of the word.
     fn find(&self, text: &str) -> Option<(&str, usize)> {
         self.entries.iter().find_map(|(word, spoken)| {

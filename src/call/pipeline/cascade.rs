@@ -210,6 +210,11 @@ impl Cascade {
         self.speech.length_of(speech)
     }
 
+    /// How many letters of its text a speech has up to a position, where the TTS engine reports its words.
+    pub fn letters_until(&self, speech: SpeechId, position: Duration) -> Option<u32> {
+        self.speech.letters_until(speech, position)
+    }
+
     /// The turn of a speech, until it has been played to its end.
     pub fn turn_of(&self, speech: SpeechId) -> Option<TurnId> {
         self.speech.turn_of(speech)
@@ -232,6 +237,7 @@ impl Cascade {
         let newest = self.positions.before_end(KEPT);
         let kept_from = open.map_or(newest, |open| open.min(newest));
         self.tasks.forget(turn);
+        self.speech.end_turn(turn);
         self.recogniser.forget(kept_from);
         kept_from
     }
@@ -274,6 +280,7 @@ impl Cascade {
         let prompt = prompt(&self.agent, context, attempt);
         let (llm, meter) = (self.agent.engines.llm.clone(), self.meter.clone());
         let request = self.request.next();
+        self.speech.begin_reply(turn);
         let handle = self.tasks.start(turn, |reports| async move {
             let deltas = llm.reply(prompt, meter).await;
             reply::report(deltas, request, &reports).await;
@@ -349,7 +356,10 @@ impl Cascade {
         let Some((agent, turn)) = asked.map(|asked| (asked.agent.clone(), asked.turn)) else { return };
         self.asked.take_if(|_| is_last);
         let event = match delta {
-            Some(Ok(Delta::Text(text))) => ResponseEvent::Text(text),
+            Some(Ok(Delta::Text(text))) => {
+                self.speech.add_words(turn, &text, &mut self.tasks);
+                ResponseEvent::Text(text)
+            }
             Some(Ok(Delta::ToolCall(call))) => match agent.toolbox.read(call) {
                 Reading::HangUp => ResponseEvent::HangUp,
                 Reading::Call(call) => ResponseEvent::ToolCall(call),

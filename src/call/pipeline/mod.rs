@@ -6,11 +6,13 @@
 mod announcer;
 mod cascade;
 mod context;
+mod first_words;
 mod positions;
 mod recent_audio;
 mod recogniser;
 mod reply;
 mod speech_queue;
+mod synthesis;
 mod target_listener;
 mod tasks;
 #[cfg(test)]

@@ -32,7 +32,16 @@ pub struct SpeechQueue {
     /// In the order of playback.
     queue: VecDeque<QueuedSpeech>,
     /// Handed out entirely, but not played to the end yet.
-    delivered: VecDeque<(SpeechId, TurnId, Duration)>,
+    delivered: VecDeque<DeliveredSpeech>,
+    /// The first clause of the reply that the model writes.
+    first_words: Option<FirstWords>,
+}
+
+struct DeliveredSpeech {
+    speech: SpeechId,
+    turn: TurnId,
+    length: Duration,
+    words: Vec<WordEnd>,
 }
 
 struct QueuedSpeech {
@@ -47,6 +56,8 @@ struct QueuedSpeech {
     samples: VecDeque<Arc<[i16]>>,
     /// Samples so far.
     length: u64,
+    /// Its words so far, where the engine reports them.
+    words: Vec<WordEnd>,
     /// Some of it was handed out.
     begun: bool,
 }
@@ -65,8 +76,27 @@ impl QueuedSpeech {
         let NewSpeech { speech, turn, held, .. } = *added;
         // The model's own speech is delivered as a synthesis is.
         let state = if *added.what == Say::Spoken { SpeechState::Synthesising } else { SpeechState::Waiting };
-        let samples = VecDeque::new();
-        QueuedSpeech { speech, turn, text, agent, held, attempt, state, samples, length: 0, begun: false }
+        let (samples, words) = (VecDeque::new(), Vec::new());
+        QueuedSpeech {
+            speech,
+            turn,
+            text,
+            agent,
+            held,
+            attempt,
+            state,
+            samples,
+            length: 0,
+            words,
+            begun: false,
+        }
+    }
+
+    /// Takes all of its samples.
+    fn fill(&mut self, samples: Arc<[i16]>) {
+        self.length = samples.len() as u64;
+        self.samples.push_back(samples);
+        self.state = SpeechState::Complete;
     }
 }
 
@@ -79,7 +109,25 @@ enum SpeechState {
 
 impl SpeechQueue {
     pub fn new(agent: Arc<Agent>, prompts: Arc<PromptCache>, meter: Meter, rate: u32) -> SpeechQueue {
-        SpeechQueue { agent, prompts, meter, rate, queue: VecDeque::new(), delivered: VecDeque::new() }
+        let (queue, delivered) = (VecDeque::new(), VecDeque::new());
+        SpeechQueue { agent, prompts, meter, rate, queue, delivered, first_words: None }
+    }
+
+    /// The model is asked for a reply: its first words may be spoken while it writes.
+    pub fn begin_reply(&mut self, turn: TurnId) {
+        self.first_words = FirstWords::new(turn, &self.agent, &self.meter);
+    }
+
+    /// The model wrote the next piece of a reply.
+    pub fn add_words(&mut self, turn: TurnId, text: &str, tasks: &mut EngineTasks) {
+        if let Some(first_words) = self.first_words.as_mut().filter(|it| it.turn() == turn) {
+            first_words.add(text, self.rate, tasks);
+        }
+    }
+
+    /// The turn is over: words of its reply that were not asked for are given up.
+    pub fn end_turn(&mut self, turn: TurnId) {
+        self.first_words.take_if(|it| it.turn() == turn);
     }
 
     /// Later speeches are those of another agent.
@@ -146,7 +194,7 @@ impl SpeechQueue {
     /// The turn of a speech, until it has been played to its end.
     pub fn turn_of(&self, speech: SpeechId) -> Option<TurnId> {
         let queued = self.queue.iter().map(|queued| (queued.speech, queued.turn));
-        let delivered = self.delivered.iter().map(|(speech, turn, _)| (*speech, *turn));
+        let delivered = self.delivered.iter().map(|delivered| (delivered.speech, delivered.turn));
         queued.chain(delivered).find(|(it, _)| *it == speech).map(|(_, turn)| turn)
     }
 
@@ -156,10 +204,11 @@ impl SpeechQueue {
 
     /// Drops the speech of a turn that has not been played. That of others is synthesised in its place.
     pub fn cancel(&mut self, turn: TurnId, tasks: &mut EngineTasks) -> PlaybackEffect {
-        let is_playing = self.delivered.iter().any(|(_, of, _)| *of == turn)
+        self.end_turn(turn);
+        let is_playing = self.delivered.iter().any(|delivered| delivered.turn == turn)
             || self.queue.iter().any(|queued| queued.turn == turn && queued.begun);
         self.queue.retain(|queued| queued.turn != turn);
-        self.delivered.retain(|(_, of, _)| *of != turn);
+        self.delivered.retain(|delivered| delivered.turn != turn);
         self.start_synthesis(tasks);
         if is_playing { PlaybackEffect::Flush } else { PlaybackEffect::Unchanged }
     }
@@ -168,6 +217,7 @@ impl SpeechQueue {
     pub fn flush(&mut self) {
         self.queue.clear();
         self.delivered.clear();
+        self.first_words = None;
     }
 
     /// Takes the next part of a synthesis. Returns the error of one that failed, with the name of its engine. Those of dropped
@@ -185,6 +235,10 @@ impl SpeechQueue {
                     queued.length += samples.len() as u64;
                     queued.samples.push_back(samples.into());
                 }
+                return None;
+            }
+            SynthesisEvent::Words(words) => {
+                queued.words = words;
                 return None;
             }
             SynthesisEvent::Finished => None,
@@ -210,23 +264,33 @@ impl SpeechQueue {
         let piece =
             AudioPiece { speech: speech.speech, samples: samples.unwrap_or_else(|| Arc::from([])), last };
         if last && let Some(done) = self.queue.pop_front() {
-            self.delivered.push_back((done.speech, done.turn, self.duration(done.length)));
+            let QueuedSpeech { speech, turn, words, .. } = done;
+            let length = self.duration(done.length);
+            self.delivered.push_back(DeliveredSpeech { speech, turn, length, words });
         }
         Some(piece)
     }
 
     /// The length of a speech, once it is known.
     pub fn length_of(&self, speech: SpeechId) -> Option<Duration> {
-        let delivered = self.delivered.iter().find(|(of, _, _)| *of == speech).map(|(_, _, length)| *length);
-        delivered.or_else(|| {
+        let delivered = self.delivered.iter().find(|delivered| delivered.speech == speech);
+        delivered.map(|delivered| delivered.length).or_else(|| {
             let speech = self.queue.iter().find(|queued| queued.speech == speech)?;
             (speech.state == SpeechState::Complete).then(|| self.duration(speech.length))
         })
     }
 
+    /// How many letters of its text a speech has up to a position, where the engine reports its words.
+    pub fn letters_until(&self, speech: SpeechId, position: Duration) -> Option<u32> {
+        let delivered = self.delivered.iter().find(|it| it.speech == speech).map(|it| &it.words);
+        let words = delivered.or_else(|| Some(&self.queue.iter().find(|it| it.speech == speech)?.words))?;
+        let spoken = words.iter().rfind(|word| word.at <= position).map_or(0, |word| word.letters);
+        (!words.is_empty()).then_some(spoken)
+    }
+
     /// A speech was played to its end.
     pub fn played(&mut self, speech: SpeechId) {
-        self.delivered.retain(|(of, _, _)| *of != speech);
+        self.delivered.retain(|delivered| delivered.speech != speech);
     }
 
     fn duration(&self, samples: u64) -> Duration {
@@ -235,89 +299,41 @@ impl SpeechQueue {
 
     /// Afterwards a synthesis is in progress, whose end starts the next one, or no speech waits.
     fn start_synthesis(&mut self, tasks: &mut EngineTasks) {
-        let SpeechQueue { prompts, meter, rate, queue, .. } = self;
+        let SpeechQueue { prompts, meter, rate, queue, first_words, .. } = self;
         let mut busy = queue.iter().filter(|queued| queued.state == SpeechState::Synthesising).count();
         for queued in queue.iter_mut().filter(|queued| queued.state == SpeechState::Waiting) {
             if busy >= AHEAD {
                 break;
             }
-            let agent = queued.agent.clone();
-            let tts = &*agent.engines.tts;
-            if let Some(clip) = prompts.find(agent.prompt_voice(), &queued.text, *rate) {
-                queued.length = clip.samples.len() as u64;
-                queued.samples.push_back(clip.samples);
-                queued.state = SpeechState::Complete;
+            let begun = first_words.take_if(|it| it.begins(queued.turn, &queued.agent, &queued.text));
+            let (tts, voice) = (&*queued.agent.engines.tts, &queued.agent.voice);
+            if let Some(clip) = prompts.find(queued.agent.prompt_voice(), &queued.text, *rate) {
+                queued.fill(clip.samples);
                 continue;
             }
-            let sentence = Sentence::of(agent.tenant, tts, &agent.voice, &queued.text, *rate);
+            let sentence = Sentence::of(queued.agent.tenant, tts, voice, &queued.text, *rate);
             if let Some(samples) = prompts.sentences().find(&sentence) {
-                queued.length = samples.len() as u64;
-                queued.samples.push_back(samples);
-                queued.state = SpeechState::Complete;
+                queued.fill(samples);
                 continue;
             }
             busy += 1;
             queued.state = SpeechState::Synthesising;
-            let (speech, text, rate) = (queued.speech, queued.text.clone(), *rate);
-            let (tts, voice, attempt) =
-                (agent.engines.tts.clone(), agent.voice.at_rate(rate), queued.attempt);
-            let (meter, prompts) = (meter.watched(), prompts.clone());
-            tasks.start(queued.turn, |reports| async move {
-                let pieces = match attempt {
-                    Attempt::First => tts.speak(text, voice, meter.clone()).await,
-                    Attempt::AfterFailure => tts.speak_again(text, voice, meter.clone()).await,
-                };
-                let whole = speak(pieces, rate, speech, reports).await;
-                // A fallback has another voice: the engine itself is asked again next time.
-                let is_own_voice = attempt == Attempt::First && !meter.covered.is_noted();
-                if let Some(samples) = whole.filter(|_| is_own_voice) {
-                    prompts.sentences().keep(sentence, &samples);
-                }
-            });
-        }
-    }
-}
-
-/// Reports the samples of a speech as they arrive. Returns all of them when it is whole.
-async fn speak(
-    pieces: Result<Pieces, EngineError>,
-    rate: u32,
-    speech: SpeechId,
-    reports: mpsc::Sender<EngineResult>,
-) -> Option<Vec<i16>> {
-    let report = async |event| reports.send(EngineResult::Synthesis { speech, event }).await.is_ok();
-    let mut pieces = match pieces {
-        Ok(pieces) => pieces,
-        Err(error) => {
-            report(SynthesisEvent::Failed(error)).await;
-            return None;
-        }
-    };
-    let mut whole = Vec::new();
-    let mut fitting = Fitting::new(rate);
-    while let Some(piece) = next_piece(&mut pieces).await {
-        let samples = match piece {
-            Ok(piece) => fitting.fit(&piece),
-            Err(error) => {
-                report(SynthesisEvent::Samples(fitting.finish())).await;
-                report(SynthesisEvent::Failed(error)).await;
-                return None;
+            let synthesis = Synthesis {
+                speech: queued.speech,
+                text: queued.text.clone(),
+                agent: queued.agent.clone(),
+                attempt: queued.attempt,
+                meter: meter.watched(),
+                prompts: prompts.clone(),
+                rate: *rate,
+            };
+            let rest = match begun.filter(|_| queued.attempt == Attempt::First) {
+                Some(begun) => begun.complete(synthesis),
+                None => Err(synthesis),
+            };
+            if let Err(synthesis) = rest {
+                tasks.start(queued.turn, |reports| synthesis.run(None, reports));
             }
-        };
-        whole.extend_from_slice(&samples);
-        if !report(SynthesisEvent::Samples(samples)).await {
-            return None;
         }
     }
-    let samples = fitting.finish();
-    whole.extend_from_slice(&samples);
-    report(SynthesisEvent::Samples(samples)).await;
-    report(SynthesisEvent::Finished).await;
-    Some(whole)
-}
-
-/// The next piece of a speech that has begun. One that stalls fails: it is repeated, in place of a longer silence.
-async fn next_piece(pieces: &mut Pieces) -> Option<Result<Clip, EngineError>> {
-    let next = timeout(STALLED, pieces.next()).await;
-    next.unwrap_or(Some(Err(EngineError::Timeout(STALLED))))
 }

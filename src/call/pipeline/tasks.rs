@@ -9,6 +9,7 @@ use tracing::Instrument;
 
 use crate::conversation::{At, SpeechId, TurnId};
 use crate::engines::core::EngineError;
+use crate::engines::core::timing::WordEnd;
 use crate::engines::llm::Delta;
 
 /// A report of a request.
@@ -50,6 +51,8 @@ impl RequestId {
 pub enum SynthesisEvent {
     /// At the call's rate.
     Samples(Vec<i16>),
+    /// The words so far, by the letters of the text and the time in the samples.
+    Words(Vec<WordEnd>),
     Finished,
     Failed(EngineError),
 }

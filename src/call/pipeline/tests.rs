@@ -1,5 +1,6 @@
 //! The cascade with scripted engines and paused time.
 
+mod first_words;
 mod voice;
 
 use std::collections::{HashMap, VecDeque};

@@ -187,6 +187,11 @@ impl Pipeline {
         self.cascade.length(speech)
     }
 
+    /// As of [`Cascade::letters_until`].
+    pub fn letters_until(&self, speech: SpeechId, position: Duration) -> Option<u32> {
+        self.cascade.letters_until(speech, position)
+    }
+
     /// The turn of a speech, until it has been played to its end.
     pub fn turn_of(&self, speech: SpeechId) -> Option<TurnId> {
         self.cascade.turn_of(speech)

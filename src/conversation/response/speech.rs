@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::conversation::transcript::heard;
-use crate::conversation::{Attempt, Phrase, Say, SpeechId};
+use crate::conversation::transcript::{first_letters, heard};
+use crate::conversation::{Attempt, Phrase, PlaybackProgress, Say, SpeechId};
 
 /// A sentence or a prompt.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub(super) struct ResponseSpeech {
     pub progress: Progress,
     pub position: Duration,
     pub total: Option<Duration>,
+    /// Letters of the text that were played, where the engine reports the times of words.
+    pub letters: Option<u32>,
     pub broken: bool,
     pub attempt: Attempt,
 }
@@ -44,9 +46,17 @@ impl ResponseSpeech {
             progress: Progress::Waiting,
             position: Duration::ZERO,
             total: None,
+            letters: None,
             broken: false,
             attempt: Attempt::First,
         }
+    }
+
+    /// More of it was played.
+    pub fn advance(&mut self, progress: PlaybackProgress) {
+        self.position = self.position.max(progress.position);
+        self.total = progress.total.or(self.total);
+        self.letters = self.letters.max(progress.letters);
     }
 
     /// No more of it is played.
@@ -88,9 +98,10 @@ impl ResponseSpeech {
     }
 
     pub fn heard<'a>(&self, text: &'a str) -> &'a str {
-        match self.progress {
-            Progress::Ended if !self.broken => text,
-            _ => heard(text, self.position, self.total),
+        match (self.progress, self.letters) {
+            (Progress::Ended, _) if !self.broken => text,
+            (_, Some(letters)) => first_letters(text, letters),
+            (_, None) => heard(text, self.position, self.total),
         }
     }
 

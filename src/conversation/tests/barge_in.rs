@@ -37,6 +37,37 @@ fn meaningful_words_interrupt() {
 }
 
 #[test]
+fn words_that_the_engine_reports_as_spoken_are_those_that_were_heard() {
+    plays_out(
+        |_| {},
+        r#"
+        (asks for hours)
+        +50 reply "We are open from nine to five every day. And on Sundays too."
+            4130 say #1 turn 1 held "We are open from nine to five every day."
+        +10 done
+            4140 say #2 turn 1 held "And on Sundays too."
+            4180 release turn 1
+        +300 starts #1
+        +500 played #1 500 2000 5
+        +200 speech
+            5280 pause playback
+        +200 played #1 900 2000 9
+        +200 pause
+            5540 transcribe #1 turn 2 5080..5420
+        +150 words "No, on Monday."
+            5690 flush
+            5690 cancel turn 1
+            5690 finished turn 1 C: What are your hours? A: We are open (interrupted) words=200 reply=250 commit=300 audio=560
+            5690 ask turn 2 A: Hello, how can I help? C: What are your hours? A: We are open C: No, on Monday.
+            5720 release turn 2
+        +300 left
+            5990 finished turn 2 C: No, on Monday. words=270 commit=300
+            5990 hang up: CallerLeft
+        "#,
+    );
+}
+
+#[test]
 fn a_backchannel_resumes() {
     plays_out(
         |_| {},

@@ -312,7 +312,10 @@ impl Watch {
             7 => Input::Tick,
             8 => Input::Connected,
             9 => recognised(Recognition::Final { text: "What are your hours?".to_owned() }),
-            12 => playback(PlaybackEvent::Progress { position: Duration::from_millis(300), total: None }),
+            12 => playback(PlaybackEvent::Progress(PlaybackProgress {
+                position: Duration::from_millis(300),
+                ..PlaybackProgress::default()
+            })),
             13 => recognised(Recognition::Failed),
             16 => Input::Recognition {
                 utterance: self.open.map_or(utterance, |(open, _)| open),

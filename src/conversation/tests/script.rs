@@ -13,6 +13,7 @@
 //! `level=-40` after them is the level of the speech in dBov.
 //! `words`, `stt_fails`, `reply`, `writes`, `pauses`, `hangup`, `done` and `llm_fails` concern the latest request, or the id after `#`.
 //! `speaks` are words of a response that the model speaks itself.
+//! `played #ID MS` is the position of a speech; further numbers are its length, and the letters that were spoken.
 //! `tool NAME` is a call of a tool with an id of its name (`call=ID` sets another), which the driver runs; `refused`,
 //! `dtmf=KEYS`, `collect=N` and words in quotes make it another: for its start, after `delayed` (`after=MS`) for a delay, after
 //! `failed` for a failure; `background` is one that is not waited for. `result #0 "text"` is the result of a tool that ran, `fails #0`
@@ -285,10 +286,11 @@ impl Stage {
             "done" => response(ResponseEvent::Finished),
             "llm_fails" => response(ResponseEvent::Failed),
             "starts" => playback(PlaybackEvent::Started),
-            "played" => playback(PlaybackEvent::Progress {
+            "played" => playback(PlaybackEvent::Progress(PlaybackProgress {
                 position: Duration::from_millis(numbers[0]),
-                total: numbers.get(1).copied().map(Duration::from_millis),
-            }),
+                total: numbers.get(1).copied().filter(|ms| *ms > 0).map(Duration::from_millis),
+                letters: numbers.get(2).and_then(|letters| u32::try_from(*letters).ok()),
+            })),
             "ends" => playback(PlaybackEvent::Ended),
             "broken" => playback(PlaybackEvent::SynthesisFailed),
             "key" => Input::Dtmf { key: Digit::parse(arguments[0]).expect("a key") },

@@ -14,6 +14,7 @@ pub mod process;
 pub mod retry;
 pub mod server;
 pub mod shares;
+pub mod timing;
 pub mod usage;
 pub mod wav;
 pub mod websocket;

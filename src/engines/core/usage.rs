@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::covered::CoveredFailures;
 use super::retry::Kind;
+use super::timing::SpeechTiming;
 
 /// The model of engines that are programs of this machine.
 pub const LOCAL: &str = "local";
@@ -50,6 +51,8 @@ pub struct Item {
 pub struct Meter {
     counts: Arc<Mutex<BTreeMap<Item, u64>>>,
     pub covered: CoveredFailures,
+    /// The words of the speech that a request synthesises.
+    pub timing: SpeechTiming,
 }
 
 impl Meter {
@@ -61,10 +64,17 @@ impl Meter {
         charge
     }
 
-    /// A meter with the same counts and failures that learns whether a failure is noted through it.
+    /// A meter with the same counts and failures for one piece of work: it learns whether a failure is noted through it, and has
+    /// the words of its speech.
     #[must_use]
     pub fn watched(&self) -> Meter {
-        Meter { counts: self.counts.clone(), covered: self.covered.watched() }
+        Meter { covered: self.covered.watched(), ..self.untimed() }
+    }
+
+    /// The same meter for a request of which the words are not kept.
+    #[must_use]
+    pub fn untimed(&self) -> Meter {
+        Meter { timing: SpeechTiming::default(), ..self.clone() }
     }
 
     /// The usage so far, in a stable order.

@@ -11,9 +11,9 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::contexts::{ContextPool, SpeechTransport};
+use super::contexts::{ContextClock, ContextPool, ContextSpeech, SpeechTransport};
 use super::sound::{Bare, BareSpeech, Rate};
-use super::{Pieces, Tts, Voice, response};
+use super::{OpenSpeech, Pieces, Tts, Voice, response};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::languages::{LanguageCodes, known};
@@ -56,6 +56,8 @@ pub struct Settings {
     pub rate: Option<Rate>,
     /// `http` by default: a request for each speech. `websocket`: contexts of connections that stay open.
     pub transport: SpeechTransport,
+    /// Sends the first clause of a reply word by word, and asks for the times of words. Needs `websocket`. Default false.
+    pub partial_text: bool,
     /// The vendor's codes of languages, by BCP 47 tag, in place of the built-in ones. None by default.
     pub languages: LanguageCodes,
     /// Further fields of the request, such as `generation_config`. None by default.
@@ -72,6 +74,7 @@ impl Default for Settings {
             format: Bare::Pcm,
             rate: None,
             transport: SpeechTransport::Http,
+            partial_text: false,
             languages: LanguageCodes::default(),
             extra: Extra::default(),
         }
@@ -105,31 +108,61 @@ impl Cartesia {
         Cartesia { contexts: Some(contexts), ..self }
     }
 
-    async fn request(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
-        let model = voice.model.as_deref().unwrap_or(&self.settings.model);
+    fn model<'a>(&'a self, voice: &'a Voice) -> &'a str {
+        voice.model.as_deref().unwrap_or(&self.settings.model)
+    }
+
+    fn format(&self, voice: &Voice) -> BareSpeech {
+        self.settings.format.requested(self.settings.rate, voice.rate)
+    }
+
+    /// The body of a request.
+    ///
+    /// # Errors
+    /// The model or the voice is not allowed.
+    fn body(&self, text: &str, voice: &Voice) -> Result<Value, EngineError> {
+        let model = self.model(voice);
         let id = voice.name.as_deref().unwrap_or(&self.settings.voice);
         self.models.check(model).map_err(|error| EngineError::name("model", &error))?;
         voices().check(id).map_err(|error| EngineError::name("voice", &error))?;
-        let speech = self.settings.format.requested(self.settings.rate, voice.rate);
+        let format = output_format(self.format(voice));
         let mut body = json!({
-            "model_id": model, "transcript": text.trim(), "voice": { "id": id }, "output_format": output_format(speech),
+            "model_id": model, "transcript": text, "voice": { "id": id }, "output_format": format,
         });
         let language = |tag: &str| self.settings.languages.of(tag, |tag| known(tag, &LANGUAGES));
         if let Some(code) = voice.language.as_deref().and_then(language) {
             body["language"] = code.into();
         }
         self.settings.extra.merge_into(&mut body);
-        let mut charge = meter.charge(Kind::Tts, &self.name, model);
+        Ok(body)
+    }
+
+    async fn request(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
+        let (body, speech) = (self.body(text.trim(), &voice)?, self.format(&voice));
+        let mut charge = meter.charge(Kind::Tts, &self.name, self.model(&voice));
         charge.set(Unit::Characters, characters(text.trim()));
         if let Some(pool) = &self.contexts {
-            let messages = [contexts::message(body)];
-            let (bytes, _) = charge.settle(pool.speak(&contexts::address(), &messages).await)?;
+            let messages = [contexts::message(body, self.settings.partial_text)];
+            let clock = ContextClock::new(meter.timing.clone(), speech);
+            let (bytes, _) = charge.settle(pool.speak(&contexts::address(), &messages, clock).await)?;
             return Ok(speech.clips(bytes));
         }
         let (name, version) = VERSION;
         let request = self.endpoint.post("/tts/bytes").header(name, version).json(&body);
         let (answer, _) = charge.settle(self.endpoint.send(request).await)?;
         response::stated(&self.endpoint, answer, speech.into()).await
+    }
+
+    /// Opens a context for a text in parts. Its first message is that with the first words.
+    async fn open_context(&self, voice: Voice, meter: Meter) -> Result<Box<dyn OpenSpeech>, EngineError> {
+        let Some(pool) = &self.contexts else {
+            return Err(EngineError::Permanent("parts of a text need the WebSocket".into()));
+        };
+        let (body, speech) = (self.body("", &voice)?, self.format(&voice));
+        let charge = meter.charge(Kind::Tts, &self.name, self.model(&voice));
+        let clock = ContextClock::new(meter.timing.clone(), speech);
+        let (context, charge) = charge.settle(pool.open_context(&contexts::address(), &[], clock).await)?;
+        Ok(Box::new(ContextSpeech::new(context, contexts::words(body), speech, charge)))
     }
 }
 
@@ -144,6 +177,14 @@ fn output_format(speech: BareSpeech) -> Value {
 impl Tts for Cartesia {
     fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    fn takes_parts(&self) -> bool {
+        self.contexts.is_some() && self.settings.partial_text
+    }
+
+    fn open(&self, voice: Voice, meter: Meter) -> BoxFuture<'_, Result<Box<dyn OpenSpeech>, EngineError>> {
+        self.open_context(voice, meter).boxed()
     }
 
     fn connect(&self, _voice: Voice) -> BoxFuture<'_, ()> {

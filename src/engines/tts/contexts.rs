@@ -2,15 +2,15 @@
 //!
 //! A connection is opened while the phone rings, stays open between speeches, and outlives a speech that is cancelled.
 
+pub mod alignment;
 mod connection;
+mod parts;
+mod speech;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -18,7 +18,11 @@ use tokio::sync::mpsc;
 use super::samples::ByteStream;
 use crate::engines::core::EngineError;
 use crate::engines::core::websocket::SocketEndpoint;
+use alignment::Alignment;
 use connection::{Command, ContextConnection};
+pub use parts::{ContextSpeech, WordMessages};
+use speech::Speech;
+pub use speech::{ContextClock, OpenContext};
 
 /// Contexts of one connection, cancelled ones included until the server ends them. ElevenLabs allows five.
 const MAX_CONTEXTS: usize = 4;
@@ -43,6 +47,11 @@ pub trait ContextProtocol: Send + Sync {
     /// The message that cancels a context. None where nothing can be cancelled: then its audio is dropped until its end.
     fn cancel(&self) -> Option<Value>;
 
+    /// The message upon which the server ends a context with an unfinished text, where contexts cannot be cancelled.
+    fn close(&self) -> Option<Value> {
+        None
+    }
+
     /// Reads a message of the server.
     ///
     /// # Errors
@@ -56,6 +65,8 @@ pub struct ContextMessage {
     /// None for all of them.
     pub context: Option<String>,
     pub audio: Vec<u8>,
+    /// When the words of the text are heard.
+    pub alignment: Option<Alignment>,
     /// The context has ended, in success or not.
     pub end: Option<Result<(), EngineError>>,
 }
@@ -67,8 +78,14 @@ pub struct Address {
     pub query: Vec<(String, String)>,
 }
 
-/// A part of a speech, on its way from the connection.
-type ContextAudio = Result<Option<Bytes>, EngineError>;
+/// The text of a context that a message has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContextText {
+    /// More follows.
+    Part,
+    /// The last of it.
+    Rest,
+}
 
 /// The connections of one engine.
 pub struct ContextPool {
@@ -113,20 +130,42 @@ impl ContextPool {
         }
     }
 
-    /// Starts a speech with these messages of its context. Dropping the stream cancels it.
+    /// Starts a speech with the messages of its context, which have its whole text. Dropping the stream cancels it.
     ///
     /// # Errors
     /// The server cannot be reached, or refuses before the first audio.
-    pub async fn speak(&self, address: &Address, messages: &[Value]) -> Result<ByteStream, EngineError> {
+    pub async fn speak(
+        &self,
+        address: &Address,
+        messages: &[Value],
+        clock: ContextClock,
+    ) -> Result<ByteStream, EngineError> {
         if let Some(link) = self.reserve(address) {
-            match self.begin(&link, messages).await {
+            match self.begin(&link, messages, clock.clone()).await {
                 // A connection may be closed while it is idle.
                 Err(EngineError::Temporary(_)) => {}
                 begun => return begun,
             }
         }
         let link = self.open(address).await?.reserve();
-        self.begin(&link, messages).await
+        self.begin(&link, messages, clock).await
+    }
+
+    /// Opens a context that takes its text in parts, with its first messages. Dropping it cancels the speech.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn open_context(
+        &self,
+        address: &Address,
+        messages: &[Value],
+        clock: ContextClock,
+    ) -> Result<OpenContext, EngineError> {
+        let link = match self.reserve(address) {
+            Some(link) => link,
+            None => self.open(address).await?.reserve(),
+        };
+        self.start(&link, messages, ContextText::Part, clock).await
     }
 
     /// A connection with room for a context, which is counted.
@@ -136,22 +175,29 @@ impl ContextPool {
     }
 
     /// Begins a context that the link has counted.
-    async fn begin(&self, link: &ContextLink, messages: &[Value]) -> Result<ByteStream, EngineError> {
+    async fn begin(
+        &self,
+        link: &ContextLink,
+        messages: &[Value],
+        clock: ContextClock,
+    ) -> Result<ByteStream, EngineError> {
+        self.start(link, messages, ContextText::Rest, clock).await?.audio().await
+    }
+
+    /// Starts a context that the link has counted.
+    async fn start(
+        &self,
+        link: &ContextLink,
+        messages: &[Value],
+        text: ContextText,
+        clock: ContextClock,
+    ) -> Result<OpenContext, EngineError> {
         let context = format!("c{}", self.contexts.fetch_add(1, Ordering::Relaxed));
-        let messages = messages.iter().map(|message| with_context(message.clone(), &context)).collect();
+        let messages = with_context(messages, &context);
         let (pieces, receiver) = mpsc::channel(QUEUE);
-        let start = Command::Start { context: context.clone(), messages, pieces };
-        if link.commands.send(start).await.is_err() {
-            return Err(closed());
-        }
-        let mut speech = Speech { pieces: receiver, context, commands: Some(link.commands.clone()) };
-        match speech.next().await {
-            Some(first) => {
-                let first = first?;
-                Ok(stream::once(async { Ok(first) }).chain(speech).boxed())
-            }
-            None => Ok(stream::empty().boxed()),
-        }
+        let start = Command::Start { context: context.clone(), messages, text, pieces };
+        link.commands.send(start).await.map_err(|_| closed())?;
+        Ok(OpenContext::new(Speech::new(receiver, context, link.commands.clone(), clock)))
     }
 
     async fn open(&self, address: &Address) -> Result<ContextLink, EngineError> {
@@ -177,47 +223,16 @@ impl ContextPool {
     }
 }
 
-fn with_context(mut message: Value, context: &str) -> String {
-    message["context_id"] = context.into();
-    message.to_string()
+/// The messages as messages of a context.
+fn with_context(messages: &[Value], context: &str) -> Vec<String> {
+    let of_context = |message: &Value| {
+        let mut message = message.clone();
+        message["context_id"] = context.into();
+        message.to_string()
+    };
+    messages.iter().map(of_context).collect()
 }
 
 fn closed() -> EngineError {
     EngineError::Temporary("the connection was closed".into())
-}
-
-/// The audio of a context. Cancels it when dropped before its end.
-struct Speech {
-    pieces: mpsc::Receiver<ContextAudio>,
-    context: String,
-    /// None once the context has ended.
-    commands: Option<mpsc::Sender<Command>>,
-}
-
-impl Stream for Speech {
-    type Item = Result<Bytes, EngineError>;
-
-    fn poll_next(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.commands.is_none() {
-            return Poll::Ready(None);
-        }
-        let Poll::Ready(piece) = self.pieces.poll_recv(cx) else { return Poll::Pending };
-        let item = match piece {
-            Some(Ok(Some(bytes))) => return Poll::Ready(Some(Ok(bytes))),
-            Some(Ok(None)) => None,
-            Some(Err(error)) => Some(Err(error)),
-            None => Some(Err(closed())),
-        };
-        self.commands = None;
-        Poll::Ready(item)
-    }
-}
-
-impl Drop for Speech {
-    fn drop(&mut self) {
-        if let Some(commands) = self.commands.take() {
-            // A full queue is that of a connection that stands still; it ends by its time limit.
-            let _ = commands.try_send(Command::Cancel { context: std::mem::take(&mut self.context) });
-        }
-    }
 }

@@ -12,9 +12,9 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::contexts::{ContextPool, SpeechTransport};
+use super::contexts::{ContextClock, ContextPool, ContextSpeech, ContextText, SpeechTransport};
 use super::sound::{Bare, BareSpeech, Rate};
-use super::{Pieces, Tts, Voice, response};
+use super::{OpenSpeech, Pieces, Tts, Voice, response};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::languages::{LanguageCodes, code, known};
@@ -24,6 +24,7 @@ use crate::engines::core::server::Auth;
 use crate::engines::core::usage::{Meter, Unit, characters};
 use crate::engines::core::websocket::SocketEndpoint;
 use crate::names::Names;
+use contexts::ContextOrder;
 
 /// The default address.
 pub const BASE_URL: &str = "https://api.elevenlabs.io/v1";
@@ -62,6 +63,8 @@ pub struct Settings {
     pub rate: Option<Rate>,
     /// `http` by default: a request for each speech. `websocket`: contexts of connections that stay open.
     pub transport: SpeechTransport,
+    /// Sends the first clause of a reply word by word, and asks for the times of words. Needs `websocket`. Default false.
+    pub partial_text: bool,
     /// The vendor's codes of languages, by BCP 47 tag, in place of the built-in ones. None by default.
     pub languages: LanguageCodes,
     /// Further fields of the request, such as `voice_settings` and `seed`. None by default.
@@ -78,6 +81,7 @@ impl Default for Settings {
             format: Bare::Pcm,
             rate: None,
             transport: SpeechTransport::Http,
+            partial_text: false,
             languages: LanguageCodes::default(),
             extra: Extra::default(),
         }
@@ -111,18 +115,33 @@ impl ElevenLabs {
         ElevenLabs { contexts: Some(contexts), ..self }
     }
 
-    async fn request(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
+    /// The model and the id of a voice.
+    ///
+    /// # Errors
+    /// One of them is not allowed.
+    fn names<'a>(&'a self, voice: &'a Voice) -> Result<(&'a str, &'a str), EngineError> {
         let model = voice.model.as_deref().unwrap_or(&self.settings.model);
         let id = voice.name.as_deref().unwrap_or(&self.settings.voice);
         self.models.check(model).map_err(|error| EngineError::name("model", &error))?;
         voices().check(id).map_err(|error| EngineError::name("voice", &error))?;
-        let speech = self.settings.format.requested(self.settings.rate, voice.rate);
+        Ok((model, id))
+    }
+
+    fn format(&self, voice: &Voice) -> BareSpeech {
+        self.settings.format.requested(self.settings.rate, voice.rate)
+    }
+
+    async fn request(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
+        let (model, id) = self.names(&voice)?;
+        let speech = self.format(&voice);
         let body = self.body(text.trim(), model, voice.language.as_deref());
         let mut charge = meter.charge(Kind::Tts, &self.name, model);
         charge.set(Unit::Characters, characters(text.trim()));
         if let Some(pool) = &self.contexts {
-            let order = contexts::order(id, &output_format(speech), &body);
-            let (bytes, _) = charge.settle(pool.speak(&order.address, &order.messages).await)?;
+            let ContextOrder { address, first } = self.order(id, speech, &body);
+            let messages = [vec![first], contexts::words(text.trim(), ContextText::Rest)].concat();
+            let clock = ContextClock::new(meter.timing.clone(), speech);
+            let (bytes, _) = charge.settle(pool.speak(&address, &messages, clock).await)?;
             return Ok(speech.clips(bytes));
         }
         let request = self.endpoint.post(&format!("/text-to-speech/{id}/stream"));
@@ -131,15 +150,31 @@ impl ElevenLabs {
         response::stated(&self.endpoint, answer, speech.into()).await
     }
 
+    fn order(&self, id: &str, speech: BareSpeech, body: &Value) -> ContextOrder {
+        contexts::order(id, &output_format(speech), body, self.settings.partial_text)
+    }
+
     /// Opens the WebSocket of a voice.
     async fn warm_up(&self, pool: &ContextPool, voice: Voice) {
-        let model = voice.model.as_deref().unwrap_or(&self.settings.model);
-        let id = voice.name.as_deref().unwrap_or(&self.settings.voice);
-        if self.models.check(model).is_ok() && voices().check(id).is_ok() {
-            let speech = self.settings.format.requested(self.settings.rate, voice.rate);
+        if let Ok((model, id)) = self.names(&voice) {
             let body = self.body("", model, voice.language.as_deref());
-            pool.warm_up(&contexts::order(id, &output_format(speech), &body).address).await;
+            pool.warm_up(&self.order(id, self.format(&voice), &body).address).await;
         }
+    }
+
+    /// Opens a context for a text in parts.
+    async fn open_context(&self, voice: Voice, meter: Meter) -> Result<Box<dyn OpenSpeech>, EngineError> {
+        let Some(pool) = &self.contexts else {
+            return Err(EngineError::Permanent("parts of a text need the WebSocket".into()));
+        };
+        let (model, id) = self.names(&voice)?;
+        let speech = self.format(&voice);
+        let body = self.body("", model, voice.language.as_deref());
+        let ContextOrder { address, first } = self.order(id, speech, &body);
+        let charge = meter.charge(Kind::Tts, &self.name, model);
+        let clock = ContextClock::new(meter.timing.clone(), speech);
+        let (context, charge) = charge.settle(pool.open_context(&address, &[first], clock).await)?;
+        Ok(Box::new(ContextSpeech::new(context, Box::new(contexts::words), speech, charge)))
     }
 
     /// Only the models of version 2.5 accept a language; they need it to read numbers and dates.
@@ -164,6 +199,14 @@ fn output_format(speech: BareSpeech) -> String {
 impl Tts for ElevenLabs {
     fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    fn takes_parts(&self) -> bool {
+        self.contexts.is_some() && self.settings.partial_text
+    }
+
+    fn open(&self, voice: Voice, meter: Meter) -> BoxFuture<'_, Result<Box<dyn OpenSpeech>, EngineError>> {
+        self.open_context(voice, meter).boxed()
     }
 
     fn connect(&self, voice: Voice) -> BoxFuture<'_, ()> {

@@ -7,6 +7,7 @@ pub mod elevenlabs;
 pub mod espeak;
 pub mod flite;
 pub mod openai;
+mod parts;
 mod resilient;
 mod response;
 mod samples;
@@ -26,6 +27,7 @@ use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::language::Pronunciations;
 
+pub use parts::{BegunPieces, BegunSpeech, OpenSpeech, prepared};
 pub use resilient::Resilient;
 
 /// How a text is to be spoken.
@@ -79,6 +81,28 @@ pub trait Tts: Send + Sync {
     /// The same for a speech that failed before: by other engines, where there are any.
     fn speak_again(
         &self,
+        text: Arc<str>,
+        voice: Voice,
+        meter: Meter,
+    ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        self.speak(text, voice, meter)
+    }
+
+    /// Whether a text may arrive in parts at present ([`Tts::open`]).
+    fn takes_parts(&self) -> bool {
+        false
+    }
+
+    /// Opens a speech whose text arrives in parts. One attempt, without fallbacks.
+    fn open(&self, _voice: Voice, _meter: Meter) -> BoxFuture<'_, Result<Box<dyn OpenSpeech>, EngineError>> {
+        async { Err(EngineError::Permanent("the engine takes whole texts only".into())) }.boxed()
+    }
+
+    /// As [`Tts::speak`], for a speech of which the first words were sent. If it fails before its first audio, the whole text is
+    /// spoken anew.
+    fn speak_begun(
+        &self,
+        _begun: BegunSpeech,
         text: Arc<str>,
         voice: Voice,
         meter: Meter,

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::future::ready;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use super::{Pieces, Tts, Voice, text};
+use super::{BegunPieces, BegunSpeech, OpenSpeech, Pieces, Tts, Voice, prepared, text};
 use crate::audio::Clip;
 use crate::audio::resample::Stream;
 use crate::engines::core::EngineError;
@@ -15,7 +15,6 @@ use crate::engines::core::covered::NamedEngine;
 use crate::engines::core::retry::{Kind, Policy, Settings};
 use crate::engines::core::shares::TenantShares;
 use crate::engines::core::usage::Meter;
-use crate::language::{Language, spoken};
 
 /// Asks an engine with retries, then its fallback. A part of a speech that breaks off in the middle is not repeated.
 ///
@@ -99,17 +98,16 @@ impl Resilient {
         meter: Meter,
         order: Order,
     ) -> Result<Pieces, EngineError> {
-        let replaced = voice.pronunciations.as_ref().map(|words| words.apply(text));
-        let text = replaced.as_deref().unwrap_or(text);
-        let spoken = spoken(text, Language::of(voice.language.as_deref()));
-        let mut parts = VecDeque::from(text::parts(&spoken, self.engine.max_chars()));
+        let mut parts = VecDeque::from(text::parts(&prepared(text, &voice), self.engine.max_chars()));
         let Some(first) = parts.pop_front() else { return Ok(stream::empty().boxed()) };
-        let mut first = self.part(first, voice.clone(), meter.clone(), order).await?;
+        // The times of words are those of one request.
+        let meter = if parts.is_empty() { meter } else { meter.untimed() };
+        let mut first = self.part(first, voice.clone(), meter.clone(), order, None).await?;
         let Some(clip) = first.next().await.transpose()? else { return Ok(stream::empty().boxed()) };
         let (rate, this) = (clip.rate, self.clone());
         let rest = stream::iter(parts).then(move |part| {
             let (this, voice, meter) = (this.clone(), voice.clone(), meter.clone());
-            async move { Ok(at_rate(rate, this.part(part, voice, meter, order).await?)) }
+            async move { Ok(at_rate(rate, this.part(part, voice, meter, order, None).await?)) }
         });
         Ok(stream::once(ready(Ok(clip))).chain(first).chain(rest.try_flatten()).boxed())
     }
@@ -120,22 +118,27 @@ impl Resilient {
         voice: Voice,
         meter: Meter,
         order: Order,
+        begun: Option<BegunPieces>,
     ) -> Result<Pieces, EngineError> {
         if order == Order::Alone {
-            return self.alone(text, voice, meter).await;
+            return self.alone(text, voice, meter, begun).await;
         }
+        let begun = Mutex::new(begun);
         let answer = meter.covered.first_answer(Kind::Tts, self.chain(order), |engine, place| {
             let (text, meter) = (text.clone(), meter.clone());
             let (language, rate, voice) = (voice.language.clone(), voice.rate, voice.clone());
+            let is_own = std::ptr::eq(engine, self);
+            let begun =
+                if is_own { begun.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
             async move {
                 let policy = engine.policy.clone().with_fallback(!place.is_last);
                 let single = Resilient { policy, fallbacks: [].into(), ..engine.clone() };
-                if std::ptr::eq(engine, self) {
-                    single.alone(text, voice, meter).await
+                if is_own {
+                    single.alone(text, voice, meter, begun).await
                 } else {
                     // Divides the text anew: the limit of the fallback may be lower.
                     let voice = Voice { language, rate, ..Voice::default() };
-                    single.speak_alone(text, voice, meter).await
+                    single.speak_alone(text, voice, meter.untimed()).await
                 }
             }
         });
@@ -152,10 +155,43 @@ impl Resilient {
         async move { self.parts(&text, voice, meter, Order::Alone).await }.boxed()
     }
 
-    /// Asks the engine without its fallbacks.
-    async fn alone(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
-        let ask = || audible(self.engine.speak(text.clone(), voice.clone(), meter.clone()));
+    /// Asks the engine without its fallbacks. A speech that was begun is a part of the first attempt.
+    async fn alone(
+        &self,
+        text: Arc<str>,
+        voice: Voice,
+        meter: Meter,
+        mut begun: Option<BegunPieces>,
+    ) -> Result<Pieces, EngineError> {
+        let whole = || audible(self.engine.speak(text.clone(), voice.clone(), meter.clone()));
+        let ask = || {
+            let (begun, whole) = (begun.take(), &whole);
+            async move {
+                let Some(begun) = begun else { return whole().await };
+                match audible(begun).await {
+                    Err(error) if error.worth_retrying() => whole().await,
+                    answer => answer,
+                }
+            }
+        };
         self.policy.stream(ask).await
+    }
+
+    /// Speaks the rest of a text of which the first words were sent, or the whole text where that is not possible.
+    async fn rest(
+        &self,
+        begun: BegunSpeech,
+        text: &str,
+        voice: Voice,
+        meter: Meter,
+    ) -> Result<Pieces, EngineError> {
+        let spoken = prepared(text, &voice);
+        let is_short = spoken.chars().count() <= self.engine.max_chars();
+        let begun = if is_short { begun.finish(&spoken) } else { None };
+        match begun {
+            Some(begun) => self.part(spoken.into(), voice, meter, Order::FallbacksLater, Some(begun)).await,
+            None => self.parts(text, voice, meter, Order::FallbacksLater).await,
+        }
     }
 }
 
@@ -227,6 +263,24 @@ impl Tts for Resilient {
         meter: Meter,
     ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
         async move { self.parts(&text, voice, meter, Order::FallbacksFirst).await }.boxed()
+    }
+
+    fn takes_parts(&self) -> bool {
+        self.engine.takes_parts() && !self.policy.is_open()
+    }
+
+    fn open(&self, voice: Voice, meter: Meter) -> BoxFuture<'_, Result<Box<dyn OpenSpeech>, EngineError>> {
+        self.engine.open(voice, meter)
+    }
+
+    fn speak_begun(
+        &self,
+        begun: BegunSpeech,
+        text: Arc<str>,
+        voice: Voice,
+        meter: Meter,
+    ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+        async move { self.rest(begun, &text, voice, meter).await }.boxed()
     }
 
     fn connect(&self, voice: Voice) -> BoxFuture<'_, ()> {

@@ -86,6 +86,14 @@ impl BareSpeech {
         }
     }
 
+    pub fn bytes_per_second(self) -> u64 {
+        let bytes = match self {
+            BareSpeech::Pcm(_) => 2,
+            BareSpeech::Mulaw => 1,
+        };
+        bytes * u64::from(self.rate())
+    }
+
     /// Clips of bytes in this format.
     pub fn clips(self, bytes: ByteStream) -> Pieces {
         let encoding = match self {

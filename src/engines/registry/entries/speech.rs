@@ -26,7 +26,7 @@ impl Entry<TtsSpec> {
         let (own, auth) = (cartesia::BASE_URL, cartesia::AUTH);
         let endpoint = self.vendor(server, own, auth)?;
         let engine = cartesia::Cartesia::new(self.name.clone(), endpoint, options.clone());
-        let socket = self.transport(options.transport, server, own, auth)?;
+        let socket = self.transport((options.transport, options.partial_text), server, own, auth)?;
         Ok(match socket {
             Some(socket) => engine.over(socket),
             None => engine,
@@ -40,7 +40,7 @@ impl Entry<TtsSpec> {
         let (own, auth) = (elevenlabs::BASE_URL, elevenlabs::AUTH);
         let endpoint = self.vendor(server, own, auth)?;
         let engine = elevenlabs::ElevenLabs::new(self.name.clone(), endpoint, options.clone());
-        let socket = self.transport(options.transport, server, own, auth)?;
+        let socket = self.transport((options.transport, options.partial_text), server, own, auth)?;
         Ok(match socket {
             Some(socket) => engine.over(socket),
             None => engine,
@@ -50,12 +50,16 @@ impl Entry<TtsSpec> {
     /// The WebSockets, where they are the transport.
     fn transport(
         &self,
-        transport: SpeechTransport,
+        (transport, partial_text): (SpeechTransport, bool),
         server: &server::Settings,
         own: &str,
         auth: Auth,
     ) -> Result<Option<SocketEndpoint>, Violation> {
         match transport {
+            SpeechTransport::Http if partial_text => {
+                let key = format!("{}.partial_text", self.section);
+                Err(Violation::new(key, "needs transport = \"websocket\""))
+            }
             SpeechTransport::Http => Ok(None),
             SpeechTransport::WebSocket => self.socket(server, own, auth).map(Some),
         }

@@ -10,7 +10,7 @@ use futures_util::{FutureExt, StreamExt};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::engines::llm::{Delta, Deltas, Llm, Prompt};
-use crate::engines::tts::{Pieces, Tts, Voice};
+use crate::engines::tts::{BegunPieces, OpenSpeech, Pieces, Tts, Voice};
 
 /// The most bytes of one reply of a language model: many times those of the longest response.
 const MOST_TEXT: usize = 64 * 1024;
@@ -75,15 +75,20 @@ impl Tts for BoundedTts {
         voice: Voice,
         meter: Meter,
     ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
-        let characters = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-        let longest = SPEECH_BASE.saturating_add(SPEECH_PER_CHARACTER.saturating_mul(characters));
-        let milliseconds = usize::try_from(longest.as_millis()).unwrap_or(usize::MAX);
+        let characters = text.chars().count();
         let speech = self.engine.speak(text, voice, meter);
+        async move { Ok(bounded_speech(speech.await?, characters)) }.boxed()
+    }
+
+    fn takes_parts(&self) -> bool {
+        self.engine.takes_parts()
+    }
+
+    fn open(&self, voice: Voice, meter: Meter) -> BoxFuture<'_, Result<Box<dyn OpenSpeech>, EngineError>> {
         async move {
-            let length = |clip: &crate::audio::Clip| {
-                usize::try_from(clip.duration().as_millis()).unwrap_or(usize::MAX)
-            };
-            Ok(bounded(speech.await?, milliseconds, length))
+            let speech = self.engine.open(voice, meter).await?;
+            let bounded: Box<dyn OpenSpeech> = Box::new(BoundedParts { speech, characters: 0 });
+            Ok(bounded)
         }
         .boxed()
     }
@@ -95,6 +100,36 @@ impl Tts for BoundedTts {
     fn connect(&self, voice: Voice) -> BoxFuture<'_, ()> {
         self.engine.connect(voice)
     }
+}
+
+/// A speech of a text in parts that is bounded.
+struct BoundedParts {
+    speech: Box<dyn OpenSpeech>,
+    /// Of the text so far.
+    characters: usize,
+}
+
+impl OpenSpeech for BoundedParts {
+    fn add<'a>(&'a mut self, words: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.characters = self.characters.saturating_add(words.chars().count());
+        self.speech.add(words)
+    }
+
+    fn finish(self: Box<Self>, rest: &str) -> BegunPieces {
+        let characters = self.characters.saturating_add(rest.chars().count());
+        let speech = self.speech.finish(rest);
+        async move { Ok(bounded_speech(speech.await?, characters)) }.boxed()
+    }
+}
+
+/// A speech of so many characters.
+fn bounded_speech(speech: Pieces, characters: usize) -> Pieces {
+    let characters = u32::try_from(characters).unwrap_or(u32::MAX);
+    let longest = SPEECH_BASE.saturating_add(SPEECH_PER_CHARACTER.saturating_mul(characters));
+    let milliseconds = usize::try_from(longest.as_millis()).unwrap_or(usize::MAX);
+    let length =
+        |clip: &crate::audio::Clip| usize::try_from(clip.duration().as_millis()).unwrap_or(usize::MAX);
+    bounded(speech, milliseconds, length)
 }
 
 type Items<T> = futures_util::stream::BoxStream<'static, Result<T, EngineError>>;

@@ -1,4 +1,8 @@
 //! <https://docs.cartesia.ai/api-reference/tts/websocket>: `GET /tts/websocket`, a WebSocket for contexts of all voices.
+//!
+//! A text in parts is collected by the server until it suffices for a natural beginning, for `max_buffer_delay_ms` at most
+//! (<https://docs.cartesia.ai/use-the-api/tts-websocket/buffering>). With `add_timestamps` the times of words follow, from the
+//! beginning of the context's audio.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,7 +12,8 @@ use serde_json::{Value, json};
 use super::VERSION;
 use crate::engines::core::EngineError;
 use crate::engines::core::websocket::SocketEndpoint;
-use crate::engines::tts::contexts::{Address, ContextMessage, ContextProtocol};
+use crate::engines::tts::contexts::alignment::{Alignment, TimeOrigin};
+use crate::engines::tts::contexts::{Address, ContextMessage, ContextProtocol, ContextText, WordMessages};
 
 /// The one address of an engine.
 pub fn address() -> Address {
@@ -17,10 +22,26 @@ pub fn address() -> Address {
 }
 
 /// The message of a context with the body of a request over HTTP. The text is whole, so it is not buffered.
-pub fn message(mut body: Value) -> Value {
-    body["continue"] = false.into();
+pub fn message(mut body: Value, has_times: bool) -> Value {
     if body.get("max_buffer_delay_ms").is_none() {
         body["max_buffer_delay_ms"] = 0.into();
+    }
+    with_context_fields(body, has_times, ContextText::Rest)
+}
+
+/// The messages of a context with words of its text, from the body of a request over HTTP. The words are joined as they are.
+pub fn words(body: Value) -> WordMessages {
+    Box::new(move |words, text| {
+        let mut message = with_context_fields(body.clone(), true, text);
+        message["transcript"] = words.into();
+        vec![message]
+    })
+}
+
+fn with_context_fields(mut body: Value, has_times: bool, text: ContextText) -> Value {
+    body["continue"] = (text == ContextText::Part).into();
+    if has_times {
+        body["add_timestamps"] = true.into();
     }
     if let Some(voice) = body["voice"].as_object_mut() {
         voice.entry("mode").or_insert_with(|| "id".into());
@@ -36,6 +57,23 @@ struct SonicMessage {
     #[serde(default)]
     data: String,
     status_code: Option<u16>,
+    #[serde(default)]
+    word_timestamps: Value,
+}
+
+/// The times of words, in seconds from the beginning of the context's audio.
+#[derive(Deserialize)]
+struct WordTimes {
+    words: Vec<String>,
+    end: Vec<f64>,
+}
+
+/// The words of a message; none where the times are not those of the words.
+fn alignment(times: &Value) -> Option<Alignment> {
+    let WordTimes { words, end } = WordTimes::deserialize(times).ok()?;
+    let is_complete = words.len() == end.len();
+    let words = words.iter().map(String::as_str).zip(end);
+    is_complete.then(|| Alignment::new(TimeOrigin::Context, words)).flatten()
 }
 
 pub struct SonicProtocol;
@@ -56,17 +94,21 @@ impl ContextProtocol for SonicProtocol {
             "error" => Some(Err(endpoint.reported(read.status_code.unwrap_or(500), &body))),
             _ => None,
         };
-        Ok(ContextMessage { context: read.context_id, audio: audio.map_err(|_| unreadable())?, end })
+        let (audio, alignment) = (audio.map_err(|_| unreadable())?, alignment(&read.word_timestamps));
+        Ok(ContextMessage { context: read.context_id, audio, alignment, end })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::engines::core::openai::Settings;
     use crate::engines::core::server::Auth;
+    use crate::engines::core::timing::SpeechTiming;
 
     fn read(message: &str) -> Result<ContextMessage, EngineError> {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -81,23 +123,63 @@ mod tests {
         let expected = json!({
             "transcript": "Hello.", "voice": { "mode": "id", "id": "v" }, "continue": false, "max_buffer_delay_ms": 0,
         });
-        assert_eq!(message(body), expected);
-        let buffered =
-            message(json!({ "transcript": "Hello.", "voice": { "id": "v" }, "max_buffer_delay_ms": 50 }));
+        assert_eq!(message(body, false), expected);
+        let buffered = message(
+            json!({ "transcript": "Hello.", "voice": { "id": "v" }, "max_buffer_delay_ms": 50 }),
+            false,
+        );
         assert_eq!(buffered["max_buffer_delay_ms"], 50);
+    }
+
+    #[test]
+    fn the_messages_of_a_text_in_parts_differ_in_the_words_and_the_end() {
+        let messages = words(json!({ "transcript": "", "voice": { "id": "v" } }));
+        let expected = |words: &str, goes_on: bool| json!({ "transcript": words, "voice": { "mode": "id", "id": "v" }, "continue": goes_on, "add_timestamps": true });
+        assert_eq!(messages("We are ", ContextText::Part), [expected("We are ", true)]);
+        assert_eq!(messages("open.", ContextText::Rest), [expected("open.", false)]);
+    }
+
+    #[test]
+    fn times_of_words_are_read_if_they_are_complete() {
+        let times = |words: Value| {
+            json!({ "type": "timestamps", "context_id": "c1", "word_timestamps": words }).to_string()
+        };
+        let read = |words| read(&times(words)).expect("a message").alignment;
+        let expected = Alignment::new(TimeOrigin::Context, [("We", 0.2), ("are", 0.35)]);
+        assert!(expected.is_some());
+        assert_eq!(
+            read(json!({ "words": ["We", "are"], "start": [0.0, 0.2], "end": [0.2, 0.35] })),
+            expected
+        );
+        for words in [
+            json!(null),
+            json!([]),
+            json!({ "words": ["We", "are"], "start": [0.0], "end": [0.2] }),
+            json!({ "words": ["We"], "start": [0.0], "end": [-0.2] }),
+            json!({ "words": ["We"], "start": [0.0], "end": ["0.2"] }),
+            json!({ "words": "We", "start": [0.0], "end": [0.2] }),
+        ] {
+            assert_eq!(read(words.clone()), None, "{words}");
+        }
     }
 
     #[test]
     fn messages_have_audio_an_end_or_an_error() {
         let chunk = r#"{"type":"chunk","data":"AQI=","done":false,"context_id":"c1","status_code":206,"step_time":1.5}"#;
         let context = || Some("c1".to_owned());
-        let audio = ContextMessage { context: context(), audio: vec![1, 2], end: None };
+        let audio = ContextMessage { context: context(), audio: vec![1, 2], alignment: None, end: None };
         assert_eq!(read(chunk), Ok(audio));
         let done = read(r#"{"type":"done","done":true,"context_id":"c1","status_code":200}"#);
-        assert_eq!(done, Ok(ContextMessage { context: context(), audio: vec![], end: Some(Ok(())) }));
+        assert_eq!(
+            done,
+            Ok(ContextMessage { context: context(), audio: vec![], alignment: None, end: Some(Ok(())) })
+        );
         let flushed =
             read(r#"{"type":"flush_done","done":false,"flush_done":true,"context_id":"c1","flush_id":1}"#);
-        assert_eq!(flushed, Ok(ContextMessage { context: context(), audio: vec![], end: None }));
+        assert_eq!(
+            flushed,
+            Ok(ContextMessage { context: context(), audio: vec![], alignment: None, end: None })
+        );
         for (status, is_temporary) in [(400, false), (429, true), (500, true)] {
             let error = json!({ "type": "error", "done": true, "message": "No.", "status_code": status });
             let error =
@@ -112,6 +194,16 @@ mod tests {
         fn any_message_can_be_read(text in "\\PC{0,80}", data in "[A-Za-z0-9+/=]{0,16}") {
             let _ = read(&text);
             let _ = read(&json!({ "type": "chunk", "data": data, "context_id": text }).to_string());
+        }
+
+        #[test]
+        fn any_times_are_survived(
+            words in proptest::collection::vec("\\PC{0,6}", 0..12),
+            end in proptest::collection::vec(proptest::num::f64::ANY, 0..12),
+        ) {
+            if let Some(alignment) = alignment(&json!({ "words": words, "end": end })) {
+                alignment.add_to(&SpeechTiming::default(), Duration::MAX);
+            }
         }
     }
 }

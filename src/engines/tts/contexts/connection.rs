@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{ContextAudio, ContextMessage, ContextProtocol, closed};
+use super::speech::{ContextAudio, ContextPiece};
+use super::{ContextMessage, ContextProtocol, ContextText, closed};
 use crate::engines::core::EngineError;
 use crate::engines::core::websocket::{Socket, SocketEndpoint};
 
@@ -23,23 +24,41 @@ const SILENT: Duration = Duration::from_secs(2);
 
 /// What a connection is asked for.
 pub enum Command {
-    Start { context: String, messages: Vec<String>, pieces: mpsc::Sender<ContextAudio> },
-    Cancel { context: String },
+    Start {
+        context: String,
+        messages: Vec<String>,
+        text: ContextText,
+        pieces: mpsc::Sender<ContextAudio>,
+    },
+    /// More messages of a context.
+    Continue {
+        context: String,
+        messages: Vec<String>,
+        text: ContextText,
+    },
+    Cancel {
+        context: String,
+    },
 }
 
-/// Where the audio of a context goes; none for a context that was cancelled.
-type AudioSender = Option<mpsc::Sender<ContextAudio>>;
+/// A context that the server has not ended.
+struct ContextState {
+    /// Where its audio goes; none for a context that was cancelled.
+    pieces: Option<mpsc::Sender<ContextAudio>>,
+    /// Of the latest message.
+    text: ContextText,
+}
 
 pub struct ContextConnection {
     endpoint: SocketEndpoint,
     protocol: Arc<dyn ContextProtocol>,
     socket: Socket,
-    contexts: HashMap<String, AudioSender>,
+    contexts: HashMap<String, ContextState>,
     /// The number of contexts, with those that have not started.
     open: Arc<AtomicUsize>,
     /// The latest message of the server, or the latest start of a context.
     active: Instant,
-    /// The start of a context after which the server has sent nothing.
+    /// The end of a context's text after which the server has sent nothing.
     unanswered: Option<Instant>,
 }
 
@@ -57,7 +76,7 @@ impl ContextConnection {
     /// Serves until the connection breaks, is idle for too long, or the pool is dropped.
     pub async fn serve(mut self, mut commands: mpsc::Receiver<Command>) {
         let error = loop {
-            let is_idle = self.contexts.values().all(Option::is_none);
+            let is_idle = self.contexts.values().all(|context| context.pieces.is_none());
             let done = tokio::select! {
                 command = commands.recv() => match command {
                     Some(command) => self.carry_out(command).await,
@@ -71,7 +90,7 @@ impl ContextConnection {
             }
         };
         commands.close();
-        for receiver in self.contexts.into_values().flatten() {
+        for receiver in self.contexts.into_values().filter_map(|context| context.pieces) {
             let _ = receiver.try_send(Err(error.clone()));
         }
         let _ = timeout(SENDING, self.socket.close(None)).await;
@@ -79,28 +98,45 @@ impl ContextConnection {
 
     async fn carry_out(&mut self, command: Command) -> Result<(), EngineError> {
         match command {
-            Command::Start { context, messages, pieces } => {
-                self.active = Instant::now();
-                self.unanswered.get_or_insert(self.active);
-                self.contexts.insert(context, Some(pieces));
-                for message in messages {
-                    self.send(message).await?;
-                }
-                Ok(())
+            Command::Start { context, messages, text, pieces } => {
+                self.contexts.insert(context, ContextState { pieces: Some(pieces), text });
+                self.send_text(messages, text).await
             }
+            Command::Continue { context, messages, text } => match self.contexts.get_mut(&context) {
+                Some(state) => {
+                    state.text = text;
+                    self.send_text(messages, text).await
+                }
+                None => Ok(()),
+            },
             Command::Cancel { context } => self.cancel(&context).await,
         }
     }
 
+    async fn send_text(&mut self, messages: Vec<String>, text: ContextText) -> Result<(), EngineError> {
+        self.active = Instant::now();
+        if text == ContextText::Rest {
+            self.unanswered.get_or_insert(self.active);
+        }
+        for message in messages {
+            self.send(message).await?;
+        }
+        Ok(())
+    }
+
     async fn cancel(&mut self, context: &str) -> Result<(), EngineError> {
-        let Some(receiver) = self.contexts.get_mut(context) else { return Ok(()) };
-        *receiver = None;
+        let Some(state) = self.contexts.get_mut(context) else { return Ok(()) };
+        state.pieces = None;
+        let is_unfinished = state.text == ContextText::Part;
         if self.unanswered.is_some_and(|since| since.elapsed() >= SILENT) {
             return Err(EngineError::Timeout(SILENT));
         }
         if let Some(mut message) = self.protocol.cancel() {
             message["context_id"] = context.into();
             self.remove(context);
+            self.send(message.to_string()).await?;
+        } else if let Some(mut message) = self.protocol.close().filter(|_| is_unfinished) {
+            message["context_id"] = context.into();
             self.send(message.to_string()).await?;
         }
         Ok(())
@@ -116,10 +152,11 @@ impl ContextConnection {
         };
         self.active = Instant::now();
         self.unanswered = None;
-        let ContextMessage { context, audio, end } = self.protocol.read(text.as_str(), &self.endpoint)?;
+        let ContextMessage { context, audio, alignment, end } =
+            self.protocol.read(text.as_str(), &self.endpoint)?;
         let Some(context) = context else { return end.unwrap_or(Ok(())) };
-        if !audio.is_empty() {
-            self.hand_out(&context, Ok(Some(audio.into())));
+        if !audio.is_empty() || alignment.is_some() {
+            self.hand_out(&context, Ok(Some(ContextPiece { audio: audio.into(), alignment })));
         }
         if let Some(end) = end {
             self.hand_out(&context, end.map(|()| None));
@@ -130,9 +167,9 @@ impl ContextConnection {
 
     /// A speech that is not read in time breaks off.
     fn hand_out(&mut self, context: &str, piece: ContextAudio) {
-        let Some(receiver) = self.contexts.get_mut(context) else { return };
-        if receiver.as_ref().is_some_and(|pieces| pieces.try_send(piece).is_err()) {
-            *receiver = None;
+        let Some(state) = self.contexts.get_mut(context) else { return };
+        if state.pieces.as_ref().is_some_and(|pieces| pieces.try_send(piece).is_err()) {
+            state.pieces = None;
         }
     }
 
