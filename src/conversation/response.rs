@@ -1,5 +1,6 @@
 //! The agent's response in one turn: its speeches, and how far each was played.
 
+mod playback;
 mod questions;
 mod repair;
 mod rounds;
@@ -14,9 +15,7 @@ use super::clauses::Clauses;
 use super::endpoint::same_words;
 use super::outbox::Outbox;
 use super::tool_work::ToolWork;
-use super::{
-    At, Command, Ending, Keys, Latency, Phrase, PlaybackProgress, Record, Say, SpeechId, SpokenBy, TurnId,
-};
+use super::{At, Command, Ending, Keys, Latency, Phrase, Record, Say, SpeechId, SpokenBy, TurnId};
 use crate::language::Language;
 use repair::Repair;
 use speech::{Progress, ResponseSpeech};
@@ -274,37 +273,6 @@ impl Response {
 
     pub fn contains(&self, speech: SpeechId) -> bool {
         self.speeches.iter().any(|said| said.id == speech)
-    }
-
-    pub fn started(&mut self, speech: SpeechId, now: At) {
-        let Some(speech) = self.find(speech) else { return };
-        speech.progress = Progress::Playing;
-        if self.first_audio.is_none() {
-            self.first_audio = Some(now);
-            self.latency.audio = Some(now.since(self.since));
-        }
-    }
-
-    pub fn played(&mut self, speech: SpeechId, now: At, progress: PlaybackProgress) {
-        if self.find(speech).is_some_and(|speech| speech.progress == Progress::Waiting) {
-            self.started(speech, now);
-        }
-        if let Some(speech) = self.find(speech) {
-            speech.advance(progress);
-        }
-    }
-
-    pub fn ended(&mut self, speech: SpeechId) {
-        if let Some(speech) = self.find(speech) {
-            speech.progress = Progress::Ended;
-        }
-    }
-
-    /// The rest of the words so far is not played.
-    pub fn drop_words(&mut self) {
-        for speech in self.speeches.iter_mut().filter(|speech| !speech.is_over()) {
-            speech.progress = Progress::Dropped;
-        }
     }
 
     pub fn is_broken(&self) -> bool {
