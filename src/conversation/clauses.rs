@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::{CLOSERS, TERMINALS};
-use crate::language::Language;
+use crate::language::{CLOSERS, Language, TERMINALS, ends_without_space};
 
 /// No clause is longer, in characters: an engine must not wait for a sentence that never ends.
 const LONGEST: usize = 200;
@@ -133,7 +132,7 @@ fn is_abbreviation(word: &str, language: &Language) -> bool {
 /// marks of scripts that write no spaces, or no other full stop, end by themselves.
 fn closed(tail: &str, mark: char) -> Option<usize> {
     let rest = tail.trim_start_matches(CLOSERS);
-    let dense = matches!(mark, '。' | '？' | '！' | '।' | '॥') && !rest.starts_with(TERMINALS);
+    let dense = ends_without_space(mark) && !rest.starts_with(TERMINALS);
     (dense || followed_by_space(rest)).then_some(tail.len() - rest.len())
 }
 

@@ -1,7 +1,7 @@
 //! Endpointing by words: does an utterance sound finished, and does it want the turn? The times that follow from it are
 //! settings.
 
-use crate::language::{Language, fold, words};
+use crate::language::{CLOSERS, Language, TERMINALS, fold, words};
 
 /// How complete a caller's words sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,12 +12,6 @@ pub enum Completeness {
     /// "and", "um", digits being read out, a name being spelled: more follows.
     Trailing,
 }
-
-/// Marks that end a sentence, beyond those of English: Chinese and Japanese, Hindi, Arabic and Urdu.
-pub(super) const TERMINALS: &[char] = &['.', '?', '!', '。', '？', '！', '।', '॥', '؟', '۔'];
-
-/// Quotes and brackets that may follow the end of a sentence.
-pub(super) const CLOSERS: &[char] = &['"', '\'', '”', '’', '»', '“', ')', ']', '」', '』', '）'];
 
 /// The most words of a presence check.
 const LONGEST_PRESENCE_CHECK: usize = 6;
@@ -203,6 +197,8 @@ mod tests {
         finished("hi", &["मुझे एक टेबल चाहिए।", "Aap kab khulte hain?", "राम॥"]);
         finished("pt", &["Quero marcar uma mesa.", "Que horas são?"]);
         finished("ar", &["ما هي ساعات العمل؟"]);
+        finished("ur", &["مجھے ایک میز چاہیے۔", "”آپ کب کھلتے ہیں؟“"]);
+        finished("zh", &["你们几点开门？", "「明天见！」", "（谢谢。）"]);
     }
 
     #[test]

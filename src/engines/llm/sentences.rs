@@ -3,6 +3,8 @@
 //! The first sentence passes at once, because it is spoken from its first clause on. The others are spoken as a whole anyway, so
 //! that keeping them back delays nothing.
 
+use crate::language::{CLOSERS, TERMINALS, ends_without_space};
+
 /// How far back the end of a sentence is looked for, in bytes.
 const CONTEXT: usize = 48;
 
@@ -81,23 +83,27 @@ impl Sentences {
     }
 }
 
-/// Where the last complete sentence ends, in bytes: after a mark that white space follows, or a mark of Chinese or Japanese. A
-/// full stop ends no sentence that goes on in lower case.
+/// Where the last complete sentence ends, in bytes: after a mark that white space follows, or one that needs none, and after the
+/// quotes and brackets behind it. A full stop ends no sentence that goes on in lower case.
 fn last_end(text: &str) -> Option<usize> {
-    let ends = text.char_indices().rev().find(|(at, mark)| is_end(text, *at, *mark));
-    ends.map(|(at, mark)| at + mark.len_utf8())
+    let (at, mark) = text.char_indices().rev().find(|(at, mark)| is_end(text, *at, *mark))?;
+    Some(text.len() - behind(text, at, mark).len())
+}
+
+/// The text behind a mark, and behind the quotes and brackets that belong to it.
+fn behind(text: &str, at: usize, mark: char) -> &str {
+    text[at + mark.len_utf8()..].trim_start_matches(CLOSERS)
 }
 
 fn is_end(text: &str, at: usize, mark: char) -> bool {
     let before = &text[..at];
-    let after = text[at + mark.len_utf8()..].trim_start_matches(['"', '\'', ')', '”', '»']);
+    let after = behind(text, at, mark);
     let is_followed = after.starts_with(char::is_whitespace);
     match mark {
-        '。' | '！' | '？' => true,
-        '!' | '?' | '…' | '।' => is_followed,
+        _ if ends_without_space(mark) => true,
         '.' => is_followed && begins_sentence(after) && !is_abbreviation(before, after),
         '\n' => !before.trim().is_empty(),
-        _ => false,
+        _ => is_followed && (TERMINALS.contains(&mark) || mark == '…'),
     }
 }
 
@@ -173,8 +179,12 @@ mod tests {
             ("Ja. Am 3. Mai um", "Ja."),
             ("Ja. Montag, 3. Mai um", "Ja."),
             ("Yes. There are: 1. Soup", "Yes."),
-            ("Really? \"Yes!\" And th", "Really? \"Yes!"),
+            ("Really? \"Yes!\" And th", "Really? \"Yes!\""),
             ("はい。そして", "はい。"),
+            ("「はい！」そして", "「はい！」"),
+            ("کیا؟ جی ہاں۔ اور", "کیا؟ جی ہاں۔"),
+            ("राम॥ और", "राम॥"),
+            ("(We are open.) On Sun", "(We are open.)"),
             ("First line\nsecond", "First line\n"),
         ] {
             assert_eq!(cut(&[text]), spoken, "{text}");

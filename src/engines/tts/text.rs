@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::language::{CLOSERS, TERMINALS, ends_without_space};
+
 /// The parts of a text, none of them blank and each of at most `longest` characters: split after a sentence where that
 /// leaves more than half of the length, else after a word, else anywhere.
 pub fn parts(text: &str, longest: usize) -> Vec<Arc<str>> {
@@ -21,11 +23,10 @@ fn beginning(text: &str, longest: usize) -> &str {
     let head = &text[..end];
     let next_is_space = text[end..].starts_with(char::is_whitespace);
     let sentence = head.char_indices().rev().find_map(|(at, c)| {
-        let after = at + c.len_utf8();
-        let ends = matches!(c, '.' | '!' | '?' | '।' | '。' | '！' | '？');
-        let spaced =
-            if after == end { next_is_space } else { head[after..].starts_with(char::is_whitespace) };
-        (ends && (spaced || !c.is_ascii())).then_some(after)
+        let rest = head[at + c.len_utf8()..].trim_start_matches(CLOSERS);
+        let spaced = if rest.is_empty() { next_is_space } else { rest.starts_with(char::is_whitespace) };
+        let ends = TERMINALS.contains(&c) && (spaced || ends_without_space(c));
+        ends.then_some(head.len() - rest.len())
     });
     if let Some(at) = sentence.filter(|at| head[..*at].chars().count() * 2 > longest) {
         return &head[..at];
@@ -56,6 +57,9 @@ mod tests {
         assert_eq!(split("ab cd", 2), "ab|cd");
         assert_eq!(split("何時ですか。三時です。", 8), "何時ですか。|三時です。");
         assert_eq!(split("हम खुले हैं। आप आइए", 15), "हम खुले हैं।|आप आइए");
+        assert_eq!(split("「何時ですか。」三時です。", 9), "「何時ですか。」|三時です。");
+        assert_eq!(split("کیا آپ کھلے ہیں؟ جی ہاں۔", 19), "کیا آپ کھلے ہیں؟|جی ہاں۔");
+        assert_eq!(split("She said \"Yes.\" Then we go", 20), "She said \"Yes.\"|Then we go");
         assert_eq!(split("  ", 8), "");
     }
 
