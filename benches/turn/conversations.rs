@@ -7,7 +7,7 @@ use vca::sim::{MeasuredResponse, Step, voice};
 
 use crate::figures::{Figures, Goal};
 use crate::memory::Memory;
-use crate::setting::{QUESTIONS, Setting, listen, live_plan, plan};
+use crate::setting::{QUESTIONS, Setting, flux_plan, listen, live_plan, plan};
 use crate::support::phone::{Plan, Report};
 
 /// End of speech to reply: each of `calls` calls at a time asks several questions.
@@ -20,6 +20,11 @@ pub fn latency(setting: &Setting, figures: &mut Figures, calls: usize) {
 pub fn live_latency(setting: &Setting, figures: &mut Figures, calls: usize) {
     let goals = if calls == 1 { [Some(480.0), Some(560.0)] } else { [None, None] };
     replies(setting, figures, (&format!("reply_streaming_{calls}_calls"), goals), (calls, live_plan));
+}
+
+/// The same with a recogniser that judges the ends of turns.
+pub fn flux_latency(setting: &Setting, figures: &mut Figures) {
+    replies(setting, figures, ("reply_flux_1_calls", [None, None]), (1, flux_plan));
 }
 
 /// The plan of a caller, by their number, with a script.

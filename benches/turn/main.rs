@@ -55,6 +55,8 @@ enum Measure {
     /// End of speech to reply, one call, with streaming STT.
     Streaming1,
     Streaming10,
+    /// The same, one call, with a recogniser that judges the ends of turns.
+    Flux1,
     OneWord,
     BargeIn,
     /// STT seconds in a minute's story.
@@ -77,7 +79,7 @@ fn main() -> ExitCode {
         measures => measures.contains(measure),
     };
     let chosen: Vec<Measure> = Measure::value_variants().iter().filter(is_chosen).copied().collect();
-    let is_live = chosen.iter().any(|it| matches!(it, Measure::Streaming1 | Measure::Streaming10));
+    let is_live = chosen.iter().any(|it| matches!(it, Measure::Streaming1 | Measure::Streaming10 | Measure::Flux1));
     let Some(setting) = Setting::open(&args.program, args.full, is_live) else { return ExitCode::FAILURE };
     let mut figures = Figures::default();
     for measure in chosen {
@@ -103,6 +105,7 @@ impl Measure {
             Measure::Calls100 => conversations::latency(setting, figures, 100),
             Measure::Streaming1 => conversations::live_latency(setting, figures, 1),
             Measure::Streaming10 => conversations::live_latency(setting, figures, 10),
+            Measure::Flux1 => conversations::flux_latency(setting, figures),
             Measure::OneWord => conversations::one_word(setting, figures),
             Measure::BargeIn => interruptions::barge_in(setting, figures),
             Measure::Story => conversations::story(setting, figures),

@@ -21,6 +21,8 @@ use crate::support::{self, clips};
 const DID: &str = "+49305550100";
 /// The number whose agent recognises speech live.
 const LIVE_DID: &str = "+49305550101";
+/// The number whose agent's recogniser judges the ends of turns.
+const FLUX_DID: &str = "+49305550102";
 /// The level of callers' voices: 22 dB below full scale.
 const LEVEL: f64 = 2_600.0;
 
@@ -72,7 +74,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Starts everything, with a live recogniser if `is_live`. `None` without a sandbox.
+    /// Starts everything, with live recognisers if `is_live`. `None` without a sandbox.
     pub fn open(program: &Path, full: bool, is_live: bool) -> Option<Setting> {
         let engines = EngineServer::start(Pace::default(), replies());
         let mut env = TestEnv::build(&support::sandbox()?, program, None);
@@ -89,6 +91,11 @@ impl Setting {
             env.set("VCA__ENGINES__LIVE__API", "deepgram");
             env.set("VCA__ENGINES__LIVE__BASE_URL", &engines.live_base_url());
             env.set("VCA__ENGINES__LIVE__KEY", "unused");
+            env.seed.tenant("flux", FLUX_DID, Some(200), agent("flux"));
+            env.set("VCA__ENGINES__FLUX__KIND", "stt");
+            env.set("VCA__ENGINES__FLUX__API", "deepgram-flux");
+            env.set("VCA__ENGINES__FLUX__BASE_URL", &engines.flux_base_url());
+            env.set("VCA__ENGINES__FLUX__KEY", "unused");
         }
         env.set("OPENAI_BASE_URL", &engines.base_url());
         env.set("OPENAI_API_KEY", "unused");
@@ -204,6 +211,11 @@ pub fn plan(number: usize, script: Vec<Step>) -> Plan {
 /// A call to the number whose agent recognises speech live.
 pub fn live_plan(number: usize, script: Vec<Step>) -> Plan {
     Plan { to: LIVE_DID.to_owned(), ..plan(number, script) }
+}
+
+/// A call to the number whose agent's recogniser judges the ends of turns.
+pub fn flux_plan(number: usize, script: Vec<Step>) -> Plan {
+    Plan { to: FLUX_DID.to_owned(), ..plan(number, script) }
 }
 
 pub fn listen() -> Step {

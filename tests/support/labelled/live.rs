@@ -1,4 +1,4 @@
-//! Transcription of audio as it arrives, by Deepgram's `/v1/listen`.
+//! Transcription of audio as it arrives, by Deepgram's `/v1/listen`; `/v2/listen` is that of [`flux`].
 //!
 //! <https://developers.deepgram.com/reference/speech-to-text/listen-streaming>. Partial words are 60 ms behind the audio, and so
 //! are the final ones behind `Finalize`.
@@ -13,12 +13,13 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use tokio_tungstenite::tungstenite::{Error, Message};
 use vca::audio::Clip;
 
+use super::flux;
 use super::recogniser::HeardWord;
 use super::server::{Server, SttRequest};
 use super::track::RATE;
 
 /// How far words are behind the audio.
-const BEHIND: Duration = Duration::from_millis(60);
+pub(super) const BEHIND: Duration = Duration::from_millis(60);
 /// Audio before the last final words that is compared again.
 const CONTEXT: Duration = Duration::from_millis(800);
 /// Audio between two partial results.
@@ -34,32 +35,32 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>) {
     }
 }
 
-struct Audio {
+pub struct Audio {
     rate: u32,
-    samples: Vec<i16>,
+    pub samples: Vec<i16>,
     /// The first sample without final words.
-    from: usize,
+    pub from: usize,
     /// The end of the audio with partial words.
     partial: usize,
 }
 
 impl Audio {
-    fn seconds(&self, samples: usize) -> f64 {
+    pub fn seconds(&self, samples: usize) -> f64 {
         samples as f64 / f64::from(self.rate)
     }
 
-    fn count(&self, time: Duration) -> usize {
+    pub fn count(&self, time: Duration) -> usize {
         time.as_millis() as usize * self.rate as usize / 1_000
     }
 
     /// The audio without final words, and some before it: a word that `Finalize` cut is heard as a whole afterwards.
-    fn clip(&self, to: usize) -> Clip {
+    pub fn clip(&self, to: usize) -> Clip {
         let from = self.from.saturating_sub(self.count(CONTEXT));
         Clip::new(self.rate, self.samples.get(from..to).unwrap_or_default().to_vec())
     }
 
     /// The words of a clip that end in the audio without final words.
-    fn new_words(&self, words: Vec<HeardWord>) -> (String, Vec<HeardWord>) {
+    pub fn new_words(&self, words: Vec<HeardWord>) -> (String, Vec<HeardWord>) {
         let context = self.from.min(self.count(CONTEXT)) as i64 * i64::from(RATE) / i64::from(self.rate);
         let is_new = |word: &HeardWord| word.at + word.length as i64 > context;
         let words: Vec<HeardWord> = words.into_iter().filter(is_new).collect();
@@ -80,9 +81,10 @@ impl Audio {
 }
 
 async fn session(client: TcpStream, server: Arc<Server>) -> Result<(), Error> {
-    let mut rate = 8_000;
+    let (mut rate, mut is_flux) = (8_000, false);
     #[allow(clippy::result_large_err, reason = "the type is the library's")]
     let read = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+        is_flux = request.uri().path().starts_with("/v2");
         let query = request.uri().query().unwrap_or_default();
         let value = query.split('&').find_map(|pair| pair.strip_prefix("sample_rate="));
         rate = value.and_then(|value| value.parse().ok()).unwrap_or(rate);
@@ -90,6 +92,9 @@ async fn session(client: TcpStream, server: Arc<Server>) -> Result<(), Error> {
     };
     let mut socket = tokio_tungstenite::accept_hdr_async(client, read).await?;
     let mut audio = Audio { rate, samples: Vec::new(), from: 0, partial: 0 };
+    if is_flux {
+        return flux::serve(socket, audio, server).await;
+    }
     while let Some(message) = socket.next().await {
         match message? {
             Message::Binary(bytes) => {

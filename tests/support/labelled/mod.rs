@@ -5,6 +5,7 @@
 //! television's. So a test cannot be wrong about the audio that was sent to it.
 
 mod features;
+mod flux;
 mod live;
 pub mod recogniser;
 pub mod server;

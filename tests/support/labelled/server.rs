@@ -155,6 +155,11 @@ impl EngineServer {
         format!("http://127.0.0.1:{}/v1", self.live_port)
     }
 
+    /// The address of Deepgram's Flux.
+    pub fn flux_base_url(&self) -> String {
+        format!("http://127.0.0.1:{}/v2", self.live_port)
+    }
+
     /// The recogniser, which knows the speech of this server.
     pub fn recogniser(&self) -> &Recogniser {
         &self.server.recogniser
