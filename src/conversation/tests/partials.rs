@@ -30,29 +30,30 @@ fn a_response_to_a_whole_sentence_is_prepared_before_the_pause_and_stands_if_the
     );
 }
 
-/// Words 60 ms behind the audio, a first token after 150 ms, a first clause 80 ms later, and its first audio after 80 ms more.
+/// The figures of `docs/turn-taking.md`: the last words 45 ms after the speech, a first token after 150 ms, the next sentence
+/// 117 ms later, and the first audio after 90 ms more.
 #[test]
-fn the_audio_of_a_reply_waits_for_the_end_of_the_turn_alone() {
+fn the_caller_hears_the_reply_402_ms_after_the_last_word() {
     plays_out(
         |_| {},
         r#"
         (greeted)
         +1000 speech
-        +940 partial "What are your hours?"
-            3940 ask turn 2 A: Hello, how can I help? C: What are your hours?
-        +60 pause
+        +925 partial "What are your hours?"
+            3925 ask turn 2 A: Hello, how can I help? C: What are your hours?
+        +75 pause
             4000 transcribe #0 turn 1 2940..3880
         +60 words "What are your hours?"
-        +30 reply "We open"
-        +80 reply " at nine. Do"
-            4170 say #1 turn 2 held "We open at nine."
+        +15 reply "We"
             4180 release turn 2
-        +80 starts #1
+        +117 reply " open at nine. Do"
+            4192 say #1 turn 2 "We open at nine."
+        +90 starts #1
         +400 done
-            4650 say #2 turn 2 "Do"
+            4682 say #2 turn 2 "Do"
         +100 left
-            4750 finished turn 2 C: What are your hours? words=180 reply=210 commit=300 audio=370
-            4750 hang up: CallerLeft
+            4782 finished turn 2 C: What are your hours? words=180 reply=195 commit=300 audio=402
+            4782 hang up: CallerLeft
         "#,
     );
 }
