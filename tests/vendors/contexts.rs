@@ -7,7 +7,7 @@ use vca::audio::Clip;
 use vca::engines::core::EngineError;
 use vca::engines::core::usage::Meter;
 use vca::engines::registry::Engines;
-use vca::engines::tts::Voice;
+use vca::engines::tts::{BegunSpeech, Tts, Voice};
 
 use super::named::{engines, run};
 use crate::support::vendor::{KEY, Kind, LiveFault, Mood, Vendor};
@@ -17,10 +17,15 @@ const ENGINES: [(&str, &str, &str); 2] =
     [("eleven", "elevenlabs", "/elevenlabs/v1"), ("sonic", "cartesia", "/cartesia")];
 
 fn configured(vendor: &Vendor) -> Engines {
+    configured_with(vendor, "")
+}
+
+/// The engines with further settings.
+fn configured_with(vendor: &Vendor, settings: &str) -> Engines {
     let engine = |(name, api, path): &(&str, &str, &str)| {
         format!(
             "[engines.{name}]\nkind = \"tts\"\napi = \"{api}\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n\
-             transport = \"websocket\"\nretry = {{ retries = 0, timeout_ms = 2100 }}\n",
+             transport = \"websocket\"\nretry = {{ retries = 0, timeout_ms = 2100 }}\n{settings}\n",
             vendor.live_url(path)
         )
     };
@@ -196,5 +201,161 @@ fn refusals_state_the_vendors_reason() {
             assert!(error.to_string().contains(words), "{name}: {error}");
             assert_eq!(error.worth_retrying(), is_temporary, "{name}: {error}");
         }
+    }
+}
+
+/// Begins a speech of a text by its first words.
+async fn begun(engine: &dyn Tts, beginnings: &[&str], meter: &Meter) -> Result<BegunSpeech, EngineError> {
+    let speech = engine.open(voice(8_000), meter.clone()).await?;
+    let mut begun = BegunSpeech::new(speech, voice(8_000));
+    for beginning in beginnings {
+        begun.say(beginning).await?;
+    }
+    Ok(begun)
+}
+
+async fn spoken_in_parts(
+    engine: &dyn Tts,
+    beginnings: &[&str],
+    text: &str,
+    meter: &Meter,
+) -> Result<Vec<Clip>, EngineError> {
+    let begun = begun(engine, beginnings, meter).await?;
+    engine.speak_begun(begun, text.into(), voice(8_000), meter.clone()).await?.try_collect().await
+}
+
+/// The letters up to the end of each word of a speech, and that end in milliseconds.
+fn words(meter: &Meter) -> Vec<(u32, u128)> {
+    meter.timing.words().iter().map(|word| (word.letters, word.at.as_millis())).collect()
+}
+
+/// Those of "We are open." ElevenLabs reports the characters of each message, and Cartesia leaves out the full stop.
+fn open_words(name: &str) -> Vec<(u32, u128)> {
+    match name {
+        "eleven" => vec![(2, 143), (5, 430), (7, 645), (9, 860)],
+        _ => vec![(2, 143), (5, 430), (9, 788)],
+    }
+}
+
+/// The texts of the messages that have words.
+fn texts(vendor: &Vendor) -> Vec<String> {
+    let requests = vendor.requests(Kind::Tts).into_iter().map(|request| request.json());
+    let text = |message: serde_json::Value| {
+        let text = message["text"].as_str().or(message["transcript"].as_str())?;
+        (!text.trim().is_empty()).then(|| text.to_owned())
+    };
+    requests.filter_map(text).collect()
+}
+
+#[test]
+fn a_text_in_parts_is_one_speech_and_its_words_have_times() {
+    for (name, ..) in ENGINES {
+        let vendor = Vendor::start();
+        let engines = configured_with(&vendor, "partial_text = true");
+        run(async {
+            let engine = engines.tts(Some(name)).expect("an engine");
+            assert!(engine.takes_parts(), "{name}");
+            let meter = Meter::default();
+            let parts = spoken_in_parts(&*engine, &["We ", "We are "], "We are open.", &meter);
+            assert_eq!(extent(&parts.await.expect("a speech")), (8_000, 860), "{name}");
+            assert_eq!(words(&meter), open_words(name), "{name}");
+            let characters = meter.total().iter().map(|(_, count)| *count).collect::<Vec<_>>();
+            assert_eq!(characters, [1, 12], "{name}: one request");
+            // A whole text has times as well.
+            let meter = Meter::default();
+            let whole = engine.speak("We are open.".into(), voice(8_000), meter.clone()).await;
+            let whole: Vec<Clip> = whole.expect("a speech").try_collect().await.expect("a speech");
+            assert_eq!((extent(&whole).1, words(&meter)), (860, open_words(name)), "{name}");
+        });
+        let last = if name == "eleven" { "open. " } else { "open." };
+        let whole = format!("We are {last}");
+        assert_eq!(texts(&vendor), ["We ", "are ", last, whole.as_str()], "{name}");
+        assert_eq!(connections(&vendor), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_long_text_in_parts_is_spoken_before_it_is_complete() {
+    let vendor = Vendor::start();
+    let engines = configured_with(&vendor, "partial_text = true");
+    run(async {
+        let engine = engines.tts(Some("eleven")).expect("an engine");
+        let (first, meter) = ("A really long sentence goes on and on and on and on ", Meter::default());
+        let speech = begun(&*engine, &[first], &meter).await.expect("a speech");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let text = format!("{first}until its end.");
+        let clips = engine.speak_begun(speech, text.into(), voice(8_000), meter).await.expect("a speech");
+        let clips: Vec<Clip> = clips.try_collect().await.expect("a speech");
+        // Two speeches of the local server, each with half a second of its own.
+        assert_eq!(extent(&clips), (8_000, 500 + 30 * 51 + 500 + 30 * 14));
+    });
+}
+
+#[test]
+fn a_text_that_goes_on_in_another_way_is_spoken_anew() {
+    for (name, ..) in ENGINES {
+        let vendor = Vendor::start();
+        let engines = configured_with(&vendor, "partial_text = true");
+        run(async {
+            let engine = engines.tts(Some(name)).expect("an engine");
+            let meter = Meter::default();
+            let clips = spoken_in_parts(&*engine, &["You "], "We are open.", &meter).await;
+            assert_eq!(extent(&clips.expect("a speech")), (8_000, 860), "{name}");
+            assert_eq!(words(&meter), open_words(name), "{name}: of the second speech only");
+        });
+        assert_eq!(connections(&vendor), 1, "{name}");
+    }
+}
+
+#[test]
+fn words_that_are_given_up_cost_no_connection_and_no_context() {
+    for (name, ..) in ENGINES {
+        let vendor = Vendor::start();
+        let engines = configured_with(&vendor, "partial_text = true");
+        run(async {
+            let engine = engines.tts(Some(name)).expect("an engine");
+            for _ in 0..12 {
+                drop(begun(&*engine, &["A long "], &Meter::default()).await.expect("a speech"));
+                // The server ends the context.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let clips = spoken(&engines, name, "Yes?", 8_000).await.expect("a speech");
+            assert_eq!(extent(&clips), (8_000, 620), "{name}: only its own audio");
+        });
+        assert_eq!(connections(&vendor), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_text_in_parts_of_which_the_connection_breaks_is_spoken_anew() {
+    for (name, ..) in ENGINES {
+        for fault in [LiveFault::CloseAfter(0), LiveFault::Garbage] {
+            let vendor = Vendor::start();
+            let engines = configured_with(&vendor, "partial_text = true");
+            vendor.fail_live(&[fault]);
+            run(async {
+                let engine = engines.tts(Some(name)).expect("an engine");
+                let meter = Meter::default();
+                let clips = spoken_in_parts(&*engine, &["We are "], "We are open.", &meter).await;
+                assert_eq!(extent(&clips.expect("a speech")), (8_000, 860), "{name}: {fault:?}");
+                assert_eq!(words(&meter), open_words(name), "{name}: {fault:?}");
+            });
+            assert_eq!(connections(&vendor), 2, "{name}: {fault:?}");
+        }
+    }
+}
+
+#[test]
+fn times_that_cannot_be_cost_no_audio() {
+    for (name, ..) in ENGINES {
+        let vendor = Vendor::start();
+        let engines = configured_with(&vendor, "partial_text = true");
+        vendor.fail_live(&[LiveFault::WrongTimes]);
+        run(async {
+            let engine = engines.tts(Some(name)).expect("an engine");
+            let meter = Meter::default();
+            let clips = spoken_in_parts(&*engine, &["We are "], "We are open.", &meter).await;
+            assert_eq!((extent(&clips.expect("a speech")).1, words(&meter).len()), (860, 0), "{name}");
+        });
     }
 }

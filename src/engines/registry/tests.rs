@@ -114,6 +114,19 @@ fn fallbacks_are_a_name_or_a_list() {
 }
 
 #[test]
+fn parts_of_a_text_need_the_websocket() {
+    let engine = |transport: &str| {
+        format!(
+            "[engines.sonic]\nkind = \"tts\"\napi = \"cartesia\"\nkey = \"k\"\npartial_text = true\n{transport}"
+        )
+    };
+    let reported = faults(&engine(""));
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    assert!(reported[0].contains("engines.sonic.partial_text"), "{reported:?}");
+    assert!(engines(&engine("transport = \"websocket\"")).tts(Some("sonic")).expect("sonic").takes_parts());
+}
+
+#[test]
 fn an_account_has_an_engine_and_lends_its_key() {
     let local = engines("elevenlabs.key = \"k\"");
     assert_eq!(local.tts_names(), ["elevenlabs", "espeak", "flite"]);

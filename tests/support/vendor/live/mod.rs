@@ -31,6 +31,8 @@ use super::{Dialect, KEY, Kind, Mood, Request, Server, WORDS};
 const WORD_MS: usize = 100;
 /// How far partial words are behind the audio, in milliseconds.
 const BEHIND_MS: usize = 60;
+/// The length of a piece of speech, in milliseconds.
+const CHUNK_MS: usize = 200;
 /// The level from which a sample counts as sound.
 const SOUND: u16 = 300;
 
@@ -45,6 +47,8 @@ pub enum LiveFault {
     MuteWords,
     /// It sends text that is no message.
     Garbage,
+    /// The times of words that it sends cannot be.
+    WrongTimes,
     /// A speech-to-speech session is closed after a second of its first response.
     ClosesInResponse,
     /// A speech-to-speech session sends nothing once its first response is created.
@@ -200,6 +204,12 @@ fn admit(server: &Server, request: &Upgrade) -> Result<(Api, Query), ErrorRespon
         Some(problem) => Err(refusal(dialect.refusal(400, "INVALID_QUERY_PARAMETER", &problem))),
         None => Ok((api, pairs)),
     }
+}
+
+/// The characters of a text with the beginning and the end of each in its speech, in milliseconds: all are as long.
+fn letter_times(text: &str) -> impl Iterator<Item = (char, f64, f64)> {
+    let length = (500 + 30 * text.len()) as f64 / text.chars().count().max(1) as f64;
+    text.chars().enumerate().map(move |(at, letter)| (letter, at as f64 * length, (at + 1) as f64 * length))
 }
 
 /// A refusal over HTTP as the WebSocket library has it.
