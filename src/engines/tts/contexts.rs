@@ -26,7 +26,7 @@ pub use speech::{ContextClock, OpenContext};
 
 /// Contexts of one connection, cancelled ones included until the server ends them. ElevenLabs allows five.
 const MAX_CONTEXTS: usize = 4;
-/// Connections of one engine.
+/// Connections of one engine. One more takes the place of one without a speech.
 const MAX_CONNECTIONS: usize = 256;
 /// Pieces of a speech that wait: the server is faster than playback, and a text has a limit.
 const QUEUE: usize = 1_024;
@@ -92,6 +92,7 @@ pub struct ContextPool {
     endpoint: SocketEndpoint,
     protocol: Arc<dyn ContextProtocol>,
     links: Mutex<HashMap<Address, Vec<ContextLink>>>,
+    max_connections: usize,
     contexts: AtomicU64,
 }
 
@@ -101,6 +102,8 @@ struct ContextLink {
     commands: mpsc::Sender<Command>,
     /// Its contexts.
     open: Arc<AtomicUsize>,
+    /// The number of the pool's contexts when it was last chosen.
+    used_at: Arc<AtomicU64>,
 }
 
 impl ContextLink {
@@ -108,16 +111,30 @@ impl ContextLink {
         !self.commands.is_closed() && self.open.load(Ordering::Relaxed) < MAX_CONTEXTS
     }
 
+    fn is_idle(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0
+    }
+
     /// Counts a context that begins.
-    fn reserve(&self) -> ContextLink {
+    fn reserve(&self, contexts: u64) -> ContextLink {
         self.open.fetch_add(1, Ordering::Relaxed);
+        self.used_at.store(contexts, Ordering::Relaxed);
         self.clone()
+    }
+
+    /// Hands over the start of a context without a wait: the queue of a connection that stands still is full.
+    fn start(&self, start: Command) -> Result<(), EngineError> {
+        self.commands.try_send(start).map_err(|_| {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            closed()
+        })
     }
 }
 
 impl ContextPool {
     pub fn new(endpoint: SocketEndpoint, protocol: Arc<dyn ContextProtocol>) -> ContextPool {
-        ContextPool { endpoint, protocol, links: Mutex::default(), contexts: AtomicU64::default() }
+        let (links, contexts) = (Mutex::default(), AtomicU64::default());
+        ContextPool { endpoint, protocol, links, max_connections: MAX_CONNECTIONS, contexts }
     }
 
     /// Opens a connection, unless one has room for a context. A failure is left to the speech that needs it.
@@ -147,7 +164,7 @@ impl ContextPool {
                 begun => return begun,
             }
         }
-        let link = self.open(address).await?.reserve();
+        let link = self.open(address).await?.reserve(self.contexts());
         self.begin(&link, messages, clock).await
     }
 
@@ -163,15 +180,21 @@ impl ContextPool {
     ) -> Result<OpenContext, EngineError> {
         let link = match self.reserve(address) {
             Some(link) => link,
-            None => self.open(address).await?.reserve(),
+            None => self.open(address).await?.reserve(self.contexts()),
         };
-        self.start(&link, messages, ContextText::Part, clock).await
+        self.start(&link, messages, ContextText::Part, clock)
     }
 
     /// A connection with room for a context, which is counted.
     fn reserve(&self, address: &Address) -> Option<ContextLink> {
         let links = self.links();
-        links.get(address)?.iter().find(|link| link.has_room()).map(ContextLink::reserve)
+        let link = links.get(address)?.iter().find(|link| link.has_room())?;
+        Some(link.reserve(self.contexts()))
+    }
+
+    /// The number of contexts so far.
+    fn contexts(&self) -> u64 {
+        self.contexts.load(Ordering::Relaxed)
     }
 
     /// Begins a context that the link has counted.
@@ -181,11 +204,11 @@ impl ContextPool {
         messages: &[Value],
         clock: ContextClock,
     ) -> Result<ByteStream, EngineError> {
-        self.start(link, messages, ContextText::Rest, clock).await?.audio().await
+        self.start(link, messages, ContextText::Rest, clock)?.audio().await
     }
 
     /// Starts a context that the link has counted.
-    async fn start(
+    fn start(
         &self,
         link: &ContextLink,
         messages: &[Value],
@@ -196,22 +219,17 @@ impl ContextPool {
         let messages = with_context(messages, &context);
         let (pieces, receiver) = mpsc::channel(QUEUE);
         let start = Command::Start { context: context.clone(), messages, text, pieces };
-        link.commands.send(start).await.map_err(|_| closed())?;
+        link.start(start)?;
         Ok(OpenContext::new(Speech::new(receiver, context, link.commands.clone(), clock)))
     }
 
     async fn open(&self, address: &Address) -> Result<ContextLink, EngineError> {
         let socket = self.endpoint.connect(&address.path, &address.query).await?;
         let (commands, receiver) = mpsc::channel(QUEUE);
-        let link = ContextLink { commands, open: Arc::default() };
+        let used_at = Arc::new(AtomicU64::new(self.contexts()));
+        let link = ContextLink { commands, open: Arc::default(), used_at };
         let mut links = self.links();
-        links.retain(|_, links| {
-            links.retain(|link| !link.commands.is_closed());
-            !links.is_empty()
-        });
-        if links.values().map(Vec::len).sum::<usize>() >= MAX_CONNECTIONS {
-            return Err(EngineError::Temporary(format!("all {MAX_CONNECTIONS} connections are in use")));
-        }
+        make_room(&mut links, self.max_connections)?;
         links.entry(address.clone()).or_default().push(link.clone());
         let (endpoint, protocol) = (self.endpoint.clone(), self.protocol.clone());
         tokio::spawn(ContextConnection::new(endpoint, protocol, socket, link.open.clone()).serve(receiver));
@@ -221,6 +239,31 @@ impl ContextPool {
     fn links(&self) -> MutexGuard<'_, HashMap<Address, Vec<ContextLink>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes room for one more connection: forgets those that are closed, and at the limit the one of those without a speech that was
+/// used longest ago, which closes it.
+///
+/// # Errors
+/// All of them are in use.
+fn make_room(links: &mut HashMap<Address, Vec<ContextLink>>, most: usize) -> Result<(), EngineError> {
+    keep(links, |link| !link.commands.is_closed());
+    while links.values().map(Vec::len).sum::<usize>() >= most {
+        let idle = links.values().flatten().filter(|link| link.is_idle());
+        let oldest = idle.min_by_key(|link| link.used_at.load(Ordering::Relaxed)).cloned();
+        let in_use = || EngineError::Temporary(format!("all {most} connections are in use"));
+        let oldest = oldest.ok_or_else(in_use)?;
+        keep(links, |link| !link.commands.same_channel(&oldest.commands));
+    }
+    Ok(())
+}
+
+/// Drops the other connections, which closes them.
+fn keep(links: &mut HashMap<Address, Vec<ContextLink>>, is_kept: impl Fn(&ContextLink) -> bool) {
+    links.retain(|_, links| {
+        links.retain(&is_kept);
+        !links.is_empty()
+    });
 }
 
 /// The messages as messages of a context.
@@ -236,3 +279,6 @@ fn with_context(messages: &[Value], context: &str) -> Vec<String> {
 fn closed() -> EngineError {
     EngineError::Temporary("the connection was closed".into())
 }
+
+#[cfg(test)]
+mod tests;
