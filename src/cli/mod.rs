@@ -11,6 +11,7 @@ mod credential;
 mod daemon_client;
 mod database;
 mod doctor;
+mod engine_shares;
 mod failure;
 mod inventory;
 mod key;

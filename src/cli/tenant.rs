@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::actor;
+use super::engine_shares::ShowEngineShares;
 use super::failure::Failure;
 use super::output::Output;
 use super::pre_call::{self, TenantWebhook};
@@ -38,6 +39,8 @@ pub enum Command {
     Export(Export),
     /// Put an exported tenant into this database: all of it or nothing.
     Import(ImportTenant),
+    /// Show the tenant's shares of your engines, and how much of them it uses now. (Asks the running daemon.)
+    EngineShares(ShowEngineShares),
     /// Show or set the tenant's pre-call webhook: a URL that is asked about calls to numbers without one of their own
     /// while they ring.
     PreCallWebhook(TenantWebhook),
@@ -129,6 +132,7 @@ impl Command {
             Command::List => return list(store, output).await,
             Command::Export(command) => return command.run(store, output).await,
             Command::Import(command) => return command.run(store, output).await,
+            Command::EngineShares(command) => return command.run(store, config, output).await,
             Command::PreCallWebhook(webhook) => return webhook.run(store, config, output).await,
             Command::RemovePreCallWebhook { tenant } => {
                 return pre_call::remove_of_tenant(&tenant, store, output).await;

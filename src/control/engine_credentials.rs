@@ -7,21 +7,24 @@ use super::ControlError;
 use crate::egress::DestinationPolicy;
 use crate::store::{EngineAccount, NewEngineCredential, Scope, StoreError, Window};
 use crate::tenancy::{
-    Actor, EngineAccess, EngineCredential, EngineCredentialId, EngineHealth, EngineTrial, Permitted,
-    TenantEngineRules, TenantKeys, check_model,
+    Actor, EngineAccess, EngineCredential, EngineCredentialId, EngineHealth, EngineTrial, Permitted, Tenant,
+    TenantEngineRules, TenantEngineShares, TenantKeys, check_model,
 };
 use crate::violation::Violation;
 
 /// The longest key: a header's value.
 const MAX_KEY: usize = 4_000;
 
-/// The engines of tenants' accounts in this process.
+/// The engines of tenants in this process: those of their own accounts, and their shares of the operator's.
 pub trait TenantEngines: Send + Sync {
     /// Sends one small request with these credentials, within a time limit.
     fn try_out(&self, access: EngineAccess) -> BoxFuture<'_, EngineTrial>;
 
     /// The health of the engine with these credentials.
     fn health(&self, credential: &EngineCredential) -> EngineHealth;
+
+    /// The tenant's shares of the operator's engines.
+    fn shares(&self, tenant: &Tenant) -> TenantEngineShares;
 }
 
 /// Stores credentials.

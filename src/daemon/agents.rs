@@ -1,5 +1,7 @@
 //! Profiles to agents, and the prompts that are pre-synthesised for them.
 
+mod share_report;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use crate::analysis::Model;
-use crate::billing::{EngineTerms, Percent};
+use crate::billing::{EngineTerms, Percent, Plans};
 use crate::call::{Agent, AgentSource, Engines, PromptCache};
 use crate::config::Config;
 use crate::control::TenantEngines;
@@ -23,9 +25,10 @@ use crate::engines::end_of_turn::EndOfTurn;
 use crate::engines::llm::Llm;
 use crate::engines::registry::{self, OwnAccount};
 use crate::store::{Store, StoreError};
+use crate::switchboard;
 use crate::tenancy::{
     AiProfile, EngineAccess, EngineCredential, EngineFallback, EngineHealth, EngineKind, EngineTrial,
-    Permitted, TenantId, TenantKeys, TenantStatus, TransferRules, TransferTarget,
+    Permitted, Tenant, TenantEngineShares, TenantId, TenantKeys, TenantStatus, TransferRules, TransferTarget,
 };
 use crate::violation::Violation;
 
@@ -108,8 +111,8 @@ pub struct AgentFactory {
     end_of_turn: Option<EndOfTurn>,
     shares: EngineShares,
     share_settings: Arc<shares::Settings>,
-    /// Calls at once of a tenant without a limit of its own.
-    default_calls: u32,
+    calls: switchboard::Settings,
+    plans: Plans,
     pub permitted: Permitted,
 }
 
@@ -164,15 +167,16 @@ impl AgentFactory {
             end_of_turn,
             shares,
             share_settings: Arc::new(config.engine_shares.clone()),
-            default_calls: config.calls.max_calls_per_tenant,
+            calls: config.calls.clone(),
+            plans: config.plans.clone(),
             permitted,
         })
     }
 
     /// The shares of a tenant with these terms. Default: those of its latest call.
     fn shares_of(&self, tenant: TenantId, terms: Option<EngineTerms>) -> Arc<TenantShares> {
-        let scale = terms.map(|EngineTerms { calls, share }| Scale { calls, percent: share.0 });
-        let usual = || Scale { calls: self.default_calls, percent: Percent::default().0 };
+        let scale = terms.map(scale);
+        let usual = || Scale { calls: self.calls.max_calls_per_tenant, percent: Percent::default().0 };
         let scale = scale.or_else(|| self.shares.scale_of(tenant.0)).unwrap_or_else(usual);
         self.shares.of(tenant.0, &self.share_settings, scale)
     }
@@ -311,6 +315,10 @@ impl AgentFactory {
     }
 }
 
+fn scale(EngineTerms { calls, share }: EngineTerms) -> Scale {
+    Scale { calls, percent: share.0 }
+}
+
 /// The account of engine credentials.
 fn account(access: &EngineAccess, shares: Option<Arc<TenantShares>>) -> OwnAccount {
     let EngineAccess { credential, key } = access;
@@ -368,6 +376,10 @@ impl TenantEngines for Current<AgentFactory> {
             success_share: state.as_ref().map(|state| state.health),
             is_paused: state.is_some_and(|state| state.is_open),
         }
+    }
+
+    fn shares(&self, tenant: &Tenant) -> TenantEngineShares {
+        self.get().share_report(tenant)
     }
 }
 

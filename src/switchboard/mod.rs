@@ -25,7 +25,7 @@ use crate::store::{Announcements, Routing};
 use crate::tenancy::{AiProfile, Call, CallId, EngineAccess, LiveCommand, LiveRefusal, TenantId};
 use crate::webhooks::PreCallClient;
 
-pub use admission::Settings;
+pub use admission::{Settings, engine_terms};
 use arrival::ChannelOrigin;
 use live::Live;
 use port_budget::PortBudget;

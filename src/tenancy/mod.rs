@@ -11,6 +11,7 @@ mod check;
 mod did;
 mod emergency;
 mod engine_credential;
+mod engine_shares;
 mod failover;
 mod feedback;
 mod headers;
@@ -60,6 +61,7 @@ pub use engine_credential::{
     EngineAccess, EngineApi, EngineCredential, EngineCredentialId, EngineFallback, EngineHealth, EngineTrial,
     TenantEngineRules, TenantKeys, check_model, key_hint,
 };
+pub use engine_shares::{EngineShareLimit, EngineShareUse, EngineStage, TenantEngineShares};
 pub use failover::{FailoverCase, FailoverRoute, FailoverRoutes};
 pub use feedback::{Feedback, FeedbackId};
 pub use hours::{Hours, Opening, Schedule};

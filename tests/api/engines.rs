@@ -22,6 +22,7 @@ on_both!(
     a_profile_names_the_tenants_own_voice,
     an_engine_is_tried_with_its_own_key,
     the_operator_may_forbid_engines_of_tenants,
+    a_tenant_reads_its_shares_of_the_engines,
 );
 
 const KEY: &str = "sk-0123456789abcdefghij";
@@ -191,4 +192,20 @@ async fn the_operator_may_forbid_engines_of_tenants(api: ApiServer) {
     assert_eq!(admin.post(&format!("{one}/test"), json!({})).await.problem(409), "tenant_keys_forbidden");
     assert_eq!(admin.put(&one, json!({ "key": "x" })).await.problem(409), "tenant_keys_forbidden");
     admin.delete(&one).await.expect(204);
+}
+
+async fn a_tenant_reads_its_shares_of_the_engines(api: ApiServer) {
+    let (tenant, _) = api.tenant("Bakery").await;
+    let viewer = api.client_of(tenant, Role::TenantViewer).await;
+    let path = format!("/api/tenants/{tenant}/engine-shares");
+    let shares = viewer.get(&path).await.expect(200);
+    assert_eq!((&shares["calls"], &shares["percent"]), (&json!(20), &json!(100)), "{shares}");
+    assert_eq!(shares["limits"][1], json!({ "stage": "llm", "per_minute": 1_200, "concurrent": 80 }));
+    let analyses = json!({ "stage": "analysis", "per_minute": 120, "concurrent": null });
+    assert_eq!((&shares["limits"][4], &shares["engines"]), (&analyses, &json!([])));
+    let calls = json!({ "max_concurrent_calls": 2 });
+    api.operator.patch(&format!("/api/tenants/{tenant}"), calls).await.expect(200);
+    assert_eq!(viewer.get(&path).await.expect(200)["limits"][1]["per_minute"], 120);
+    let (_, stranger) = api.tenant("Stranger").await;
+    assert_eq!(stranger.get(&path).await.problem(404), "not_found");
 }

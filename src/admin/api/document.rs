@@ -33,7 +33,7 @@ with a stable `code`. A POST with an `Idempotency-Key` can be repeated: it is ca
 unknown query parameters are refused. A key and an address have a limit of requests a minute; beyond it the answer is \
 429 with `Retry-After`. A method that a path does not have is answered with 405.";
 
-const TAGS: [(&str, &str); 16] = [
+const TAGS: [(&str, &str); 17] = [
     ("tenants", "The customers of this machine. The operator creates, suspends and deletes them."),
     ("phone numbers", "Phone numbers. Each belongs to one tenant."),
     ("AI profiles", "Agents: their prompts, voices, engines and behaviour."),
@@ -43,6 +43,7 @@ const TAGS: [(&str, &str); 16] = [
     ("usage", "Usage, costs, quotas and statements."),
     ("tools", "Secrets and trials of the HTTP tools and MCP servers that agents call."),
     ("engine credentials", "A tenant's own accounts at vendors of engines, where the operator allows them."),
+    ("engines", "A tenant's shares of the operator's engines."),
     (
         "transfer targets",
         "People and queues that agents may transfer callers to, within the operator's limits.",

@@ -1,4 +1,4 @@
-//! Engine credentials of a tenant: its own accounts at vendors.
+//! Engine credentials of a tenant: its own accounts at vendors; and its shares of the operator's engines.
 
 use axum::Json;
 use axum::extract::State;
@@ -18,7 +18,7 @@ use crate::control;
 use crate::store::{EngineAccount, NewEngineCredential};
 use crate::tenancy::{
     EngineApi, EngineCredential, EngineCredentialId, EngineFallback, EngineHealth, EngineKind, EngineTrial,
-    TenantId,
+    TenantEngineShares, TenantId,
 };
 
 pub fn router() -> OpenApiRouter<ApiState> {
@@ -27,6 +27,7 @@ pub fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(show, replace, delete))
         .routes(routes!(health))
         .routes(routes!(test))
+        .routes(routes!(shares))
 }
 
 #[derive(Deserialize)]
@@ -186,4 +187,19 @@ async fn test(
     let (rules, id) = (&permitted.tenant_engines, path.engine_credential_id);
     let engines = &*api.tenant_engines;
     Ok(Json(control::test_engine_credential(&scope, &actor, rules, engines, id).await?))
+}
+
+/// Show the tenant's shares of the operator's engines, and how much of them its calls use in this daemon.
+///
+/// The shares follow from the calls that the tenant may have at once, `max_concurrent_calls` or those of its plan, and from the
+/// plan's part; the operator changes them with these.
+#[utoipa::path(get, path = "/api/tenants/{tenant_id}/engine-shares", operation_id = "getEngineShares", tag = "engines",
+    params(("tenant_id" = TenantId, Path)),
+    responses((status = 200, description = "The shares of the engines.", body = TenantEngineShares)))]
+async fn shares(
+    State(api): State<ApiState>,
+    Reader { scope }: Reader,
+) -> Result<Json<TenantEngineShares>, Problem> {
+    let tenant = api.store.tenant(scope.tenant_id()).await?;
+    Ok(Json(api.tenant_engines.shares(&tenant)))
 }

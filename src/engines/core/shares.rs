@@ -6,6 +6,7 @@
 //! too many without asking for a delay pauses the engine for that tenant alone.
 
 mod limits;
+mod minute;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,7 @@ use super::EngineError;
 use super::breaker::Breaker;
 
 pub use limits::{Limit, Scale, Settings, Stage, StageLimits};
+use minute::MinuteCount;
 
 /// With more than so many tenants in memory, those without requests are forgotten.
 const KNOWN: usize = 1_000;
@@ -59,9 +61,26 @@ impl EngineShares {
         tenants.by_id.get(&tenant).map(|shares| shares.terms().scale)
     }
 
+    /// A tenant's use of each engine that it has used since the daemon started, or since it was last forgotten.
+    pub fn uses_of(&self, tenant: Uuid) -> Vec<ShareUse> {
+        let shares = self.tenants().by_id.get(&tenant).cloned();
+        shares.map(|shares| shares.uses()).unwrap_or_default()
+    }
+
     fn tenants(&self) -> MutexGuard<'_, Tenants> {
         lock(&self.0)
     }
+}
+
+/// A tenant's use of its share of one engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareUse {
+    pub stage: Stage,
+    pub engine: Arc<str>,
+    /// Requests of the last minute, to ten seconds.
+    pub last_minute: u32,
+    /// Requests in progress.
+    pub in_progress: u32,
 }
 
 impl Tenants {
@@ -151,6 +170,17 @@ impl TenantShares {
         }
     }
 
+    fn uses(&self) -> Vec<ShareUse> {
+        let shares = lock(&self.shares);
+        let uses = shares.iter().map(|((stage, engine), share)| ShareUse {
+            stage: *stage,
+            engine: engine.clone(),
+            last_minute: lock(&share.recent).total(Instant::now()),
+            in_progress: share.in_progress(),
+        });
+        uses.collect()
+    }
+
     fn is_in_use(&self) -> bool {
         lock(&self.shares).values().any(|share| Arc::strong_count(share) > 1 || share.is_recent())
     }
@@ -190,20 +220,22 @@ struct Share {
     places: Arc<Semaphore>,
     breaker: Breaker,
     used_at: Mutex<Instant>,
+    recent: Mutex<MinuteCount>,
     logged_at: Mutex<Option<Instant>>,
 }
 
 impl Share {
     fn new(limits: StageLimits, breaker: Breaker) -> Share {
-        let clock = TokioClock(Instant::now());
-        let places = usize::try_from(limits.concurrent.get()).unwrap_or(usize::MAX);
+        let now = Instant::now();
+        let clock = TokioClock(now);
         Share {
             limits,
             rate: RateLimiter::direct_with_clock(Quota::per_minute(limits.per_minute), clock.clone()),
             clock,
-            places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            places: Arc::new(Semaphore::new(places(limits))),
             breaker,
-            used_at: Mutex::new(Instant::now()),
+            used_at: Mutex::new(now),
+            recent: Mutex::new(MinuteCount::new(now)),
             logged_at: Mutex::default(),
         }
     }
@@ -220,8 +252,21 @@ impl Share {
             }
             sleep(wait).await;
         }
-        *lock(&self.used_at) = Instant::now();
+        self.note_use();
         Ok(EnginePlace { share: self.clone(), _permit: permit })
+    }
+
+    /// A request is sent.
+    fn note_use(&self) {
+        let now = Instant::now();
+        *lock(&self.used_at) = now;
+        lock(&self.recent).add(now);
+    }
+
+    /// Requests in progress, of those that these limits admitted.
+    fn in_progress(&self) -> u32 {
+        let held = places(self.limits).saturating_sub(self.places.available_permits());
+        u32::try_from(held).unwrap_or(u32::MAX)
     }
 
     /// Whether its rate may not be as that of a new one.
@@ -255,8 +300,17 @@ impl EnginePlace {
 
     /// Counts a repetition of the request as one of the minute. Returns false, and counts none, where the share has none left.
     pub fn count_repetition(&self) -> bool {
-        self.share.rate.check().is_ok()
+        let is_admitted = self.share.rate.check().is_ok();
+        if is_admitted {
+            self.share.note_use();
+        }
+        is_admitted
     }
+}
+
+/// The places of a share for requests at the same time.
+fn places(limits: StageLimits) -> usize {
+    usize::try_from(limits.concurrent.get()).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
 }
 
 /// How long a request waits for its turn that is not a tenant's.

@@ -68,6 +68,25 @@ async fn a_share_grows_with_the_calls_and_changes_while_calls_are_live() {
     assert!(ask(&shares).await.is_ok());
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_use_of_a_share_is_known() {
+    let all = EngineShares::default();
+    let shares = all.of(Uuid::now_v7(), &settings(), scale(1));
+    let uses = || -> Vec<_> {
+        let uses = all.uses_of(shares.tenant()).into_iter();
+        uses.map(|it| (it.stage, it.last_minute, it.in_progress)).collect()
+    };
+    assert_eq!(uses(), []);
+    let held = ask(&shares).await.expect("a place");
+    assert!(held.count_repetition());
+    assert_eq!(uses(), [(Stage::Llm, 2, 1)]);
+    drop(held);
+    assert_eq!(uses(), [(Stage::Llm, 2, 0)]);
+    tokio::time::advance(MINUTE).await;
+    assert_eq!(uses(), [(Stage::Llm, 0, 0)]);
+    assert_eq!(all.uses_of(Uuid::now_v7()), [], "another tenant's are its own");
+}
+
 #[test]
 fn a_plan_has_a_part_of_the_shares() {
     let limits = |calls, percent| settings().limits(Stage::Llm, Scale { calls, percent }).per_minute.get();
