@@ -5,8 +5,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use vca::audio::codec::{Encoder, Format, MAX_PAYLOAD};
+use vca::audio::codec::{Decoder, Encoder, Format, MAX_DECODED, MAX_PAYLOAD};
 use vca::audio::resample::convert;
+use vca::audio::vad::mean_square;
 use vca::media::{
     AudioBuffer, FramePath, Leg, LegConfig, NoiseSuppression, Port, Scratch, SpeechTag, Tap, link,
 };
@@ -84,17 +85,22 @@ enum Listening {
     Meanwhile,
 }
 
-/// The media thread's heap operations while the caller and the agent speak.
+/// The mean squares of frames with comfort noise, which has 1,074; and of the least of them that have to be measured.
+const NOISE: std::ops::Range<u32> = 50..10_000;
+const LEAST_NOISE: usize = 40;
+
+/// The media thread's heap operations while the caller speaks, first with the agent and then over comfort noise.
 fn touches(format: Format, listening: Listening, noise_suppression: NoiseSuppression) -> u64 {
     let (mut port, back) = link(format);
     let mut leg = Leg::new(LegConfig { noise_suppression, ..LegConfig::new(format) }, back);
     port.begin_noise();
-    let answer: Arc<[i16]> = vec![700; 6 * format.rate() as usize].into();
+    let answer: Arc<[i16]> = vec![700; format.rate() as usize].into();
     assert!(port.play(SpeechTag(1), answer, true));
     let (packets, mut now) = (packets(format), Instant::now());
     let mut buffer = AudioBuffer::new(format.rate());
     let (mut counted, mut scratch) = (0, Box::<Scratch>::default());
     let (mut tap, mut tapped) = (None, 0);
+    let (mut decoder, mut decoded, mut noisy) = (Decoder::new(format), [0; MAX_DECODED], 0);
     for (n, packet) in packets.iter().enumerate() {
         now += Duration::from_millis(20);
         if listening == Listening::Meanwhile {
@@ -108,15 +114,18 @@ fn touches(format: Format, listening: Listening, noise_suppression: NoiseSuppres
         }
         let before = TOUCHES.get();
         leg.receive(packet, now, &mut scratch);
-        assert!(!leg.tick(now, 1, &mut scratch).is_empty());
+        let sent = leg.tick(now, 1, &mut scratch);
         // The first frames are not the steady state: codecs and detectors settle.
         if n >= 10 {
             counted += TOUCHES.get() - before;
         }
+        let len = decoder.decode(&sent[HEADER..], &mut decoded).expect("a payload");
+        noisy += usize::from(n >= 10 && NOISE.contains(&mean_square(&decoded[..len])));
         attend(&mut port, &mut buffer);
         tapped += tap.as_mut().map_or(0, |tap: &mut Tap| std::iter::from_fn(|| tap.next_frame()).count());
     }
     assert!(buffer.end() > 0, "nothing was heard");
+    assert!(noisy >= LEAST_NOISE, "{noisy} frames of comfort noise");
     assert_eq!(tapped > 100, listening == Listening::Meanwhile, "{tapped} frames from the tap");
     counted
 }

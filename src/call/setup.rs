@@ -353,7 +353,8 @@ impl SettingUp {
             true => AudioDelivery::Live,
             false => AudioDelivery::Buffered,
         };
-        let port = services.media.open(socket, format, delivery, agent.noise_suppression);
+        let suppression = (agent.noise_suppression, agent.tenant.0);
+        let port = services.media.open(socket, format, delivery, suppression);
         let port = port.map_err(MediaSetupError::Full)?;
         info!(codec = format.name(), "call answered");
         let conversation = Conversation::new(agent.turn_settings.clone())

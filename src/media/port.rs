@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::exchange::Exchange;
 use super::leg::NoiseSuppression;
 use super::suppression::Suppression;
-use super::suppression_places::{SuppressionPlace, SuppressionPlaces};
+use super::suppression_places::CallSuppression;
 use super::tap::{TapPoint, TapWriter};
 use crate::audio::AudioBuffer;
 use crate::audio::codec::Format;
@@ -251,10 +251,7 @@ pub struct Port {
     notify: Arc<Notify>,
     shared: Arc<Shared>,
     epoch: u32,
-    /// The noise suppression that is wanted, its place, and the places of all calls.
-    wanted: NoiseSuppression,
-    suppression_place: Option<SuppressionPlace>,
-    suppression_places: SuppressionPlaces,
+    suppression: CallSuppression,
 }
 
 /// Writes an empty ring once from end to end, so that the kernel clears its pages now and not on the media thread: a huge page
@@ -288,9 +285,7 @@ pub fn link(format: Format) -> (Port, Backend) {
         notify: notify.clone(),
         shared: shared.clone(),
         epoch: 0,
-        wanted: NoiseSuppression::Off,
-        suppression_place: None,
-        suppression_places: SuppressionPlaces::new(usize::MAX),
+        suppression: CallSuppression::default(),
     };
     let (tap, suppression_is_due, seen) = (None, false, 0);
     (port, Backend { pieces, controls, events, audio, played, notify, shared, tap, suppression_is_due, seen })
@@ -345,20 +340,15 @@ impl Port {
         self.control(Control::EndNoise);
     }
 
-    /// From now on the call shares these places for noise suppression with others.
-    pub(super) fn share_places(&mut self, places: &SuppressionPlaces) {
-        self.suppression_places = places.clone();
+    /// From now on the call shares places for noise suppression with others.
+    pub(super) fn share_places(&mut self, suppression: CallSuppression) {
+        self.suppression = suppression;
     }
 
-    /// Sets the consumers of the caller's audio that get it without its noise from now on. Where the limit of such calls is
-    /// reached, the audio keeps its noise.
+    /// Sets the consumers of the caller's audio that get it without its noise from now on. Where no place is left for such a call, the
+    /// audio keeps its noise.
     pub fn suppress_noise(&mut self, wanted: NoiseSuppression) {
-        if std::mem::replace(&mut self.wanted, wanted) == wanted {
-            return;
-        }
-        drop(self.suppression_place.take());
-        let (kind, place) = self.suppression_places.take(wanted);
-        self.suppression_place = place;
+        let Some(kind) = self.suppression.change(wanted) else { return };
         self.shared.suppression.set(Suppression::new(kind, self.format.frame_len()));
         self.control(Control::ChangeSuppression);
     }

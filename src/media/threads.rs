@@ -16,6 +16,7 @@ use thread_priority::unix::{
     RealtimeThreadSchedulePolicy, ScheduleParams, ThreadSchedulePolicy, set_thread_priority_and_policy,
     thread_native_id,
 };
+use uuid::Uuid;
 
 use super::caller_stream::AudioDelivery;
 use super::lateness::Lateness;
@@ -24,7 +25,7 @@ use super::path::FramePath;
 use super::port::{Port, link};
 use super::settings::Settings;
 use super::socket::MediaSocket;
-use super::suppression_places::SuppressionPlaces;
+use super::suppression_places::{CallSuppression, SuppressionPlaces};
 use super::timer_wheel::TimerWheel;
 use crate::audio::codec::Format;
 
@@ -104,14 +105,14 @@ impl Threads {
         Ok(Threads { threads, capacity, echo_detection, suppression_places })
     }
 
-    /// Starts the frame path of a call. `socket` is connected already. Noise is not suppressed where the limit of such calls is
-    /// reached.
+    /// Starts the frame path of a call of a tenant. `socket` is connected already. Noise is not suppressed where no place is left
+    /// for another such call of the tenant.
     pub fn open(
         &self,
         socket: MediaSocket,
         format: Format,
         delivery: AudioDelivery,
-        noise_suppression: NoiseSuppression,
+        (noise_suppression, tenant): (NoiseSuppression, Uuid),
     ) -> Result<Port, CapacityError> {
         let config = LegConfig {
             delivery,
@@ -122,7 +123,7 @@ impl Threads {
             ..LegConfig::new(format)
         };
         let (mut port, back) = link(format);
-        port.share_places(&self.suppression_places);
+        port.share_places(CallSuppression::new(&self.suppression_places, tenant));
         port.suppress_noise(noise_suppression);
         self.add(socket, Box::new(Leg::new(config, back)))?;
         Ok(port)

@@ -173,3 +173,77 @@ fn has_sound(sent: &Sent) -> [bool; LAG_FRAMES] {
     let is_sound = |age: &usize| sent.signs(*age).is_some();
     std::array::from_fn(|lag| (lag..lag + COMPARED).filter(is_sound).count() >= LEAST_SOUND)
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::SmallRng;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+    use crate::audio::vad::mean_square;
+
+    const FRAME: usize = 160;
+    /// Frames between sending and receiving: 100 ms.
+    const DELAY: usize = 5;
+
+    fn noise(seed: u64, frames: usize, level: f32) -> Vec<f32> {
+        let mut random = SmallRng::seed_from_u64(seed);
+        (0..frames * FRAME).map(|_| level * (random.random::<f32>() * 2.0 - 1.0)).collect()
+    }
+
+    fn whole(samples: &[f32]) -> Vec<i16> {
+        samples.iter().map(|sample| *sample as i16).collect()
+    }
+
+    /// The peak where the caller's side returns the agent's voice times `gain`, with `other` added to the last frames.
+    fn peak(gain: f32, other: &[f32]) -> Peak {
+        const FRAMES: usize = 60;
+        let agent = noise(1, FRAMES, 8_000.0);
+        let mut echo: Vec<f32> = agent.iter().map(|sample| gain * sample).collect();
+        echo.splice(0..0, vec![0.0; DELAY * FRAME]);
+        echo.truncate(agent.len());
+        let last = echo.len() - other.len();
+        echo[last..].iter_mut().zip(other).for_each(|(sample, other)| *sample += other);
+        let (mut sent, mut received) = (Sent::default(), Received::default());
+        for (out, back) in whole(&agent).chunks_exact(FRAME).zip(whole(&echo).chunks_exact(FRAME)) {
+            sent.push(out);
+            received.push(back, mean_square(back));
+        }
+        Correlator::default().compare(&sent, &received).expect("both have sound")
+    }
+
+    #[test]
+    fn an_echo_alone_explains_all_of_its_power() {
+        for gain in [1.0, 0.1, -0.1] {
+            let peak = peak(gain, &[]);
+            assert_eq!(peak.lag, DELAY * SIGNS, "{gain}");
+            assert!(peak.share > 0.9, "{gain}: {peak:?}");
+        }
+    }
+
+    #[test]
+    fn an_echo_explains_its_part_of_the_power() {
+        for (level, expected) in [(800.0, 0.5), (400.0, 0.8), (1_600.0, 0.2)] {
+            // The echo is of noise at 800.
+            let peak = peak(0.1, &noise(2, COMPARED, level));
+            assert_eq!(peak.lag, DELAY * SIGNS, "{level}");
+            assert!((peak.share - expected).abs() < 0.12, "{level}: {peak:?}");
+        }
+    }
+
+    #[test]
+    fn an_echo_explains_next_to_nothing_of_another_voice() {
+        for seed in 2..10 {
+            let peak = peak(0.0, &noise(seed, COMPARED, 800.0));
+            assert!(peak.share < 0.2, "{seed}: {peak:?}");
+        }
+    }
+
+    /// Fourteen of sixteen frames are the echo's alone.
+    #[test]
+    fn loud_frames_count_by_their_power() {
+        let peak = peak(0.1, &noise(2, 2, 8_000.0));
+        assert_eq!(peak.lag, DELAY * SIGNS);
+        assert!(peak.share < 0.2, "{peak:?}");
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use super::EndReport;
 use super::fault::LoopbackFault;
@@ -50,7 +51,7 @@ impl LoopEnd {
         let ours = SocketAddr::new(public, socket.local().port());
         socket.connect(theirs).map_err(|error| LoopbackFault::Unreachable { theirs, error })?;
         let port = threads
-            .open(socket, Format::Ulaw, AudioDelivery::Buffered, NoiseSuppression::Off)
+            .open(socket, Format::Ulaw, AudioDelivery::Buffered, (NoiseSuppression::Off, Uuid::nil()))
             .unwrap_or_else(|_| unreachable!("the threads have room for two"));
         let heard = EndReport { ours, theirs, rtp: false, unexpected: false, frames: 0, delay: None };
         Ok(LoopEnd { port, buffer: AudioBuffer::new(RATE), seen: 0, heard })
