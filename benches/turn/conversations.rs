@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vca::audio::Clip;
+use vca::sim::conversation::percentile;
 use vca::sim::{MeasuredResponse, Step, voice};
 
 use crate::figures::{Figures, Goal};
@@ -39,7 +40,7 @@ fn replies(
     let turns = if calls == 1 { 12 } else { 6 };
     let repeats = if setting.full && calls == 1 { 4 } else { 1 };
     let mut memory = Memory::before(setting);
-    let (mut times, mut asked) = (Vec::new(), 0);
+    let (mut times, mut pacing, mut asked) = (Vec::new(), Vec::new(), 0);
     for _ in 0..repeats {
         let script = |call: usize| {
             let questions = (0..turns).map(|turn| QUESTIONS[(call + turn) % QUESTIONS.len()]);
@@ -49,10 +50,13 @@ fn replies(
         let plans = (0..calls).map(|call| plan(call, script(call))).collect();
         let reports = setting.run_with(plans, |running| memory.sample(setting, running));
         times.extend(latencies(&reports, |_| true));
+        pacing.extend(reports.iter().map(|report| report.conversation.pacing_error(0.5)));
         asked += calls * turns;
     }
     figures.add_times(name, &times, goals);
     figures.add(&format!("{name}_missed"), (asked - times.len()) as f64, Some(0.0));
+    let pacing = percentile(&pacing, 0.5).as_secs_f64() * 1e3;
+    figures.add(&format!("{name}_pacing_error_p50_ms"), pacing, None);
     let llm = setting.engines.replies().len() as f64 / asked as f64;
     figures.add(&format!("{name}_llm_requests_a_turn"), llm, Some(2.0));
     let recogniser = setting.engines.transcriptions().iter().map(|it| it.work).max().unwrap_or_default();
