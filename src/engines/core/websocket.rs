@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use reqwest::header::{HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{StatusCode, Url};
 use rustls::ClientConfig;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config, connect_async_tls_with_config,
 };
@@ -25,6 +25,12 @@ use crate::transport::{TlsFiles, client_config};
 
 /// The longest message that is read. Transcripts are some kilobytes.
 const MAX_MESSAGE: usize = 1024 * 1024;
+
+/// A connection on which nothing arrives for this long, not even a reply to a ping, is lost.
+pub const SILENT: Duration = Duration::from_secs(13);
+
+/// The longest time that one message may take to be written, and a close.
+const WRITE_LIMIT: Duration = Duration::from_secs(2);
 
 /// An open WebSocket.
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -96,6 +102,20 @@ impl SocketEndpoint {
         }
     }
 
+    /// The text of a message of an open connection, if it has one.
+    ///
+    /// # Errors
+    /// The server closes the connection, or it breaks.
+    pub fn text_of(&self, message: Option<Result<Message, Error>>) -> Result<Option<Utf8Bytes>, EngineError> {
+        match message {
+            Some(Ok(Message::Text(text))) => Ok(Some(text)),
+            Some(Ok(Message::Close(frame))) => Err(self.closed(frame.as_ref())),
+            Some(Ok(_)) => Ok(None),
+            Some(Err(error)) => Err(lost(&error)),
+            None => Err(self.closed(None)),
+        }
+    }
+
     /// The meaning of a failure of the WebSocket.
     pub fn broken(&self, error: Error) -> EngineError {
         match error {
@@ -145,6 +165,24 @@ impl SocketEndpoint {
         let _ = url.set_scheme(if self.tls.is_some() { "wss" } else { "ws" });
         url
     }
+}
+
+/// Sends a message, within a time limit.
+///
+/// # Errors
+/// The server does not take it in time, or the connection breaks.
+pub async fn send(socket: &mut Socket, message: Message) -> Result<(), EngineError> {
+    let sent = timeout(WRITE_LIMIT, socket.send(message)).await;
+    sent.map_err(|_| EngineError::Timeout(WRITE_LIMIT))?.map_err(|error| lost(&error))
+}
+
+/// Closes a connection, within a time limit.
+pub async fn close(socket: &mut Socket) {
+    drop(timeout(WRITE_LIMIT, socket.close(None)).await);
+}
+
+fn lost(error: &Error) -> EngineError {
+    EngineError::Temporary(format!("the connection broke: {error}"))
 }
 
 fn tls_config() -> Result<ClientConfig, SettingsError> {

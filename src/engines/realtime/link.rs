@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::PollSender;
 use tracing::Instrument;
@@ -13,17 +13,13 @@ use tracing::Instrument;
 use super::events::{ClientEvent, ResponseStatus, ServerError, ServerEvent, read};
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::Policy;
-use crate::engines::core::websocket::{Socket, SocketEndpoint};
+use crate::engines::core::websocket::{SILENT, Socket, SocketEndpoint, close, send};
 use crate::engines::stt::realtime::status_of;
 
 /// Events that wait in either direction: some seconds of audio. Where audio is not read, the server waits.
 const QUEUE: usize = 64;
 /// The interval of pings.
 const PING: Duration = Duration::from_secs(4);
-/// A connection on which nothing arrives for this long, not even a reply to a ping, is lost.
-const SILENT: Duration = Duration::from_secs(13);
-/// The longest time that one message may take to be written, and a close.
-const WRITE_LIMIT: Duration = Duration::from_secs(2);
 
 /// An event of the connection.
 #[derive(Debug)]
@@ -115,7 +111,7 @@ async fn pump(
         let message = tokio::select! {
             event = outgoing.recv() => {
                 let Some(event) = event else {
-                    drop(timeout(WRITE_LIMIT, socket.close(None)).await);
+                    close(&mut socket).await;
                     return None;
                 };
                 number += 1;
@@ -137,9 +133,8 @@ async fn pump(
                 Message::Ping(Default::default())
             }
         };
-        let written = timeout(WRITE_LIMIT, socket.send(message)).await;
-        if let Err(error) = written.unwrap_or(Err(Error::ConnectionClosed)) {
-            return Some(lost(&error));
+        if let Err(error) = send(&mut socket, message).await {
+            return Some(error);
         }
     }
 }
@@ -149,16 +144,9 @@ fn received(
     endpoint: &SocketEndpoint,
     message: Option<Result<Message, Error>>,
 ) -> Result<Option<ServerEvent>, EngineError> {
-    match message {
-        Some(Ok(Message::Text(text))) => {
-            let event = server_event(endpoint, &text)?;
-            Ok(Some(event).filter(|event| *event != ServerEvent::Other))
-        }
-        Some(Ok(Message::Close(frame))) => Err(endpoint.closed(frame.as_ref())),
-        Some(Ok(_)) => Ok(None),
-        Some(Err(error)) => Err(lost(&error)),
-        None => Err(endpoint.closed(None)),
-    }
+    let Some(text) = endpoint.text_of(message)? else { return Ok(None) };
+    let event = server_event(endpoint, &text)?;
+    Ok(Some(event).filter(|event| *event != ServerEvent::Other))
 }
 
 /// Reads an event. After an error of a request that matters, the state of the session is unknown: it ends.
@@ -181,8 +169,4 @@ fn server_event(endpoint: &SocketEndpoint, text: &str) -> Result<ServerEvent, En
 fn reported(endpoint: &SocketEndpoint, error: ServerError) -> EngineError {
     let body = error.body();
     endpoint.reported(status_of(&body["error"]), &body)
-}
-
-fn lost(error: &Error) -> EngineError {
-    EngineError::Temporary(format!("the connection broke: {error}"))
 }

@@ -3,27 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::PollSender;
 use tracing::Instrument;
 
 use super::{Frame, LiveConnection, Protocol, TranscriptEvent};
 use crate::engines::core::EngineError;
 use crate::engines::core::retry::Policy;
-use crate::engines::core::websocket::SocketEndpoint;
+use crate::engines::core::websocket::{SILENT, close, send};
 use crate::engines::stt::Hints;
 
 /// Frames and events that wait: some seconds of audio.
 const QUEUE: usize = 64;
 /// The interval of pings, and of the vendor's message for a connection without audio: Deepgram wants one every 3 to 5 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
-/// A connection on which nothing arrives for this long, not even a reply to a ping, is lost.
-const SILENT: Duration = Duration::from_secs(13);
-/// The longest time that one message may take to be written, and a close.
-const WRITE_LIMIT: Duration = Duration::from_secs(2);
 
 /// An event of the connection.
 #[derive(Debug)]
@@ -80,7 +76,7 @@ async fn pump(
         let message = tokio::select! {
             frame = frames.recv() => {
                 let Some(frame) = frame else {
-                    drop(timeout(WRITE_LIMIT, socket.close(None)).await);
+                    close(&mut socket).await;
                     return None;
                 };
                 sent_at = Instant::now();
@@ -88,7 +84,9 @@ async fn pump(
             }
             message = socket.next() => {
                 heard_at = Instant::now();
-                match read(&endpoint, message, |text| dialogue.read(text)) {
+                let text = endpoint.text_of(message);
+                let words = text.and_then(|text| text.map_or_else(|| Ok(Vec::new()), |text| dialogue.read(&text)));
+                match words {
                     Ok(words) => for heard in words {
                         events.send(LinkEvent::TranscriptEvent(heard)).await.ok()?;
                     },
@@ -101,42 +99,15 @@ async fn pump(
                     return Some(EngineError::Timeout(SILENT));
                 }
                 if now - sent_at >= KEEP_ALIVE
-                    && let Err(error) = write(&mut socket, dialogue.keep_alive()).await
+                    && let Err(error) = send(&mut socket, dialogue.keep_alive()).await
                 {
                     return Some(error);
                 }
                 Message::Ping(Default::default())
             }
         };
-        if let Err(error) = write(&mut socket, message).await {
+        if let Err(error) = send(&mut socket, message).await {
             return Some(error);
         }
     }
-}
-
-async fn write(
-    socket: &mut (impl SinkExt<Message, Error = Error> + Unpin),
-    message: Message,
-) -> Result<(), EngineError> {
-    let written = timeout(WRITE_LIMIT, socket.send(message)).await;
-    written.map_err(|_| EngineError::Timeout(WRITE_LIMIT))?.map_err(|error| lost(&error))
-}
-
-/// The words of a message.
-fn read(
-    endpoint: &SocketEndpoint,
-    message: Option<Result<Message, Error>>,
-    words: impl FnOnce(&str) -> Result<Vec<TranscriptEvent>, EngineError>,
-) -> Result<Vec<TranscriptEvent>, EngineError> {
-    match message {
-        Some(Ok(Message::Text(text))) => words(&text),
-        Some(Ok(Message::Close(frame))) => Err(endpoint.closed(frame.as_ref())),
-        Some(Ok(_)) => Ok(Vec::new()),
-        Some(Err(error)) => Err(lost(&error)),
-        None => Err(endpoint.closed(None)),
-    }
-}
-
-fn lost(error: &Error) -> EngineError {
-    EngineError::Temporary(format!("the connection broke: {error}"))
 }
