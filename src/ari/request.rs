@@ -186,6 +186,14 @@ impl Request {
         Request::new(Method::Post, "channels.externalMedia", &["channels", "externalMedia"], &query)
     }
 
+    /// Creates a channel with the id `copy` that has the audio that a channel receives, and takes it into the application.
+    /// Response: `Channel`.
+    pub fn snoop(channel: &ChannelId, copy: &ChannelId, app: &str, app_args: &str) -> Request {
+        let path = ["channels", channel.as_str(), "snoop", copy.as_str()];
+        let query = [("spy", "in"), ("whisper", "none"), ("app", app), ("appArgs", app_args)];
+        Request::new(Method::Post, "channels.snoop", &path, &query)
+    }
+
     /// Rings an endpoint and takes it into the application. Response: `Channel`.
     pub fn originate(new: &NewCall<'_>) -> Request {
         let timeout = new.timeout_s.to_string();
@@ -372,6 +380,10 @@ mod tests {
             (
                 Request::send_dtmf(&id("17.0"), &keys, DtmfTiming::default()),
                 "Post /channels/17.0/dtmf?dtmf=1w%23&between=100&duration=100",
+            ),
+            (
+                Request::snoop(&id("17.0"), &id("vca-leg-7.2"), "vca", "leg"),
+                "Post /channels/17.0/snoop/vca-leg-7.2?spy=in&whisper=none&app=vca&appArgs=leg",
             ),
             (Request::create_bridge(&bridge), "Post /bridges?bridgeId=b&type=mixing"),
             (

@@ -77,6 +77,11 @@ impl Arrangement {
                 let kind = LegKind::Dialled { spec, entry: StasisEntry::Awaited };
                 (Resource::absent(leg_id(&self.call_id, id)), kind)
             }
+            LegSpec::Snoop { of } => {
+                let Some(heard) = self.leg(of) else { return tracing::error!("there is no leg to hear") };
+                let kind = LegKind::Snoop { of: heard.channel.id.clone(), entry: StasisEntry::Awaited };
+                (Resource::absent(leg_id(&self.call_id, id)), kind)
+            }
         };
         let (sound, need) = (SoundState::Silent, LegNeed::Needed);
         self.legs.push(CallLeg {
@@ -223,7 +228,7 @@ impl Arrangement {
     pub fn settled(&self) -> Option<SocketAddr> {
         let peer = self.legs.iter().find_map(|leg| match leg.kind {
             LegKind::ExternalMedia { peer, .. } => peer,
-            LegKind::Arrived(_) | LegKind::Dialled { .. } => None,
+            LegKind::Arrived(_) | LegKind::Dialled { .. } | LegKind::Snoop { .. } => None,
         });
         peer.filter(|_| self.legs.iter().all(CallLeg::is_settled))
     }
@@ -253,8 +258,8 @@ impl Arrangement {
         requests: &mut RequestQueue,
     ) -> Result<(), End> {
         let Some(leg) = self.leg(id) else { return Ok(()) };
-        if leg.is_dialled() {
-            if leg.dialled(now, &result.map(drop)) {
+        if leg.is_optional() {
+            if leg.created(now, &result.map(drop)) {
                 requests.emit(Output::LegEnded { leg: id, cause: None });
             }
             return Ok(());
@@ -283,7 +288,7 @@ impl Arrangement {
     }
 
     /// A refusal may be due to a channel that is not yet, or no longer, in the application. That event arrives on
-    /// another connection, so it has a moment before a dialled leg counts as ended, or the call fails without one.
+    /// another connection, so it has a moment before an optional leg counts as ended, or the call fails without one.
     pub fn joined(
         &mut self,
         now: Instant,
@@ -303,12 +308,12 @@ impl Arrangement {
         if is_refusal(&error) && bridge.retry_join(now) {
             return Ok(());
         }
-        let dialled = self.legs.iter_mut().find(|leg| leg.is_dialled() && legs.contains(&leg.id));
-        let Some(leg) = dialled.filter(|_| is_refusal(&error)) else {
+        let optional = self.legs.iter_mut().find(|leg| leg.is_optional() && legs.contains(&leg.id));
+        let Some(leg) = optional.filter(|_| is_refusal(&error)) else {
             return Err(failed(SetUpStage::Joining, error));
         };
         bridge.join_finished();
-        if leg.give_up() {
+        if leg.give_up() && leg.is_dialled() {
             requests.emit(Output::LegEnded { leg: leg.id, cause: None });
         }
         Ok(())

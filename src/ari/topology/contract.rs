@@ -37,6 +37,8 @@ pub enum LegSpec {
     ExternalMedia { host: SocketAddr, format: String },
     /// VCA rings an endpoint of Asterisk. The leg can be moved once it is answered, see [`Output::LegAnswered`].
     Dial(DialSpec),
+    /// VCA creates a channel that has the audio of another leg's far end, which does not hear it. The call goes on when it ends.
+    Snoop { of: LegId },
 }
 
 /// An endpoint to ring.

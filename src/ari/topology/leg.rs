@@ -9,6 +9,9 @@ use crate::ari::answer::AriError;
 use crate::ari::ids::ChannelId;
 use crate::ari::request::{NewCall, NewMedia, Request};
 
+/// The arguments with which the channels of optional legs enter the application.
+const APP_ARGS: &str = "leg";
+
 #[derive(Debug)]
 pub(super) struct CallLeg {
     pub id: LegId,
@@ -51,6 +54,10 @@ pub(super) enum LegKind {
         spec: DialSpec,
         entry: StasisEntry,
     },
+    Snoop {
+        of: ChannelId,
+        entry: StasisEntry,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +92,11 @@ impl CallLeg {
         matches!(self.kind, LegKind::Dialled { .. })
     }
 
+    /// The call goes on when it ends.
+    pub fn is_optional(&self) -> bool {
+        matches!(self.kind, LegKind::Dialled { .. } | LegKind::Snoop { .. })
+    }
+
     pub fn is_arrived(&self) -> bool {
         matches!(self.kind, LegKind::Arrived(_))
     }
@@ -97,14 +109,18 @@ impl CallLeg {
                 LegKind::ExternalMedia { entry, peer, .. } => {
                     *entry == StasisEntry::Entered && peer.is_some()
                 }
-                LegKind::Dialled { entry, .. } => *entry == StasisEntry::Entered,
+                LegKind::Dialled { entry, .. } | LegKind::Snoop { entry, .. } => {
+                    *entry == StasisEntry::Entered
+                }
             }
     }
 
     /// Its channel has entered the application. Returns whether it had not before.
     pub fn entered(&mut self) -> bool {
         match &mut self.kind {
-            LegKind::ExternalMedia { entry, .. } | LegKind::Dialled { entry, .. } => {
+            LegKind::ExternalMedia { entry, .. }
+            | LegKind::Dialled { entry, .. }
+            | LegKind::Snoop { entry, .. } => {
                 std::mem::replace(entry, StasisEntry::Entered) == StasisEntry::Awaited
             }
             LegKind::Arrived(_) => false,
@@ -146,7 +162,7 @@ impl CallLeg {
     pub fn is_settled(&self) -> bool {
         let is_answered = match &self.kind {
             LegKind::Arrived(state) => *state == AnswerState::Answered,
-            LegKind::ExternalMedia { .. } | LegKind::Dialled { .. } => true,
+            LegKind::ExternalMedia { .. } | LegKind::Dialled { .. } | LegKind::Snoop { .. } => true,
         };
         self.is_ready() && self.is_home() && is_answered
     }
@@ -189,16 +205,17 @@ impl CallLeg {
                 endpoint: &spec.endpoint,
                 caller_id: &spec.caller_id,
                 app,
-                app_args: "leg",
+                app_args: APP_ARGS,
                 timeout_s: u32::try_from(spec.timeout.as_secs()).unwrap_or(u32::MAX),
                 variables: &spec.variables,
             })),
+            LegKind::Snoop { of, .. } => Some(Request::snoop(of, &self.channel.id, app, APP_ARGS)),
         }
     }
 
-    /// The result of the request that dials it. Returns whether the leg has ended with it: Asterisk refuses endpoints that do
-    /// not exist or cannot be reached.
-    pub fn dialled(&mut self, now: Instant, result: &Result<(), AriError>) -> bool {
+    /// The result of the request that creates an optional leg. Returns whether a dialled one has ended with it: Asterisk refuses
+    /// endpoints that do not exist or cannot be reached.
+    pub fn created(&mut self, now: Instant, result: &Result<(), AriError>) -> bool {
         // Its end may have been reported before the result.
         let is_reported = self.channel.is_settled() || !self.is_needed();
         self.channel.creation_finished(now, result);

@@ -34,7 +34,7 @@
 //! | `Alone`, `In(a)` | `b`, with all of its legs ready | `Joining(b)` | `addChannel`, one for all of them |
 //! | `In(a)` | none | `Leaving(a)` | `removeChannel` |
 //! | `Joining(b)` | accepted | `In(b)` | an arrived channel is answered |
-//! | `Joining(b)` | refused | as before | again after 50 ms, four times in all; then a dialled one is hung up |
+//! | `Joining(b)` | refused | as before | again after 50 ms, four times in all; then an optional one is hung up |
 //! | `Leaving(a)` | accepted or refused | `Alone` | – |
 
 mod arrangement;
@@ -195,7 +195,7 @@ impl Topology {
         let leg_id = leg.id;
         if leg.is_arrived() {
             self.on_caller(now, leg_id, event);
-        } else if leg.is_dialled() || !leg.is_needed() {
+        } else if leg.is_optional() || !leg.is_needed() {
             self.on_created(now, leg_id, event);
         } else {
             self.on_media(now, leg_id, event);
@@ -249,19 +249,19 @@ impl Topology {
         }
     }
 
-    /// A leg that may end without the call: one that was dialled, or that is not needed any more.
+    /// A leg that may end without the call: an optional one, or one that is not needed any more.
     fn on_created(&mut self, now: Instant, id: LegId, event: &Event) {
         let Some(leg) = self.arrangement.leg(id) else { return };
         match event {
             Event::StasisStart { .. } => {
                 leg.channel.seen(now);
-                if leg.entered() && leg.is_needed() {
+                if leg.entered() && leg.is_needed() && leg.is_dialled() {
                     self.requests.emit(Output::LegAnswered { leg: id });
                 }
             }
             Event::ChannelDestroyed { cause, .. } => self.leg_ended(id, Some(*cause)),
             // It was hung up, or the dialplan continues with it: either way it is no leg of this call any more.
-            Event::StasisEnd { .. } if leg.is_dialled() => self.leg_ended(id, None),
+            Event::StasisEnd { .. } if leg.is_optional() => self.leg_ended(id, None),
             _ => {}
         }
     }
@@ -289,7 +289,7 @@ impl Topology {
                     leg.channel.gone();
                     ends.push(end_of_missing_caller(inventory.continuity));
                 }
-            } else if leg.is_dialled() || !leg.is_needed() {
+            } else if leg.is_optional() || !leg.is_needed() {
                 // Whether it was answered meanwhile is not known: it rings until its time is over.
                 if is_listed {
                     leg.channel.seen(now);

@@ -100,7 +100,8 @@ pub(super) fn changes() -> impl Strategy<Value = Script> {
     })
 }
 
-/// Any call that is admitted, with dialled legs that are briefed, connected and released in any order.
+/// Any call that is admitted, with dialled legs that are briefed, connected and released in any order, and channels that hear the
+/// caller.
 pub(super) fn transfers() -> impl Strategy<Value = Script> {
     const PERSON: LegId = LegId(2);
     let together = |legs: &[LegId]| Wanted::together(legs.iter().copied());
@@ -112,6 +113,10 @@ pub(super) fn transfers() -> impl Strategy<Value = Script> {
     let ringing = Wanted::apart(Some(WaitingSound::Ringing));
     let input = prop::sample::select(vec![
         Input::Arrange { legs: vec![dial()], wanted: ringing },
+        Input::Arrange {
+            legs: vec![LegSpec::Snoop { of: LegId::CALLER }],
+            wanted: together(&[PERSON, LegId::MEDIA]).with_waiting(WaitingSound::Ringing),
+        },
         arrange(together(&[PERSON, LegId::MEDIA]).with_waiting(WaitingSound::Music("default".into()))),
         arrange(together(&[LegId::CALLER, PERSON])),
         arrange(together(&[LegId::CALLER, LegId::MEDIA])),
@@ -407,6 +412,11 @@ impl<'a> World<'a> {
                 if let Some(after) = self.script.transfer.as_ref().and_then(|it| it.answers_after_ms) {
                     self.plan(heard + after, Act::Answer(id.clone()));
                 }
+                self.there.insert(id);
+            }
+            "channels.snoop" => {
+                let id = request.target.split(['/', '?']).nth(4).expect("an id").to_owned();
+                self.plan(heard, Act::Happen(start(&id)));
                 self.there.insert(id);
             }
             "bridges.create" => {

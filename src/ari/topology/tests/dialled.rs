@@ -123,6 +123,49 @@ fn a_caller_who_hangs_up_leaves_nothing_in_any_phase() {
     }
 }
 
+/// The caller hears music, and VCA hears the caller.
+fn overheard() -> Bench {
+    let mut bench = Bench::up();
+    let wanted = Wanted::together([LegId::MEDIA, PERSON]).with_waiting(WaitingSound::Music("jazz".into()));
+    let said = bench.tell(Input::Arrange { legs: vec![LegSpec::Snoop { of: LegId::CALLER }], wanted });
+    let parted = "5 Post /bridges/vca-bridge-7/removeChannel?channel=17.0";
+    assert_eq!(said, ["4 Post channels.snoop", parted]);
+    assert_eq!(bench.respond(4, Ok(json!({}))), [""; 0]);
+    assert_eq!(bench.respond(5, Ok(Value::Null)), ["6 Post /channels/17.0/moh?mohClass=jazz"]);
+    assert_eq!(bench.respond(6, Ok(Value::Null)), [""; 0]);
+    bench
+}
+
+#[test]
+fn a_caller_who_waits_is_heard_without_the_music() {
+    let mut bench = overheard();
+    let said = bench.tell(start("vca-leg-7.2"));
+    assert_eq!(
+        said,
+        ["7 Post /bridges/vca-bridge-7/addChannel?channel=vca-leg-7.2"],
+        "and no answer is reported"
+    );
+    bench.respond(7, Ok(Value::Null));
+    let said = bench.tell(Input::Release { leg: PERSON });
+    assert_eq!(said, ["8 Delete /channels/vca-leg-7.2?reason_code=16"]);
+    let said = bench.tell(together([LegId::CALLER, LegId::MEDIA]));
+    assert_eq!(said, ["9 Delete /channels/17.0/moh"]);
+    assert_eq!(bench.respond(9, Ok(Value::Null)), [""; 0], "the caller's own voice would be heard");
+    let said = bench.tell(destroyed("vca-leg-7.2", 16));
+    assert_eq!(said, ["10 Post /bridges/vca-bridge-7/addChannel?channel=17.0"]);
+}
+
+#[test]
+fn a_caller_who_cannot_be_heard_waits_all_the_same() {
+    let mut bench = Bench::up();
+    let wanted = Wanted::together([LegId::MEDIA, PERSON]);
+    bench.tell(Input::Arrange { legs: vec![LegSpec::Snoop { of: LegId::CALLER }], wanted });
+    assert_eq!(bench.respond(4, status(404)), [""; 0]);
+    let mut bench = overheard();
+    bench.tell(start("vca-leg-7.2"));
+    assert_eq!(bench.tell(destroyed("vca-leg-7.2", 16)), [""; 0]);
+}
+
 #[test]
 fn music_is_stopped_as_it_was_started() {
     let mut bench = Bench::up();
