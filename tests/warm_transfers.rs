@@ -182,8 +182,12 @@ fn length_of(pitch: u32, tones: &[(u32, usize)]) -> usize {
 }
 
 fn test_env() -> Option<(TestEnv, Vendor)> {
+    test_env_with(Habits::ShortYes)
+}
+
+fn test_env_with(habit: Habits) -> Option<(TestEnv, Vendor)> {
     let mut env = TestEnv::build(&support::sandbox()?, Path::new(env!("CARGO_BIN_EXE_vca")), None);
-    let vendor = Vendor::with(&[Habits::ShortYes]);
+    let vendor = Vendor::with(&[habit]);
     for (name, value) in [
         ("OPENAI_BASE_URL", vendor.base_url().as_str()),
         ("OPENAI_API_KEY", KEY),
@@ -277,4 +281,28 @@ fn a_person_accepts_or_declines_what_the_caller_does_not_hear() {
     for outcome in ["declined", "not_accepted", "busy", "no_answer"] {
         assert!(results.iter().any(|request| request.contains(outcome)), "the model reads {outcome}");
     }
+}
+
+#[test]
+fn a_caller_who_hears_music_cancels_by_words() {
+    let Some((mut env, _vendor)) = test_env_with(Habits::ShortCancel) else { return };
+    env.set("VCA__TRANSFER__RING_S", "20");
+    let cancel = [Step::Say(clips::flite("cancel", "slt")), Step::Wait(ms(6_000)), Step::HangUp];
+    let mut script = caller(6_000);
+    script.splice(script.len() - 1.., cancel);
+    let (outcome, ended_by) = (TransferOutcome::Cancelled, Some(TransferEnd::Caller));
+    let case = Case { style: TransferStyle::Warm, phone: Habit::Rings, caller: script, outcome, ended_by };
+    let heard = play(&mut env, &[case]);
+    env.clears_away(ms(10_000));
+    let (tenant, caller, ..) = &heard[0];
+    let (call, _) = env.last_call(*tenant);
+    let outcomes: Vec<_> = call.transfers.iter().map(|it| (it.outcome, it.ended_by)).collect();
+    assert_eq!(outcomes, [(outcome, ended_by)], "{}", env.log());
+    let tones = tones(caller);
+    assert!(length_of(MUSIC_PITCH, &tones) > 5, "{tones:?}");
+    assert_eq!(
+        tones.last().map(|(pitch, _)| *pitch),
+        Some(AGENT),
+        "the agent has the caller again: {tones:?}"
+    );
 }

@@ -17,7 +17,7 @@ use super::media_watch::MissingMedia;
 use super::pipeline::PipelineEvent;
 use super::records::Records;
 use super::setup::SettingUp;
-use super::talking::{CallAction, Talking, TargetWords};
+use super::talking::{CallAction, ListenStep, Talking};
 use super::task::Waking;
 use crate::conversation::{Ending, HoldChange};
 use crate::dtmf::Digit;
@@ -118,14 +118,21 @@ impl Phase {
         }
     }
 
-    /// Recognises words of the target; see [`Talking::listen_to_target`].
-    pub fn listen_to_target(&mut self, step: TargetWords) {
+    /// The caller waits for the target, and is heard; see [`Talking::hear_waiting_caller`].
+    pub fn hear_waiting_caller(&mut self) {
         if let Some(talking) = self.talking() {
-            talking.listen_to_target(step);
+            talking.hear_waiting_caller();
         }
     }
 
-    /// The call's media is the caller's again.
+    /// Recognises words of the party that is heard; see [`Talking::listen_to_party`].
+    pub fn listen_to_party(&mut self, step: ListenStep) {
+        if let Some(talking) = self.talking() {
+            talking.listen_to_party(step);
+        }
+    }
+
+    /// The call's media is the conversation's again.
     pub fn end_consultation(&mut self) {
         if let Some(talking) = self.talking() {
             talking.end_consultation();

@@ -28,7 +28,7 @@ use crate::media::{self, MediaEvent, Port, TapPoint};
 use crate::tenancy::{LiveCommand, LiveRefusal};
 pub use agents::AgentTools;
 use consultation::Consultation;
-pub use consultation::{ConsultationEvent, TargetWords};
+pub use consultation::{ConsultationEvent, ListenStep};
 use playback::NoiseState;
 
 /// Between the last sample that is sent and the hang-up: the time it takes to reach the caller's ear.
@@ -45,7 +45,7 @@ pub struct Talking {
     agents: AgentTools,
     /// The latest change of the hold that is certain.
     hold: HoldChange,
-    /// The target of a transfer, which has the call's media meanwhile.
+    /// The party of a transfer that is heard meanwhile.
     consultation: Option<Consultation>,
     /// The commands whose outcomes the conversation has not reported yet, in their order.
     commands: VecDeque<LiveRequest>,
@@ -69,7 +69,7 @@ pub enum CallAction {
         target: Arc<str>,
         summary: Option<Arc<str>>,
     },
-    /// The target of a transfer, joined with the agent, speaks or was announced the call.
+    /// A party of a transfer speaks, or was announced the call.
     Consultation(ConsultationEvent),
 }
 
@@ -328,17 +328,20 @@ impl Talking {
 
     fn media_event(&mut self, now: Instant, event: MediaEvent, records: &mut Records) {
         if let Some(consultation) = &mut self.consultation {
-            return consultation.media_event(event);
+            consultation.media_event(event);
+            if !consultation.is_of_target() {
+                self.follow_voice(event);
+            }
+            return;
         }
+        self.follow_voice(event);
         match event {
             MediaEvent::SpeechStarted { at, position, level } => {
-                self.caller_voice = CallerVoice::Speaking { level };
                 let at = self.clock.at(at);
                 self.pipeline.mark(at, position);
                 self.handle(now, Input::CallerSpeech(CallerSpeech::Started { at, level }));
             }
             MediaEvent::SpeechPaused { at, position, level } => {
-                self.caller_voice = CallerVoice::Silent;
                 let at = self.clock.at(at);
                 self.pipeline.mark(at, position);
                 self.handle(now, Input::CallerSpeech(CallerSpeech::Paused { at, level }));

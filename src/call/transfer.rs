@@ -13,6 +13,8 @@
 //! | `Ringing` | the target answers, cold | `Connected` | `Connect` |
 //! | `Ringing` | the target answers, confirmed or warm | `Answering` | `Consult` |
 //! | `Ringing` | the target's leg ends, or its time is over | – | `Return` |
+//! | `Ringing` | a caller who is heard speaks, and pauses | – | `BeginWords`, `EndWords`, or `DropWords` after long speech |
+//! | `Ringing` | the caller's words cancel the transfer | – | `Return` |
 //! | `Referring` | it is refused, or the caller is still there after its time | – | `Return` |
 //! | `Answering` | the target's first words are over, or there are none in time | `Announcing` | `Announce` |
 //! | `Announcing` | the announcement was played | `Deciding` | – |
@@ -37,7 +39,7 @@ use crate::language::Acceptance;
 use crate::tenancy::{TransferEnd, TransferOutcome, TransferRoute, TransferRules, TransferStyle};
 pub use step::TransferStep;
 use step::{failed, outcome_of, returned};
-use words::{FirstWords, Meaning, TargetSpeech};
+use words::{FirstWords, Meaning, PartySpeech};
 
 /// A caller who is still there this long after a REFER is not transferred, as far as it is known, and returns to the agent.
 const REFER_LIMIT: Duration = Duration::from_secs(15);
@@ -45,6 +47,8 @@ const REFER_LIMIT: Duration = Duration::from_secs(15);
 const WORDS_PAUSE: Duration = Duration::from_millis(700);
 /// The announcement begins this long after the first words began, even if they go on: a mailbox may greet at length.
 const LONGEST_WORDS: Duration = Duration::from_secs(5);
+/// Utterances of a caller who waits that are recognised in one transfer: music may return as an echo.
+const MOST_UTTERANCES: u32 = 10;
 /// The time that an announcement may take, its synthesis included.
 const LONGEST_ANNOUNCEMENT: Duration = Duration::from_secs(60);
 
@@ -81,6 +85,10 @@ enum TransferPhase {
     Ringing {
         leg: LegId,
         until: Instant,
+        /// Of the caller who waits, where they are heard.
+        caller: PartySpeech,
+        /// Utterances of theirs that may still be recognised.
+        left: u32,
     },
     Referring {
         until: Instant,
@@ -96,7 +104,7 @@ enum TransferPhase {
     Deciding {
         leg: LegId,
         until: Instant,
-        answer: TargetSpeech,
+        answer: PartySpeech,
     },
     Connected {
         leg: LegId,
@@ -129,8 +137,10 @@ impl Transfer {
     /// When [`Transfer::tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         match self.phase {
+            TransferPhase::Ringing { until, caller, .. } => {
+                caller.deadline().into_iter().chain([until]).min()
+            }
             TransferPhase::LastWords { until, .. }
-            | TransferPhase::Ringing { until, .. }
             | TransferPhase::Referring { until }
             | TransferPhase::Announcing { until, .. }
             | TransferPhase::Connected { until, .. } => Some(until),
@@ -146,7 +156,14 @@ impl Transfer {
         }
         match std::mem::replace(&mut self.phase, TransferPhase::Waiting) {
             TransferPhase::LastWords { route, .. } => Some(self.begin(route)),
-            TransferPhase::Ringing { leg, .. } => returned(TransferOutcome::NoAnswer, Some(leg)),
+            TransferPhase::Ringing { leg, until, .. } if until <= now => {
+                returned(TransferOutcome::NoAnswer, Some(leg))
+            }
+            TransferPhase::Ringing { leg, until, mut caller, left } => {
+                let step = caller.tick(now);
+                self.phase = TransferPhase::Ringing { leg, until, caller, left };
+                step
+            }
             TransferPhase::Referring { .. } => returned(TransferOutcome::Unreachable, None),
             TransferPhase::Answering { leg, .. } => {
                 self.phase = TransferPhase::Announcing { leg, until: now + LONGEST_ANNOUNCEMENT };
@@ -193,7 +210,8 @@ impl Transfer {
     }
 
     pub fn ringing(&mut self, leg: LegId, until: Instant) {
-        self.phase = TransferPhase::Ringing { leg, until };
+        let (caller, left) = (PartySpeech::Silent, MOST_UTTERANCES);
+        self.phase = TransferPhase::Ringing { leg, until, caller, left };
     }
 
     pub fn referring(&mut self, now: Instant) {
@@ -216,9 +234,14 @@ impl Transfer {
         }
     }
 
-    /// The target, joined with the agent, begins to speak at this position of its audio.
+    /// The caller who waits, or the target that is joined with the agent, begins to speak at this position of the audio.
     pub fn voice_started(&mut self, now: Instant, from: u64) -> Option<TransferStep> {
         match &mut self.phase {
+            TransferPhase::Ringing { caller, left: 0, .. } if caller.is_silent() => None,
+            TransferPhase::Ringing { until, caller, left, .. } => {
+                *left -= u32::from(caller.is_silent());
+                caller.started(now, from, *until)
+            }
             TransferPhase::Answering { words, .. } => {
                 let at_most = match *words {
                     FirstWords::Awaited { .. } => now + LONGEST_WORDS,
@@ -232,13 +255,14 @@ impl Transfer {
         }
     }
 
-    /// The target, joined with the agent, pauses at this position of its audio.
+    /// The party that is heard pauses at this position of its audio.
     pub fn voice_paused(&mut self, now: Instant, to: u64) {
         match &mut self.phase {
             TransferPhase::Answering { words: FirstWords::Spoken { until, at_most }, .. } => {
                 *until = (*at_most).min(now + WORDS_PAUSE);
             }
             TransferPhase::Deciding { answer, .. } => answer.paused(now, to),
+            TransferPhase::Ringing { caller, .. } => caller.paused(now, to),
             _ => {}
         }
     }
@@ -247,7 +271,7 @@ impl Transfer {
     pub fn announced(&mut self, now: Instant) {
         if let TransferPhase::Announcing { leg, .. } = self.phase {
             let until = now + self.times.accept;
-            self.phase = TransferPhase::Deciding { leg, until, answer: TargetSpeech::Silent };
+            self.phase = TransferPhase::Deciding { leg, until, answer: PartySpeech::Silent };
         }
     }
 
@@ -261,6 +285,15 @@ impl Transfer {
                 self.phase = TransferPhase::Waiting;
                 returned(TransferOutcome::Declined, Some(leg))
             }
+            Meaning::Doubt { then } => then.map(|from| TransferStep::BeginWords { from }),
+        }
+    }
+
+    /// The words of the caller who waits are known, and whether they cancel the transfer.
+    pub fn caller_said(&mut self, now: Instant, cancel: bool) -> Option<TransferStep> {
+        let TransferPhase::Ringing { caller, .. } = &mut self.phase else { return None };
+        match caller.recognised(now, cancel.then_some(())) {
+            Meaning::Answer(()) => self.cancel(TransferEnd::Caller),
             Meaning::Doubt { then } => then.map(|from| TransferStep::BeginWords { from }),
         }
     }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::dialled_legs::CountedLeg;
 use super::failover::at_place;
 use super::phase::{Closing, Phase};
-use super::talking::{ConsultationEvent, TargetWords};
+use super::talking::{ConsultationEvent, ListenStep};
 use super::task::Task;
 use super::transfer::{Transfer, TransferStep, TransferTimes};
 use crate::ari::Reason;
@@ -41,6 +41,8 @@ pub struct ActiveTransfer {
     /// The agent's words about the call, for the target.
     pub(super) summary: Option<Arc<str>>,
     _leg: Option<CountedLeg>,
+    /// The leg by which the caller is heard who waits.
+    ear: Option<LegId>,
 }
 
 impl ActiveTransfer {
@@ -77,7 +79,7 @@ impl Task {
                 let times = TransferTimes::of(&self.services.transfer_rules.get());
                 let until = Instant::now() + LAST_WORDS;
                 let transfer = Transfer::new(tool, route, target.style, times, until);
-                self.transfer = Some(ActiveTransfer { transfer, target, summary, _leg: leg });
+                self.transfer = Some(ActiveTransfer { transfer, target, summary, _leg: leg, ear: None });
             }
             Err(problem) => {
                 if self.records.transfers() < MOST_TRANSFERS {
@@ -177,13 +179,14 @@ impl Task {
         is_cancelled
     }
 
-    /// The target, joined with the agent, speaks, answers or was announced the call.
+    /// The caller speaks who waits; or the target, joined with the agent, speaks, answers or was announced the call.
     pub(super) fn consulted(&mut self, event: ConsultationEvent) {
         let Some(ActiveTransfer { transfer, .. }) = &mut self.transfer else { return };
         let now = Instant::now();
         let step = match event {
             ConsultationEvent::VoiceStarted { from } => transfer.voice_started(now, from),
             ConsultationEvent::Words(consent) => transfer.answered_in_words(now, consent),
+            ConsultationEvent::CallersWords { cancel } => transfer.caller_said(now, cancel),
             ConsultationEvent::VoicePaused { to } => {
                 transfer.voice_paused(now, to);
                 None
@@ -211,10 +214,10 @@ impl Task {
             Some(TransferStep::Consult { leg }) => self.consult(leg),
             Some(TransferStep::Announce) => self.phase.announce(),
             Some(TransferStep::BeginWords { from }) => {
-                self.phase.listen_to_target(TargetWords::Begin { from });
+                self.phase.listen_to_party(ListenStep::Begin { from });
             }
-            Some(TransferStep::EndWords { to }) => self.phase.listen_to_target(TargetWords::End { to }),
-            Some(TransferStep::DropWords) => self.phase.listen_to_target(TargetWords::Drop),
+            Some(TransferStep::EndWords { to }) => self.phase.listen_to_party(ListenStep::End { to }),
+            Some(TransferStep::DropWords) => self.phase.listen_to_party(ListenStep::Drop),
             Some(TransferStep::Connect { leg }) => self.connect(leg),
             Some(TransferStep::Return { outcome, by, release }) => self.return_caller(outcome, by, release),
             Some(TransferStep::End { by }) => {
@@ -227,16 +230,40 @@ impl Task {
 
     fn dial(&mut self, endpoint: String) {
         let rules = self.services.transfer_rules.get();
-        let (Some(leg), Some(waiting)) = (self.next_leg(), self.waiting_sound(&rules)) else {
+        let wanted = self.waiting_sound(&rules).map(|sound| self.part_caller(sound));
+        let (Some(leg), Some(wanted)) = (self.next_leg(), wanted) else {
             return self.return_caller(TransferOutcome::Unreachable, None, None);
         };
         let ring = Duration::from_secs(rules.ring_s);
         let caller_id = self.caller_id(rules.caller_id);
         let variables = Vec::from_iter(self.summary_header(&rules, &endpoint));
         let dial = LegSpec::Dial(DialSpec { endpoint, caller_id, timeout: ring + BACKSTOP, variables });
-        self.control(TopologyInput::Arrange { legs: vec![dial], wanted: Wanted::apart(Some(waiting)) });
+        self.control(TopologyInput::Arrange { legs: vec![dial], wanted });
         if let Some(active) = &mut self.transfer {
             active.transfer.ringing(leg, Instant::now() + ring);
+        }
+    }
+
+    /// Has the caller wait with a sound. In a warm transfer they are heard meanwhile, for words that cancel it. Returns who hears
+    /// whom.
+    fn part_caller(&mut self, sound: WaitingSound) -> Wanted {
+        let ear = self.next_leg();
+        let (Some(ear), Some(active)) = (ear, &mut self.transfer) else { return Wanted::apart(Some(sound)) };
+        if active.target.style != TransferStyle::Warm {
+            return Wanted::apart(Some(sound));
+        }
+        active.ear = Some(ear);
+        let wanted = Wanted::together([LegId::MEDIA, ear]).with_waiting(sound);
+        let legs = vec![LegSpec::Snoop { of: LegId::CALLER }];
+        self.control(TopologyInput::Arrange { legs, wanted: wanted.clone() });
+        self.phase.hear_waiting_caller();
+        wanted
+    }
+
+    /// The caller is not heard any more while they wait.
+    fn release_ear(&mut self) {
+        if let Some(leg) = self.transfer.as_mut().and_then(|active| active.ear.take()) {
+            self.control(TopologyInput::Release { leg });
         }
     }
 
@@ -260,6 +287,7 @@ impl Task {
     /// The target has answered and is announced the call; the caller waits.
     fn consult(&mut self, leg: LegId) {
         let Some(waiting) = self.waiting_sound(&self.services.transfer_rules.get()) else { return };
+        self.release_ear();
         let wanted = Wanted::together([LegId::MEDIA, leg]).with_waiting(waiting);
         self.control(TopologyInput::Arrange { legs: vec![], wanted });
         self.records.transfer_answered();
@@ -302,6 +330,7 @@ impl Task {
 
     /// The agent has the caller again, and reads why.
     fn return_caller(&mut self, outcome: TransferOutcome, by: Option<TransferEnd>, release: Option<LegId>) {
+        self.release_ear();
         let Some(ActiveTransfer { transfer, target, .. }) = self.transfer.take() else { return };
         info!(to = %target.name, %outcome, "transfer failed: the caller returns to the agent");
         if let Some(leg) = release {

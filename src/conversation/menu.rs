@@ -258,8 +258,8 @@ impl Conversation {
         Some(MenuStep { say: words, action: MenuAction::Menu(open.menu) })
     }
 
-    /// The caller has been silent for the menu's time. A menu that leads to another one, or begins again, is a prompt of a silent
-    /// caller.
+    /// The caller has been silent for the menu's time. A menu that leads to another one, or begins again, counts as a prompt
+    /// of a silent caller.
     pub(super) fn menu_silence(&mut self, now: At) {
         let open = self.open_menu().map(|(open, menu)| (open, menu.leads_to_a_menu(open)));
         let step = open.and_then(|(open, is_prompt)| {

@@ -1,6 +1,7 @@
-//! The answer of a person who is asked to take a call: yes, no, or neither.
+//! The answer of a person who is asked to take a call: yes, no, or neither; and the words of a caller who does not want to
+//! wait any longer.
 //!
-//! Doubt is no consent. Each word of an answer has to be known, so that no sentence of a mailbox's greeting is one.
+//! Doubt is neither. Each word has to be known, so that no sentence of a mailbox's greeting is an answer.
 
 use super::{Language, words};
 
@@ -19,45 +20,59 @@ pub enum Acceptance {
 pub struct ConsentWords {
     pub accepting: &'static str,
     pub declining: &'static str,
-    /// Words that say neither, beside those that do: "yes, please".
+    /// Words of a caller who does not want to wait any longer.
+    pub cancelling: &'static str,
+    /// Words that say nothing of it, beside those that do: "yes, please".
     pub neutral: &'static str,
 }
 
 impl Language {
     /// The meaning of an answer; `None` in doubt: it says both or neither, or has other words.
     pub fn consent(&self, answer: &str) -> Option<Acceptance> {
-        let words = words(answer);
-        if words.len() > MOST_WORDS {
-            return None;
-        }
-        let (mut rest, mut consent) = (words.as_slice(), None);
-        while !rest.is_empty() {
-            let (meaning, length) = self.longest_run(rest)?;
-            if consent.is_some() && meaning.is_some() && consent != meaning {
-                return None;
-            }
-            consent = consent.or(meaning);
-            rest = &rest[length..];
-        }
-        consent
-    }
-
-    /// The longest known run at the beginning of these words, and its meaning. Of two that are alike the declining one counts.
-    fn longest_run(&self, words: &[String]) -> Option<(Option<Acceptance>, usize)> {
-        let ConsentWords { accepting, declining, neutral } = self.consent;
+        let ConsentWords { accepting, declining, neutral, .. } = self.consent;
+        // Of two runs that are alike the declining one counts.
         let lists = [
             (neutral, None),
             (accepting, Some(Acceptance::Accepted)),
             (declining, Some(Acceptance::Declined)),
         ];
-        let runs = lists.iter().flat_map(|(list, meaning)| runs(list).map(|run| (*meaning, run)));
-        let found = runs.filter_map(|(meaning, run)| {
-            let length = run.split(' ').count();
-            let is_run = words.len() >= length && run.split(' ').eq(&words[..length]);
-            is_run.then_some((meaning, length))
-        });
-        found.max_by_key(|(_, length)| *length)
+        meaning(answer, &lists)
     }
+
+    /// Whether these are the words of a caller who does not want to wait any longer. In doubt they are not.
+    pub fn cancels_wait(&self, said: &str) -> bool {
+        let ConsentWords { cancelling, neutral, .. } = self.consent;
+        meaning(said, &[(neutral, None), (cancelling, Some(()))]).is_some()
+    }
+}
+
+/// The one meaning of the runs that a text consists of.
+fn meaning<T: Copy + PartialEq>(text: &str, lists: &[(&'static str, Option<T>)]) -> Option<T> {
+    let words = words(text);
+    if words.len() > MOST_WORDS {
+        return None;
+    }
+    let (mut rest, mut found) = (words.as_slice(), None);
+    while !rest.is_empty() {
+        let (meaning, length) = longest_run(rest, lists)?;
+        if found.is_some() && meaning.is_some() && found != meaning {
+            return None;
+        }
+        found = found.or(meaning);
+        rest = &rest[length..];
+    }
+    found
+}
+
+/// The longest known run at the beginning of these words, and its meaning. Of two that are alike that of the later list counts.
+fn longest_run<T: Copy>(words: &[String], lists: &[(&'static str, Option<T>)]) -> Option<(Option<T>, usize)> {
+    let runs = lists.iter().flat_map(|(list, meaning)| runs(list).map(|run| (*meaning, run)));
+    let found = runs.filter_map(|(meaning, run)| {
+        let length = run.split(' ').count();
+        let is_run = words.len() >= length && run.split(' ').eq(&words[..length]);
+        is_run.then_some((meaning, length))
+    });
+    found.max_by_key(|(_, length)| *length)
 }
 
 fn runs(list: &'static str) -> impl Iterator<Item = &'static str> {
@@ -140,13 +155,61 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_does_not_want_to_wait_in_their_own_words() {
+        for (tag, said) in [
+            (
+                "en",
+                &["Cancel.", "Cancel, please.", "Never mind.", "I don't want to wait anymore, thanks."][..],
+            ),
+            (
+                "de",
+                &["Abbrechen.", "Bitte abbrechen!", "Vergessen Sie es.", "Ich möchte nicht länger warten."],
+            ),
+            ("es", &["Cancelar.", "Cancele, por favor.", "Olvídelo.", "No quiero esperar más."]),
+            (
+                "fr",
+                &["Annulez.", "Annulez, s'il vous plaît.", "Laissez tomber.", "Je ne veux plus attendre."],
+            ),
+            ("hi", &["रद्द कर दीजिए।", "रहने दीजिए।", "मुझे इंतज़ार नहीं करना है।", "cancel kar do"]),
+            ("pt", &["Cancelar.", "Cancele, por favor.", "Deixa pra lá.", "Não quero esperar mais."]),
+        ] {
+            for said in said {
+                assert!(Language::of(Some(tag)).cancels_wait(said), "{tag}: {said}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_words_do_not_end_the_wait() {
+        for (tag, said) in [
+            ("en", ""),
+            ("en", "Please."),
+            ("en", "No."),
+            ("en", "Hello?"),
+            ("en", "Don't cancel."),
+            ("en", "Cancel my order."),
+            ("en", "He said never mind."),
+            ("de", "Nicht abbrechen."),
+            ("de", "Cancel."),
+            ("es", "No cancele."),
+            ("fr", "N'annulez pas."),
+            ("hi", "रद्द मत कीजिए।"),
+            ("pt", "Não cancele."),
+        ] {
+            assert!(!Language::of(Some(tag)).cancels_wait(said), "{tag}: {said}");
+        }
+    }
+
+    #[test]
     fn every_run_is_folded_and_has_one_meaning() {
         for language in LANGUAGES.iter().chain([&&other::OTHER]) {
-            let ConsentWords { accepting, declining, neutral } = language.consent;
-            let all: Vec<&str> = [accepting, declining, neutral].into_iter().flat_map(runs).collect();
-            for (at, run) in all.iter().enumerate() {
-                assert_eq!(words(run).join(" "), *run, "{}", language.tag);
-                assert!(!all[..at].contains(run), "{}: {run} twice", language.tag);
+            let ConsentWords { accepting, declining, cancelling, neutral } = language.consent;
+            for lists in [&[accepting, declining, neutral][..], &[cancelling, neutral]] {
+                let all: Vec<&str> = lists.iter().copied().flat_map(runs).collect();
+                for (at, run) in all.iter().enumerate() {
+                    assert_eq!(words(run).join(" "), *run, "{}", language.tag);
+                    assert!(!all[..at].contains(run), "{}: {run} twice", language.tag);
+                }
             }
         }
     }

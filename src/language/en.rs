@@ -215,6 +215,11 @@ pub(super) const CONSENT: ConsentWords = ConsentWords {
     declining: "no, nope, nah, not, not now, not today, not right now, never, decline, i decline, i can t, i cannot, can t, \
         i can t take it, i can t right now, i don t want to, don t, later, busy, i m busy, i am busy, in a meeting, \
         i m in a meeting, i am in a meeting, i m not available, take a message",
+    cancelling: "cancel, cancel it, cancel that, cancel this, cancel the transfer, never mind, nevermind, forget it, forget about it, \
+        i don t want to wait, i don t want to wait anymore, i don t want to wait any more, i don t want to wait any longer, \
+        i do not want to wait, i do not want to wait any longer, i can t wait any longer, i can t wait anymore, \
+        i d rather not wait, i changed my mind, i ve changed my mind, i have changed my mind, don t transfer me, \
+        do not transfer me, take me back, take me back to the agent",
     neutral: "please, thanks, thank, you, hello, hi, hey, um, uh, oh, ah, well, and, so, right, then, now, just, sorry",
 };
 

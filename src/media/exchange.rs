@@ -1,5 +1,5 @@
-//! A value that other threads hand to the media thread while a call goes on, such as the writer of a tap. The media thread neither
-//! waits for a lock, nor allocates or frees.
+//! A value that other threads hand to the media thread while a call goes on, such as the writer of a tap. The media thread
+//! does not wait for a lock, allocate or free.
 
 use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,8 +33,8 @@ impl<T> Exchange<T> {
         self.has_changed.load(Acquire)
     }
 
-    /// Replaces the media thread's value, where another one was set. Returns false while the lock is held: try again at the next
-    /// tick. `former` is empty here: each change empties it, and is taken over once.
+    /// Replaces the media thread's value, where another one was set. Returns false while the lock is held: try again at the
+    /// next tick. `former` is empty here: each change empties it, and is taken over once.
     pub fn take_over(&self, current: &mut Option<Box<T>>) -> bool {
         if !self.has_changed() {
             return true;

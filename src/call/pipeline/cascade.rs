@@ -16,7 +16,7 @@ use super::recogniser::{Recogniser, recognition};
 use super::speech_queue::{NewSpeech, SpeechQueue};
 use super::tasks::{EngineResult, EngineTasks, RequestId, SynthesisEvent};
 use super::voice::CallVoice;
-use super::{Announcer, AudioPiece, EngineFault, PipelineEvent, PlaybackEffect, TargetListener, reply};
+use super::{Announcer, AudioPiece, EngineFault, PartyListener, PipelineEvent, PlaybackEffect, reply};
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{
     At, Attempt, Command, ContextItem, Recognition, ResponseEvent, SpeechId, TurnId, UtteranceId,
@@ -136,11 +136,11 @@ impl Cascade {
         Announcer::new(self.speech.another(), text)
     }
 
-    /// Listens to the target of a transfer, which has the call's media from now on.
-    pub fn target_listener(&self) -> TargetListener {
+    /// Listens to a party of a transfer, which has the call's media from now on.
+    pub fn party_listener(&self) -> PartyListener {
         let config = session(&self.agent, &self.meter, self.positions.rate());
         let from = self.positions.before_end(Duration::ZERO);
-        TargetListener::new(&*self.agent.engines.stt, config, from, self.agent.language)
+        PartyListener::new(&*self.agent.engines.stt, config, from)
     }
 
     /// Carries out a command of the conversation.

@@ -7,13 +7,13 @@ mod announcer;
 mod cascade;
 mod context;
 mod first_words;
+mod party_listener;
 mod positions;
 mod recent_audio;
 mod recogniser;
 mod reply;
 mod speech_queue;
 mod synthesis;
-mod target_listener;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,7 @@ use crate::tenancy::EngineKind;
 
 pub use announcer::Announcer;
 use cascade::Cascade;
-pub use target_listener::{TargetAnswer, TargetListener};
+pub use party_listener::{PartyListener, PartyWords};
 pub use whole::Pipeline;
 
 /// An event of the pipeline. Events of cancelled work are dropped.

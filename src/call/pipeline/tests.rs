@@ -22,7 +22,7 @@ use crate::engines::llm::{Delta, Deltas, HANG_UP, Llm, Prompt, ToolCall};
 use crate::engines::stt::scripted::{Scripted, Step};
 use crate::engines::stt::{Buffered, Hints, SessionConfig, Stt, SttEvent, SttSession, Utterance};
 use crate::engines::tts::{Pieces, Tts, Voice};
-use crate::language::{Acceptance, Language};
+use crate::language::Language;
 use crate::media::NoiseSuppression;
 use crate::tenancy::{ProfileId, ProfileSettings, TenantId};
 use crate::tools::Toolbox;
@@ -304,29 +304,29 @@ async fn the_rest_of_a_reply_is_read_with_the_tools_of_the_agent_that_asked() {
     assert_eq!(cascade.settle().await, events.map(|event| response(ONE, event)));
 }
 
-/// An answer counts from the question on, in positions of the call's audio.
+/// They count from a position of the call's audio on.
 #[tokio::test(start_paused = true)]
-async fn the_words_of_a_transfers_target_accept_or_decline() {
+async fn the_words_of_a_transfers_party_are_recognised_apart() {
     let step = |answer: Result<&str, EngineError>| {
         let answer = answer.map(str::to_owned);
         Step { delay: Duration::from_millis(300), answer }
     };
-    let answers = [Ok("Yes, please."), Ok("Not now."), Ok("Please leave a message."), Err(failure())];
+    let answers = [Ok("Yes, please."), Ok("Not now."), Err(failure())];
     let mut cascade = cascade(agent(answers.map(step), []));
     cascade.caller_audio(&[0; 8_000]);
-    let mut listener = cascade.target_listener();
+    let mut listener = cascade.party_listener();
     listener.audio(&[0; 8_000]);
-    for expected in [Some(Acceptance::Accepted), Some(Acceptance::Declined), None] {
+    for expected in ["Yes, please.", "Not now."] {
         listener.begin(9_000);
         listener.end(15_000);
-        assert_eq!(listener.next().await, TargetAnswer::Words(expected));
+        assert_eq!(listener.next().await, PartyWords::Words(expected.to_owned()));
     }
     listener.begin(9_000);
     listener.cancel();
     listener.begin(9_000);
     listener.end(15_000);
     let fault = EngineFault { kind: EngineKind::Stt, engine: "scripted".into(), error: failure() };
-    assert_eq!(listener.next().await, TargetAnswer::Failed(fault));
+    assert_eq!(listener.next().await, PartyWords::Failed(fault));
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ use tracing::warn;
 use super::recogniser::recognition;
 use super::tasks::SynthesisEvent;
 use super::voice::{CallVoice, RequestAudio, RequestProgress, VoiceUtterance};
-use super::{Announcer, AudioPiece, Cascade, PipelineEvent, PlaybackEffect, TargetListener};
+use super::{Announcer, AudioPiece, Cascade, PartyListener, PipelineEvent, PlaybackEffect};
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{At, Attempt, Command, Recognition, ResponseEvent, Say, SpeechId, TurnId};
 use crate::engines::core::usage::Meter;
@@ -78,9 +78,9 @@ impl Pipeline {
         self.cascade.announcer(tenant, summary)
     }
 
-    /// As of [`Cascade::target_listener`].
-    pub fn target_listener(&self) -> TargetListener {
-        self.cascade.target_listener()
+    /// As of [`Cascade::party_listener`].
+    pub fn party_listener(&self) -> PartyListener {
+        self.cascade.party_listener()
     }
 
     /// Carries out a command of the conversation.

@@ -1,81 +1,111 @@
-//! The consultation of a transfer's target: an announcement, and the target's voice and words. It has the call's media while the
-//! conversation is on hold.
+//! The consultation of a party of a transfer while the conversation is on hold. The target has the call's media: an announcement to
+//! it, and its voice and words. Of the caller who waits for it, voice and words are heard.
 
 use std::collections::VecDeque;
 
-use super::Talking;
-use crate::call::pipeline::{Announcer, AudioPiece, PipelineEvent, TargetAnswer, TargetListener};
+use super::{CallerVoice, Talking};
+use crate::call::pipeline::{Announcer, AudioPiece, PartyListener, PartyWords, PipelineEvent};
 use crate::conversation::HoldChange;
-use crate::language::Acceptance;
+use crate::language::{Acceptance, Language};
 use crate::media::{MediaEvent, Port};
 
 /// Events that wait for the call, which reads them at once.
 const EVENTS: usize = 64;
 
 pub(super) struct Consultation {
-    announcer: Announcer,
-    listener: TargetListener,
+    party: Party,
+    listener: PartyListener,
+    language: &'static Language,
     events: VecDeque<ConsultationEvent>,
+}
+
+/// The party that is heard.
+enum Party {
+    WaitingCaller,
+    Target(Announcer),
 }
 
 /// An event for the transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConsultationEvent {
-    /// The target begins to speak at this position of its audio.
+    /// The party begins to speak at this position of its audio.
     VoiceStarted {
         from: u64,
     },
     VoicePaused {
         to: u64,
     },
-    /// The words of its answer; `None` in doubt.
+    /// The words of the target's answer; `None` in doubt.
     Words(Option<Acceptance>),
+    /// The words of the caller who waits, and whether they cancel the transfer.
+    CallersWords {
+        cancel: bool,
+    },
     /// The announcement was played, or cannot be.
     Announced,
 }
 
-/// A step of the recognition of a target's answer.
+/// A step of the recognition of a party's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TargetWords {
-    /// Recognise the words from this position of the target's audio on.
+pub enum ListenStep {
+    /// Recognise the words from this position of the party's audio on.
     Begin { from: u64 },
-    /// They end here: [`ConsultationEvent::Words`] follows.
+    /// They end here: [`ConsultationEvent::Words`] or [`ConsultationEvent::CallersWords`] follows.
     End { to: u64 },
-    /// They are no answer.
+    /// They are of no use.
     Drop,
 }
 
 impl Consultation {
+    fn new(party: Party, listener: PartyListener, language: &'static Language) -> Consultation {
+        Consultation { party, listener, language, events: VecDeque::new() }
+    }
+
     pub fn next_event(&mut self) -> Option<ConsultationEvent> {
         self.events.pop_front()
     }
 
     pub fn next_audio(&mut self) -> Option<AudioPiece> {
-        self.announcer.next_audio()
+        match &mut self.party {
+            Party::WaitingCaller => None,
+            Party::Target(announcer) => announcer.next_audio(),
+        }
     }
 
-    /// The target's audio.
+    /// The party's audio.
     pub fn audio(&mut self, samples: &[i16]) {
         self.listener.audio(samples);
     }
 
-    /// Waits for audio of the announcement, for the target's words, or for the failure of either.
+    /// Waits for audio of the announcement, for the party's words, or for the failure of either.
     pub async fn next(consultation: &mut Option<Consultation>) -> PipelineEvent {
         let Some(consultation) = consultation else { return std::future::pending().await };
-        let answer = tokio::select! {
-            event = consultation.announcer.next() => return event,
-            answer = consultation.listener.next() => answer,
+        let words = match &mut consultation.party {
+            Party::WaitingCaller => consultation.listener.next().await,
+            Party::Target(announcer) => tokio::select! {
+                event = announcer.next() => return event,
+                words = consultation.listener.next() => words,
+            },
         };
-        match answer {
-            TargetAnswer::Words(consent) => {
-                consultation.report(ConsultationEvent::Words(consent));
+        match words {
+            PartyWords::Words(text) => {
+                consultation.report_words(&text);
                 PipelineEvent::Audio
             }
-            TargetAnswer::Failed(fault) => {
-                consultation.report(ConsultationEvent::Words(None));
+            PartyWords::Failed(fault) => {
+                consultation.report_words("");
                 PipelineEvent::EngineFailed(fault)
             }
         }
+    }
+
+    fn report_words(&mut self, text: &str) {
+        self.report(match self.party {
+            Party::WaitingCaller => {
+                ConsultationEvent::CallersWords { cancel: self.language.cancels_wait(text) }
+            }
+            Party::Target(_) => ConsultationEvent::Words(self.language.consent(text)),
+        });
     }
 
     fn report(&mut self, event: ConsultationEvent) {
@@ -88,12 +118,18 @@ impl Consultation {
         let event = match event {
             MediaEvent::SpeechStarted { position, .. } => ConsultationEvent::VoiceStarted { from: position },
             MediaEvent::SpeechPaused { position, .. } => ConsultationEvent::VoicePaused { to: position },
-            MediaEvent::PlaybackEnded { .. } => ConsultationEvent::Announced,
+            MediaEvent::PlaybackEnded { .. } if self.is_of_target() => ConsultationEvent::Announced,
             MediaEvent::PlaybackStarted { .. }
             | MediaEvent::Played { .. }
+            | MediaEvent::PlaybackEnded { .. }
             | MediaEvent::UnexpectedPackets { .. } => return,
         };
         self.report(event);
+    }
+
+    /// The call's media is the target's.
+    pub fn is_of_target(&self) -> bool {
+        matches!(self.party, Party::Target(_))
     }
 }
 
@@ -115,42 +151,73 @@ impl Talking {
         }
     }
 
+    /// The caller waits for the target, and is heard for words that cancel the transfer.
+    pub fn hear_waiting_caller(&mut self) {
+        self.fetch_audio();
+        self.begin_consultation(Party::WaitingCaller);
+    }
+
     /// From now on the call's media is the target's. The announcement names the tenant and has the agent's summary.
     pub fn consult(&mut self, tenant: &str, summary: Option<&str>) {
-        self.caller_voice = super::CallerVoice::Silent;
+        self.caller_voice = CallerVoice::Silent;
         let announcer = self.pipeline.announcer(tenant, summary);
-        // Audio received until now is the caller's.
+        // Audio received until now is the caller's, and so are changes of voice where the caller was heard.
         self.fetch_audio();
-        let listener = self.pipeline.target_listener();
+        if self.consultation.is_some() {
+            while self.port.next_event().is_some() {}
+        }
         self.port.flush();
-        self.consultation = Some(Consultation { announcer, listener, events: VecDeque::new() });
+        self.begin_consultation(Party::Target(announcer));
+    }
+
+    fn begin_consultation(&mut self, party: Party) {
+        let (listener, language) = (self.pipeline.party_listener(), self.agent().language);
+        self.consultation = Some(Consultation::new(party, listener, language));
     }
 
     /// Plays the announcement.
     pub fn announce(&mut self) {
-        if let Some(consultation) = &mut self.consultation {
-            consultation.announcer.release();
+        if let Some(Consultation { party: Party::Target(announcer), .. }) = &mut self.consultation {
+            announcer.release();
         }
     }
 
-    /// Recognises the target's words, or part of them.
-    pub fn listen_to_target(&mut self, step: TargetWords) {
+    /// Recognises words of the party that is heard, or part of them.
+    pub fn listen_to_party(&mut self, step: ListenStep) {
         let Some(Consultation { listener, .. }) = &mut self.consultation else { return };
         match step {
-            TargetWords::Begin { from } => listener.begin(from),
-            TargetWords::End { to } => listener.end(to),
-            TargetWords::Drop => listener.cancel(),
+            ListenStep::Begin { from } => listener.begin(from),
+            ListenStep::End { to } => listener.end(to),
+            ListenStep::Drop => listener.cancel(),
         }
     }
 
-    /// The call's media is the caller's again, who is still on hold.
+    /// The call's media is the conversation's again, and the caller is still on hold.
     pub fn end_consultation(&mut self) {
-        if self.consultation.is_some() {
-            self.fetch_audio();
-            while self.port.next_event().is_some() {}
-            self.consultation = None;
+        let Some(consultation) = &self.consultation else { return };
+        let is_of_target = consultation.is_of_target();
+        self.fetch_audio();
+        while let Some(event) = self.port.next_event() {
+            if !is_of_target {
+                self.follow_voice(event);
+            }
+        }
+        self.consultation = None;
+        if is_of_target {
             self.port.flush();
             self.port.pause();
+        }
+    }
+
+    /// Notes whether the caller speaks, for the conversation that hears them again later.
+    pub(super) fn follow_voice(&mut self, event: MediaEvent) {
+        match event {
+            MediaEvent::SpeechStarted { level, .. } => self.caller_voice = CallerVoice::Speaking { level },
+            MediaEvent::SpeechPaused { .. } => self.caller_voice = CallerVoice::Silent,
+            MediaEvent::PlaybackStarted { .. }
+            | MediaEvent::Played { .. }
+            | MediaEvent::PlaybackEnded { .. }
+            | MediaEvent::UnexpectedPackets { .. } => {}
         }
     }
 }

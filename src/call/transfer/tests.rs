@@ -157,6 +157,42 @@ fn the_target_accepts_or_declines_by_words_after_the_question() {
 }
 
 #[test]
+fn a_caller_cancels_a_ringing_transfer_by_words() {
+    let (mut transfer, now) = ringing(TransferStyle::Warm);
+    let begins = Some(TransferStep::BeginWords { from: 800 });
+    let ends = Some(TransferStep::EndWords { to: 8_800 });
+    assert_eq!(transfer.voice_started(now + seconds(2), 800), begins);
+    transfer.voice_paused(now + seconds(3), 8_800);
+    assert_eq!(transfer.tick(now + seconds(3) + WORDS_PAUSE), ends);
+    assert_eq!(transfer.caller_said(now + seconds(4), false), None, "other words");
+    assert_eq!(transfer.voice_started(now + seconds(5), 800), begins);
+    assert_eq!(transfer.tick(now + seconds(9)), Some(TransferStep::DropWords), "they talk to another person");
+    assert_eq!(transfer.caller_said(now + seconds(9), true), None, "no words are awaited");
+    assert_eq!(transfer.voice_started(now + seconds(10), 800), begins);
+    transfer.voice_paused(now + seconds(11), 8_800);
+    assert_eq!(transfer.tick(now + seconds(11) + WORDS_PAUSE), ends);
+    let (outcome, by, release) = (TransferOutcome::Cancelled, Some(TransferEnd::Caller), Some(LEG));
+    let cancelled = Some(TransferStep::Return { outcome, by, release });
+    assert_eq!(transfer.caller_said(now + seconds(12), true), cancelled);
+    assert_eq!(transfer.leg_answered(LEG, now + seconds(12)), None, "too late");
+}
+
+#[test]
+fn the_words_of_a_caller_who_waits_are_bounded() {
+    let (mut transfer, now) = ringing(TransferStyle::Warm);
+    let begins = |second: &u64| {
+        let at = now + seconds(*second);
+        let begins = transfer.voice_started(at, 0).is_some();
+        transfer.voice_paused(at, 0);
+        transfer.tick(at + WORDS_PAUSE);
+        transfer.caller_said(at + WORDS_PAUSE, false);
+        begins
+    };
+    assert_eq!((0..20).filter(begins).count() as u32, MOST_UTTERANCES);
+    assert_eq!(transfer.tick(now + seconds(30)), returned(TransferOutcome::NoAnswer, Some(LEG)));
+}
+
+#[test]
 fn an_engine_may_end_the_targets_turn_before_its_pause() {
     let speaking = || {
         let (mut transfer, now) = deciding();
@@ -338,6 +374,7 @@ enum Happening {
     Leaves,
     Cancelled,
     Words(Option<Acceptance>),
+    CallersWords { cancel: bool },
     Waits(u64),
 }
 
@@ -352,6 +389,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Cancelled),
         2 => prop::sample::select(vec![None, Some(Acceptance::Accepted), Some(Acceptance::Declined)])
             .prop_map(Happening::Words),
+        1 => any::<bool>().prop_map(|cancel| Happening::CallersWords { cancel }),
         3 => (0..4_000_u64).prop_map(Happening::Waits),
     ]
 }
@@ -383,6 +421,7 @@ proptest! {
                     accepted |= consent == Some(Acceptance::Accepted) && step.is_some();
                     step
                 }
+                Happening::CallersWords { cancel } => transfer.caller_said(now, cancel),
                 Happening::Announced => { transfer.announced(now); None }
                 Happening::Presses(character) => {
                     let step = transfer.pressed(LEG, key(character), now);

@@ -124,8 +124,8 @@ fn is_abbreviation(before: &str, after: &str) -> bool {
 }
 
 /// Whether the `number` at the end of `before` may be that of a day or of a list's item, or the beginning of a decimal
-/// fraction. A longer number is none, and neither is a part of one, as in "17:30", nor a number before a word in upper case,
-/// unless it is where ordinals are.
+/// fraction. A longer number is none of these, nor is a part of one, as in "17:30", nor a number before a word in upper
+/// case, except in the places of ordinals.
 fn may_be_ordinal(before: &str, number: &str, after: &str) -> bool {
     /// In German, where words in upper case follow: "am 3. Mai".
     const BEFORE_ORDINALS: [&str; 14] =

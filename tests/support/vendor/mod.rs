@@ -81,6 +81,8 @@ pub enum Habit {
     NoiseWords,
     /// The words of a short clip are "Yes, please."
     ShortYes,
+    /// The words of a short clip are "Cancel, please."
+    ShortCancel,
     /// The words are those of a caller in an emergency.
     EmergencyWords,
     /// `verbose_json` is refused (vLLM before 0.11).

@@ -23,7 +23,7 @@ const FIELDS: &[&str] = &[
     "temperature",
 ];
 
-/// The longest clip that [`Habit::ShortYes`] takes for a yes, in seconds.
+/// The longest clip that [`Habit::ShortYes`] and [`Habit::ShortCancel`] are about, in seconds.
 const SHORT: f64 = 1.3;
 
 pub async fn transcribe(State(server): Shared, headers: HeaderMap, body: Bytes) -> Response {
@@ -43,6 +43,7 @@ pub async fn transcribe(State(server): Shared, headers: HeaderMap, body: Bytes) 
     let (words, doubt) = match is_noise {
         true => ("Thank you.", 0.87),
         false if server.has(Habit::ShortYes) && seconds < SHORT => ("Yes, please.", 0.01),
+        false if server.has(Habit::ShortCancel) && seconds < SHORT => ("Cancel, please.", 0.01),
         false if server.has(Habit::EmergencyWords) => ("Help, this is an emergency!", 0.01),
         false => (WORDS, 0.01),
     };

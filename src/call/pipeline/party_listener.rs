@@ -1,4 +1,4 @@
-//! The recognition of the words of a transfer's target, by the engine of the call's agent and apart from the caller's.
+//! The recognition of the words of a transfer's party, by the engine of the call's agent and apart from the conversation.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -7,45 +7,37 @@ use tracing::warn;
 
 use super::EngineFault;
 use crate::engines::stt::{SessionConfig, Stt, SttEvent, SttSession, Utterance};
-use crate::language::{Acceptance, Language};
 use crate::tenancy::EngineKind;
 
-/// Listens to a target from when it has the call's media. Positions are those in the call's audio.
-pub struct TargetListener {
+/// Listens to a party from when it has the call's media. Positions are those in the call's audio.
+pub struct PartyListener {
     engine: Arc<str>,
     session: Box<dyn SttSession>,
     /// The position at which the session began.
     from: u64,
-    language: &'static Language,
     /// The latest utterance.
     utterance: Utterance,
 }
 
-/// The words of an answer to the question whether the target takes the call.
+/// The words of an utterance.
 #[derive(Debug, PartialEq, Eq)]
-pub enum TargetAnswer {
-    /// `None` in doubt.
-    Words(Option<Acceptance>),
+pub enum PartyWords {
+    Words(String),
     Failed(EngineFault),
 }
 
-impl TargetListener {
-    pub(super) fn new(
-        engine: &dyn Stt,
-        config: SessionConfig,
-        from: u64,
-        language: &'static Language,
-    ) -> TargetListener {
+impl PartyListener {
+    pub(super) fn new(engine: &dyn Stt, config: SessionConfig, from: u64) -> PartyListener {
         let session = engine.open(config);
-        TargetListener { engine: engine.name().clone(), session, from, language, utterance: Utterance(0) }
+        PartyListener { engine: engine.name().clone(), session, from, utterance: Utterance(0) }
     }
 
-    /// The next samples of the target, silence included.
+    /// The next samples of the party, silence included.
     pub fn audio(&mut self, samples: &[i16]) {
         self.session.audio(samples);
     }
 
-    /// An answer begins.
+    /// An utterance begins.
     pub fn begin(&mut self, from: u64) {
         self.utterance = Utterance(self.utterance.0 + 1);
         self.session.begin(self.utterance, from.saturating_sub(self.from));
@@ -56,24 +48,24 @@ impl TargetListener {
         self.session.end(self.utterance, to.saturating_sub(self.from));
     }
 
-    /// It is none.
+    /// Its words are of no use.
     pub fn cancel(&mut self) {
         self.session.cancel(self.utterance);
     }
 
-    /// Waits for the words of an answer. Dropping the future loses none.
-    pub async fn next(&mut self) -> TargetAnswer {
+    /// Waits for the words of an utterance. Dropping the future loses none.
+    pub async fn next(&mut self) -> PartyWords {
         loop {
             match poll_fn(|cx| self.session.poll_event(cx)).await {
                 SttEvent::Final { utterance, text } | SttEvent::TurnEnded { utterance, text }
                     if utterance == self.utterance =>
                 {
-                    return TargetAnswer::Words(self.language.consent(&text));
+                    return PartyWords::Words(text);
                 }
                 SttEvent::Failed { utterance, error } if utterance == self.utterance => {
                     let engine = self.engine.clone();
-                    warn!(%error, %engine, "no transcript of a target's answer");
-                    return TargetAnswer::Failed(EngineFault { kind: EngineKind::Stt, engine, error });
+                    warn!(%error, %engine, "no transcript of the words of a transfer's party");
+                    return PartyWords::Failed(EngineFault { kind: EngineKind::Stt, engine, error });
                 }
                 _ => {}
             }
