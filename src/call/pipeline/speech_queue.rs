@@ -4,21 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
-
-use super::tasks::{EngineResult, EngineTasks, SynthesisEvent};
+use super::tasks::{EngineTasks, SynthesisEvent};
 use super::{AudioPiece, PlaybackEffect};
-use crate::audio::Clip;
-use crate::call::phrases::Fitting;
 use crate::call::sentence_cache::Sentence;
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{Attempt, Phrase, Say, SpeechId, TurnId};
 use crate::engines::core::EngineError;
-use crate::engines::core::retry::STALLED;
 use crate::engines::core::usage::Meter;
-use crate::engines::tts::Pieces;
 
 /// Speeches that are synthesised at the same time: the one that is due, and the next.
 const AHEAD: usize = 2;

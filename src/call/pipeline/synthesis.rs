@@ -14,12 +14,10 @@ use crate::call::sentence_cache::Sentence;
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{Attempt, SpeechId};
 use crate::engines::core::EngineError;
+use crate::engines::core::retry::STALLED;
 use crate::engines::core::timing::{WordEnd, letters};
 use crate::engines::core::usage::Meter;
 use crate::engines::tts::{BegunSpeech, Pieces, prepared};
-
-/// A speech of which no more audio arrives for this long has stalled: it is repeated, in place of a longer silence.
-const STALLED: Duration = Duration::from_secs(2);
 
 /// A speech to be synthesised.
 pub struct Synthesis {
@@ -117,7 +115,7 @@ impl Synthesis {
     }
 }
 
-/// The next piece of a speech that has begun, unless it stalls.
+/// The next piece of a speech that has begun. One that stalls fails: it is repeated, in place of a longer silence.
 async fn next_piece(pieces: &mut Pieces) -> Option<Result<Clip, EngineError>> {
     let next = timeout(STALLED, pieces.next()).await;
     next.unwrap_or(Some(Err(EngineError::Timeout(STALLED))))
