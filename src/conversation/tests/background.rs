@@ -277,7 +277,7 @@ fn a_television_does_not_put_off_the_filler() {
         +900 partial "what are your hours"
         +100 pause
             4000 transcribe #0 turn 1 2940..3880
-            4130 ask turn 1 A: Hello, how can I help? C: what are your hours
+            4180 ask turn 1 A: Hello, how can I help? C: what are your hours
         +1600 speech level=-40
         +200 pause level=-40
             5880 say #1 turn 1 Filler

@@ -142,7 +142,7 @@ fn words_of_unclear_end_are_answered_when_the_pause_lasts() {
         +900 partial "how much does a new tyre"
         +100 pause
             5100 transcribe #1 turn 2 2940..4980
-            5230 ask turn 2 A: Hello, how can I help? C: how much does a new tyre
+            5280 ask turn 2 A: Hello, how can I help? C: how much does a new tyre
         +200 words "how much does a new tyre"
             5480 release turn 2
         +300 tick
@@ -184,23 +184,23 @@ fn a_turn_costs_two_requests_at_most() {
         +100 pause
             4000 transcribe #0 turn 1 2940..3880
         +60 words "I would like"
-            4130 ask turn 1 A: Hello, how can I help? C: I would like
-        +100 speech
-            4160 cancel turn 1
+            4180 ask turn 1 A: Hello, how can I help? C: I would like
+        +150 speech
+            4210 cancel turn 1
         +900 partial "I would like a table"
         +100 pause
-            5160 transcribe #1 turn 2 2940..5040
+            5210 transcribe #1 turn 2 2940..5090
         +60 words "I would like a table"
         +100 speech
-            5320 cancel turn 2
+            5370 cancel turn 2
         +900 partial "for two."
         +100 pause
-            6320 transcribe #2 turn 3 5260..6200
+            6370 transcribe #2 turn 3 5310..6250
         +60 words "for two."
-            6500 ask turn 3 A: Hello, how can I help? C: I would like a table for two.
+            6550 ask turn 3 A: Hello, how can I help? C: I would like a table for two.
         +200 left
-            6580 finished turn 3 C: I would like a table for two. words=180 commit=300
-            6580 hang up: CallerLeft
+            6630 finished turn 3 C: I would like a table for two. words=180 commit=300
+            6630 hang up: CallerLeft
         "#,
     );
 }

@@ -23,8 +23,8 @@ use crate::conversation::words::{TurnEnd, Words};
 use crate::conversation::{At, Attempt, Command, Conversation, TurnId, UtteranceId};
 use crate::language::words;
 
-/// Most pauses within a sentence are shorter.
-pub(super) const LASTING: Duration = Duration::from_millis(250);
+/// Most pauses within a sentence are shorter, with the time until the next words are noticed.
+const LASTING: Duration = Duration::from_millis(300);
 
 /// The fewest words of a sentence that is answered while the caller is heard: "Hello." is often the beginning of one.
 const LEAST_WORDS: usize = 3;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::early::LASTING;
 use super::{Extent, Sound, Utterance, Wait};
 use crate::conversation::endpoint::{Completeness, completeness};
 use crate::conversation::floor::Floor;
@@ -19,8 +18,11 @@ const COUGH: Duration = Duration::from_millis(400);
 /// An utterance that is shorter than this, as a "yes", is not judged by its sound.
 const SHORT: Duration = Duration::from_millis(800);
 
-/// Words are asked for again at a pause if the utterance has grown by this much, or if the pause lasts.
+/// Words are asked for again at a pause if the utterance has grown by this much …
 const GROWN: Duration = Duration::from_secs(1);
+
+/// … or if the pause lasts as long as this: most pauses within a sentence are shorter.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 impl Conversation {
     /// Gives the floor to the caller, who speaks or has just paused.
@@ -103,7 +105,7 @@ impl Conversation {
         if has_grown || is_live {
             self.ask_for_words();
         } else {
-            self.timers.start(Timer::Ask, to, LASTING);
+            self.timers.start(Timer::Ask, to, ASK_AGAIN);
         }
     }
 
