@@ -395,19 +395,25 @@ def elevenlabs_live() -> None:
 
 
 def cartesia_live() -> None:
-    """Two contexts of one connection, the text of each in pieces."""
+    """Two contexts of one connection, the text of each in pieces, and the times of its words."""
     base = f"{LIVE}/cartesia"
     client = Cartesia(base_url=base, websocket_base_url=base.replace("http", "ws", 1), api_key=KEY, max_retries=0)
     narrow = {"container": "raw", "encoding": "pcm_mulaw", "sample_rate": 8000}
     voice = {"mode": "id", "id": "694f9389-aac1-45b6-b726-9d9369183238"}
     with client.tts.websocket_connect() as connection:
         for pieces in (["Hel", "lo."], ["We are ", "open."]):
-            context = connection.context(model_id="sonic-3", voice=voice, output_format=narrow, max_buffer_delay_ms=0)
+            terms = {"voice": voice, "output_format": narrow, "max_buffer_delay_ms": 0, "add_timestamps": True}
+            context = connection.context(model_id="sonic-3", **terms)
             for piece in pieces:
                 context.push(piece)
             context.no_more_inputs()
-            audio = b"".join(event.audio for event in context.receive() if event.type == "chunk")
+            events = list(context.receive())
+            audio = b"".join(event.audio for event in events if event.type == "chunk")
             assert len(audio) == round(8000 * (0.5 + 0.03 * len("".join(pieces)))), len(audio)
+            times = [event.word_timestamps for event in events if event.type == "timestamps"]
+            assert [word for part in times for word in part.words] == "".join(pieces).strip(".").split(), times
+            ends = [end for part in times for end in part.end]
+            assert ends == sorted(ends) and ends[-1] <= len(audio) / 8000, ends
         broken = connection.context(model_id="sonic-3", voice={"mode": "id", "id": "nobody"}, output_format=narrow)
         broken.push("Hello.", continue_=False)
         assert [event.type for event in broken.receive()] == ["error"]

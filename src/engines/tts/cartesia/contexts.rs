@@ -21,27 +21,33 @@ pub fn address() -> Address {
     Address { path: "/tts/websocket".into(), query: vec![("cartesia_version".into(), version.into())] }
 }
 
-/// The message of a context with the body of a request over HTTP. The text is whole, so it is not buffered.
-pub fn message(mut body: Value, has_times: bool) -> Value {
-    if body.get("max_buffer_delay_ms").is_none() {
-        body["max_buffer_delay_ms"] = 0.into();
-    }
-    with_context_fields(body, has_times, ContextText::Rest)
+/// How long the server may collect the parts of a text before it speaks; it speaks sooner once they suffice. Its own
+/// default, which is set because its documentation also speaks of none.
+const COLLECTING_MS: u32 = 3_000;
+
+/// The message of a context with the body of a request over HTTP. The text is whole, so it is not collected.
+pub fn message(body: Value, has_times: bool) -> Value {
+    with_context_fields(body, 0, has_times, ContextText::Rest)
 }
 
 /// The messages of a context with words of its text, from the body of a request over HTTP. The words are joined as they are.
 pub fn words(body: Value) -> WordMessages {
     Box::new(move |words, text| {
-        let mut message = with_context_fields(body.clone(), true, text);
+        let mut message = with_context_fields(body.clone(), COLLECTING_MS, true, text);
         message["transcript"] = words.into();
         vec![message]
     })
 }
 
-fn with_context_fields(mut body: Value, has_times: bool, text: ContextText) -> Value {
+fn with_context_fields(mut body: Value, collecting_ms: u32, has_times: bool, text: ContextText) -> Value {
     body["continue"] = (text == ContextText::Part).into();
+    if body.get("max_buffer_delay_ms").is_none() {
+        body["max_buffer_delay_ms"] = collecting_ms.into();
+    }
     if has_times {
         body["add_timestamps"] = true.into();
+        // The words as they were sent.
+        body["use_normalized_timestamps"] = false.into();
     }
     if let Some(voice) = body["voice"].as_object_mut() {
         voice.entry("mode").or_insert_with(|| "id".into());

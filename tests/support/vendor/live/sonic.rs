@@ -24,6 +24,7 @@ const FIELDS: &[&str] = &[
     "model_id",
     "output_format",
     "transcript",
+    "use_normalized_timestamps",
     "voice",
 ];
 /// Fields that are the same in all messages of a context.
@@ -108,6 +109,9 @@ async fn speak(session: &mut Session, context: &str, text: &str, message: &Value
                 Some(LiveFault::WrongTimes) => json!({ "words": ["Hello"], "start": [0.5], "end": [-1.0] }),
                 _ => word_times(text, piece),
             };
+            if words["words"] == json!([]) {
+                continue;
+            }
             let times = json!({ "type": "timestamps", "done": false, "context_id": context, "status_code": 206,
                 "word_timestamps": words });
             session.send(times).await?;
