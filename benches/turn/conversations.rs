@@ -8,7 +8,7 @@ use vca::sim::{MeasuredResponse, Step, voice};
 
 use crate::figures::{Figures, Goal};
 use crate::memory::Memory;
-use crate::setting::{QUESTIONS, Setting, flux_plan, listen, live_plan, plan};
+use crate::setting::{QUESTIONS, Setting, flux_plan, listen, live_plan, plan, words_plan};
 use crate::support::phone::{Plan, Report};
 
 /// End of speech to reply: each of `calls` calls at a time asks several questions.
@@ -26,6 +26,11 @@ pub fn live_latency(setting: &Setting, figures: &mut Figures, calls: usize) {
 /// The same with a recogniser that judges the ends of turns.
 pub fn flux_latency(setting: &Setting, figures: &mut Figures) {
     replies(setting, figures, ("reply_flux_1_calls", [None, None]), (1, flux_plan));
+}
+
+/// The same as with words while the caller speaks, and with a speech engine that gets the first clause word by word.
+pub fn words_latency(setting: &Setting, figures: &mut Figures) {
+    replies(setting, figures, ("reply_words_1_calls", [Some(480.0), Some(560.0)]), (1, words_plan));
 }
 
 /// The plan of a caller, by their number, with a script.

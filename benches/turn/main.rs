@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 
 use figures::Figures;
-use setting::Setting;
+use setting::{EngineAge, Setting};
 
 #[derive(Parser)]
 #[command(about = "Turn-taking through a real Asterisk, measured from the caller's RTP")]
@@ -57,6 +57,8 @@ enum Measure {
     Streaming10,
     /// The same, one call, with a recogniser that judges the ends of turns.
     Flux1,
+    /// As with streaming STT, one call, with text to speech that gets the first clause word by word.
+    Words1,
     OneWord,
     BargeIn,
     /// STT seconds in a minute's story.
@@ -79,8 +81,8 @@ fn main() -> ExitCode {
         measures => measures.contains(measure),
     };
     let chosen: Vec<Measure> = Measure::value_variants().iter().filter(is_chosen).copied().collect();
-    let is_live = chosen.iter().any(|it| matches!(it, Measure::Streaming1 | Measure::Streaming10 | Measure::Flux1));
-    let Some(setting) = Setting::open(&args.program, args.full, is_live) else { return ExitCode::FAILURE };
+    let needs = chosen.iter().map(Measure::needs).max().unwrap_or(EngineAge::Old);
+    let Some(setting) = Setting::open(&args.program, args.full, needs) else { return ExitCode::FAILURE };
     let mut figures = Figures::default();
     for measure in chosen {
         setting.engines.clear();
@@ -98,6 +100,15 @@ fn main() -> ExitCode {
 }
 
 impl Measure {
+    /// The engines that it needs: a daemon may be too old for them.
+    fn needs(&self) -> EngineAge {
+        match self {
+            Measure::Streaming1 | Measure::Streaming10 | Measure::Flux1 => EngineAge::LiveRecognition,
+            Measure::Words1 => EngineAge::PartialText,
+            _ => EngineAge::Old,
+        }
+    }
+
     fn run(self, setting: &Setting, figures: &mut Figures) {
         match self {
             Measure::Calls1 => conversations::latency(setting, figures, 1),
@@ -106,6 +117,7 @@ impl Measure {
             Measure::Streaming1 => conversations::live_latency(setting, figures, 1),
             Measure::Streaming10 => conversations::live_latency(setting, figures, 10),
             Measure::Flux1 => conversations::flux_latency(setting, figures),
+            Measure::Words1 => conversations::words_latency(setting, figures),
             Measure::OneWord => conversations::one_word(setting, figures),
             Measure::BargeIn => interruptions::barge_in(setting, figures),
             Measure::Story => conversations::story(setting, figures),

@@ -23,6 +23,8 @@ const DID: &str = "+49305550100";
 const LIVE_DID: &str = "+49305550101";
 /// The number whose agent's recogniser judges the ends of turns.
 const FLUX_DID: &str = "+49305550102";
+/// The number whose agent speaks the first words of a reply before its first clause is complete.
+const WORDS_DID: &str = "+49305550103";
 /// The level of callers' voices: 22 dB below full scale.
 const LEVEL: f64 = 2_600.0;
 
@@ -61,6 +63,14 @@ fn replies() -> Vec<(&'static str, String)> {
     replies.into_iter().map(|(word, reply)| (word, reply.to_owned())).collect()
 }
 
+/// Engines that daemons have, the oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EngineAge {
+    Old,
+    LiveRecognition,
+    PartialText,
+}
+
 pub struct Setting {
     pub env: TestEnv,
     pub engines: EngineServer,
@@ -74,28 +84,36 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Starts everything, with live recognisers if `is_live`. `None` without a sandbox.
-    pub fn open(program: &Path, full: bool, is_live: bool) -> Option<Setting> {
+    /// Starts everything with engines up to those that are needed. `None` without a sandbox.
+    pub fn open(program: &Path, full: bool, needs: EngineAge) -> Option<Setting> {
         let engines = EngineServer::start(Pace::default(), replies());
         let mut env = TestEnv::build(&support::sandbox()?, program, None);
-        let agent = |stt: &str| {
+        let agent = |stt: &str, tts: &str| {
             json!({
-                "greeting": "Hello, this is the workshop.", "language": "en", "stt": stt, "llm": "openai", "tts": "openai",
+                "greeting": "Hello, this is the workshop.", "language": "en", "stt": stt, "llm": "openai", "tts": tts,
             })
         };
-        let tenant = env.seed.tenant("bench", DID, Some(200), agent("openai"));
-        // Not for a daemon that is older than the engine.
-        if is_live {
-            env.seed.tenant("live", LIVE_DID, Some(200), agent("live"));
+        let tenant = env.seed.tenant("bench", DID, Some(200), agent("openai", "openai"));
+        if needs >= EngineAge::LiveRecognition {
+            env.seed.tenant("live", LIVE_DID, Some(200), agent("live", "openai"));
             env.set("VCA__ENGINES__LIVE__KIND", "stt");
             env.set("VCA__ENGINES__LIVE__API", "deepgram");
             env.set("VCA__ENGINES__LIVE__BASE_URL", &engines.live_base_url());
             env.set("VCA__ENGINES__LIVE__KEY", "unused");
-            env.seed.tenant("flux", FLUX_DID, Some(200), agent("flux"));
+            env.seed.tenant("flux", FLUX_DID, Some(200), agent("flux", "openai"));
             env.set("VCA__ENGINES__FLUX__KIND", "stt");
             env.set("VCA__ENGINES__FLUX__API", "deepgram-flux");
             env.set("VCA__ENGINES__FLUX__BASE_URL", &engines.flux_base_url());
             env.set("VCA__ENGINES__FLUX__KEY", "unused");
+        }
+        if needs >= EngineAge::PartialText {
+            env.seed.tenant("words", WORDS_DID, Some(200), agent("live", "words"));
+            env.set("VCA__ENGINES__WORDS__KIND", "tts");
+            env.set("VCA__ENGINES__WORDS__API", "cartesia");
+            env.set("VCA__ENGINES__WORDS__BASE_URL", &engines.words_base_url());
+            env.set("VCA__ENGINES__WORDS__KEY", "unused");
+            env.set("VCA__ENGINES__WORDS__TRANSPORT", "websocket");
+            env.set("VCA__ENGINES__WORDS__PARTIAL_TEXT", "true");
         }
         env.set("OPENAI_BASE_URL", &engines.base_url());
         env.set("OPENAI_API_KEY", "unused");
@@ -211,6 +229,11 @@ pub fn plan(number: usize, script: Vec<Step>) -> Plan {
 /// A call to the number whose agent recognises speech live.
 pub fn live_plan(number: usize, script: Vec<Step>) -> Plan {
     Plan { to: LIVE_DID.to_owned(), ..plan(number, script) }
+}
+
+/// A call to the number whose agent recognises speech live and speaks the first words of a reply.
+pub fn words_plan(number: usize, script: Vec<Step>) -> Plan {
+    Plan { to: WORDS_DID.to_owned(), ..plan(number, script) }
 }
 
 /// A call to the number whose agent's recogniser judges the ends of turns.

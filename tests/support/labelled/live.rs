@@ -1,4 +1,5 @@
-//! Transcription of audio as it arrives, by Deepgram's `/v1/listen`; `/v2/listen` is that of [`flux`].
+//! Transcription of audio as it arrives, by Deepgram's `/v1/listen`; `/v2/listen` is that of [`flux`], and `/tts/websocket` that
+//! of [`words`].
 //!
 //! <https://developers.deepgram.com/reference/speech-to-text/listen-streaming>. Partial words are 60 ms behind the audio, and so
 //! are the final ones behind `Finalize`.
@@ -17,6 +18,7 @@ use super::flux;
 use super::recogniser::HeardWord;
 use super::server::{Server, SttRequest};
 use super::track::RATE;
+use super::words;
 
 /// How far words are behind the audio.
 pub(super) const BEHIND: Duration = Duration::from_millis(60);
@@ -81,16 +83,20 @@ impl Audio {
 }
 
 async fn session(client: TcpStream, server: Arc<Server>) -> Result<(), Error> {
-    let (mut rate, mut is_flux) = (8_000, false);
+    let (mut rate, mut is_flux, mut is_speech) = (8_000, false, false);
     #[allow(clippy::result_large_err, reason = "the type is the library's")]
     let read = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
         is_flux = request.uri().path().starts_with("/v2");
+        is_speech = request.uri().path() == "/tts/websocket";
         let query = request.uri().query().unwrap_or_default();
         let value = query.split('&').find_map(|pair| pair.strip_prefix("sample_rate="));
         rate = value.and_then(|value| value.parse().ok()).unwrap_or(rate);
         Ok(response)
     };
     let mut socket = tokio_tungstenite::accept_hdr_async(client, read).await?;
+    if is_speech {
+        return words::serve(socket, server).await;
+    }
     let mut audio = Audio { rate, samples: Vec::new(), from: 0, partial: 0 };
     if is_flux {
         return flux::serve(socket, audio, server).await;

@@ -10,3 +10,4 @@ mod live;
 pub mod recogniser;
 pub mod server;
 pub mod track;
+mod words;

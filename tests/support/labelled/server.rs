@@ -24,11 +24,11 @@ use crate::support::clips;
 use crate::support::vendor::form::Form;
 
 /// The rate of its speech, as OpenAI's.
-const SPEECH_RATE: u32 = 24_000;
+pub(super) const SPEECH_RATE: u32 = 24_000;
 /// Speech is sent in pieces of this length …
-const PIECE: Duration = Duration::from_millis(200);
+pub(super) const PIECE: Duration = Duration::from_millis(200);
 /// … this much faster than it is played.
-const SPEED: u32 = 8;
+pub(super) const SPEED: u32 = 8;
 /// The part of a speech that is sent before a stall in its middle.
 const BEFORE_STALL: Duration = Duration::from_millis(400);
 
@@ -104,7 +104,7 @@ struct Requests {
 #[derive(Debug, Default)]
 pub(super) struct Server {
     recogniser: Recogniser,
-    pace: Pace,
+    pub(super) pace: Pace,
     /// A word of the caller's message, and the reply to it. The last pair's reply is that to all else.
     replies: Vec<(&'static str, String)>,
     stall: Mutex<Option<Stall>>,
@@ -158,6 +158,11 @@ impl EngineServer {
     /// The address of Deepgram's Flux.
     pub fn flux_base_url(&self) -> String {
         format!("http://127.0.0.1:{}/v2", self.live_port)
+    }
+
+    /// The address of Cartesia's API for speech of a text in parts.
+    pub fn words_base_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.live_port)
     }
 
     /// The recogniser, which knows the speech of this server.
@@ -219,6 +224,13 @@ impl Server {
         let speech = convert(&clip, SPEECH_RATE).samples;
         lock(&self.speeches).insert(text.to_owned(), speech.clone());
         speech
+    }
+
+    /// The samples of the known text that begins with these words, or of the words.
+    pub(super) fn speech_from(&self, words: &str) -> Arc<[i16]> {
+        let known =
+            lock(&self.speeches).iter().find(|(text, _)| text.starts_with(words)).map(|(_, it)| it.clone());
+        known.unwrap_or_else(|| self.speech(words))
     }
 
     fn reply(&self, question: &str) -> &str {
