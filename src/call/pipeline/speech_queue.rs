@@ -4,12 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::first_words::FirstWords;
+use super::synthesis::Synthesis;
 use super::tasks::{EngineTasks, SynthesisEvent};
 use super::{AudioPiece, PlaybackEffect};
 use crate::call::sentence_cache::Sentence;
 use crate::call::{Agent, PromptCache};
 use crate::conversation::{Attempt, Phrase, Say, SpeechId, TurnId};
 use crate::engines::core::EngineError;
+use crate::engines::core::timing::WordEnd;
 use crate::engines::core::usage::Meter;
 
 /// Speeches that are synthesised at the same time: the one that is due, and the next.
