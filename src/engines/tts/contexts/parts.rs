@@ -1,5 +1,7 @@
 //! A context as a speech that takes its text in parts.
 
+use std::future::ready;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -42,14 +44,14 @@ impl ContextSpeech {
 impl OpenSpeech for ContextSpeech {
     fn add<'a>(&'a mut self, words: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
         let messages = self.messages_with(words, ContextText::Part);
-        async move { self.context.send(&messages, ContextText::Part).await }.boxed()
+        ready(self.context.send(&messages, ContextText::Part)).boxed()
     }
 
     fn finish(mut self: Box<Self>, rest: &str) -> BegunPieces {
         let messages = self.messages_with(rest.trim_end(), ContextText::Rest);
-        let ContextSpeech { mut context, format, charge, .. } = *self;
+        let ContextSpeech { context, format, charge, .. } = *self;
+        let sent = context.send(&messages, ContextText::Rest);
         async move {
-            let sent = context.send(&messages, ContextText::Rest).await;
             let answer = match sent {
                 Ok(()) => context.audio().await,
                 Err(error) => Err(error),

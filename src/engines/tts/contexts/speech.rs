@@ -61,15 +61,15 @@ impl OpenContext {
         OpenContext(speech)
     }
 
-    /// Sends more messages of the context.
+    /// Sends more messages of the context, without a wait: the queue of a connection that stands still is full.
     ///
     /// # Errors
-    /// The connection was closed.
-    pub async fn send(&mut self, messages: &[Value], text: ContextText) -> Result<(), EngineError> {
+    /// The connection was closed, or stands still.
+    pub fn send(&self, messages: &[Value], text: ContextText) -> Result<(), EngineError> {
         let Speech { context, commands, .. } = &self.0;
         let Some(commands) = commands else { return Err(closed()) };
         let (context, messages) = (context.clone(), with_context(messages, context));
-        commands.send(Command::Continue { context, messages, text }).await.map_err(|_| closed())
+        commands.try_send(Command::Continue { context, messages, text }).map_err(|_| closed())
     }
 
     /// The audio, once it begins.
