@@ -41,8 +41,8 @@ pub struct ActiveTransfer {
     /// The agent's words about the call, for the target.
     pub(super) summary: Option<Arc<str>>,
     _leg: Option<CountedLeg>,
-    /// The leg by which the caller is heard who waits.
-    ear: Option<LegId>,
+    /// The leg by which the waiting caller is heard.
+    snoop: Option<LegId>,
 }
 
 impl ActiveTransfer {
@@ -79,7 +79,7 @@ impl Task {
                 let times = TransferTimes::of(&self.services.transfer_rules.get());
                 let until = Instant::now() + LAST_WORDS;
                 let transfer = Transfer::new(tool, route, target.style, times, until);
-                self.transfer = Some(ActiveTransfer { transfer, target, summary, _leg: leg, ear: None });
+                self.transfer = Some(ActiveTransfer { transfer, target, summary, _leg: leg, snoop: None });
             }
             Err(problem) => {
                 if self.records.transfers() < MOST_TRANSFERS {
@@ -179,7 +179,7 @@ impl Task {
         is_cancelled
     }
 
-    /// The caller speaks who waits; or the target, joined with the agent, speaks, answers or was announced the call.
+    /// The waiting caller speaks; or the target, joined with the agent, speaks, answers or was announced the call.
     pub(super) fn consulted(&mut self, event: ConsultationEvent) {
         let Some(ActiveTransfer { transfer, .. }) = &mut self.transfer else { return };
         let now = Instant::now();
@@ -247,22 +247,24 @@ impl Task {
     /// Has the caller wait with a sound. In a warm transfer they are heard meanwhile, for words that cancel it. Returns who hears
     /// whom.
     fn part_caller(&mut self, sound: WaitingSound) -> Wanted {
-        let ear = self.next_leg();
-        let (Some(ear), Some(active)) = (ear, &mut self.transfer) else { return Wanted::apart(Some(sound)) };
+        let snoop = self.next_leg();
+        let (Some(snoop), Some(active)) = (snoop, &mut self.transfer) else {
+            return Wanted::apart(Some(sound));
+        };
         if active.target.style != TransferStyle::Warm {
             return Wanted::apart(Some(sound));
         }
-        active.ear = Some(ear);
-        let wanted = Wanted::together([LegId::MEDIA, ear]).with_waiting(sound);
+        active.snoop = Some(snoop);
+        let wanted = Wanted::together([LegId::MEDIA, snoop]).with_waiting(sound);
         let legs = vec![LegSpec::Snoop { of: LegId::CALLER }];
         self.control(TopologyInput::Arrange { legs, wanted: wanted.clone() });
         self.phase.hear_waiting_caller();
         wanted
     }
 
-    /// The caller is not heard any more while they wait.
-    fn release_ear(&mut self) {
-        if let Some(leg) = self.transfer.as_mut().and_then(|active| active.ear.take()) {
+    /// The waiting caller is not heard any more.
+    fn release_snoop(&mut self) {
+        if let Some(leg) = self.transfer.as_mut().and_then(|active| active.snoop.take()) {
             self.control(TopologyInput::Release { leg });
         }
     }
@@ -287,7 +289,7 @@ impl Task {
     /// The target has answered and is announced the call; the caller waits.
     fn consult(&mut self, leg: LegId) {
         let Some(waiting) = self.waiting_sound(&self.services.transfer_rules.get()) else { return };
-        self.release_ear();
+        self.release_snoop();
         let wanted = Wanted::together([LegId::MEDIA, leg]).with_waiting(waiting);
         self.control(TopologyInput::Arrange { legs: vec![], wanted });
         self.records.transfer_answered();
@@ -330,7 +332,7 @@ impl Task {
 
     /// The agent has the caller again, and reads why.
     fn return_caller(&mut self, outcome: TransferOutcome, by: Option<TransferEnd>, release: Option<LegId>) {
-        self.release_ear();
+        self.release_snoop();
         let Some(ActiveTransfer { transfer, target, .. }) = self.transfer.take() else { return };
         info!(to = %target.name, %outcome, "transfer failed: the caller returns to the agent");
         if let Some(leg) = release {
