@@ -62,6 +62,45 @@ fn a_call_has_each_of_its_engines_at_another_server() {
     }
 }
 
+/// The caller interrupts the first reply, of which the speech server reports the times of words.
+#[test]
+fn a_reply_is_sent_to_the_speech_server_word_by_word_and_cut_where_it_was_interrupted() {
+    let agent =
+        json!({ "greeting": "Welcome to the test.", "language": "en-GB", "llm": "llama", "tts": "sonic" });
+    let Some((mut env, main)) = env(agent) else { return };
+    let (llama, sonic) = (Vendor::start(), Vendor::start());
+    for (name, kind, api, base_url) in [
+        ("LLAMA", "llm", "openai", llama.base_url()),
+        ("SONIC", "tts", "cartesia", sonic.live_url("/cartesia")),
+    ] {
+        for (key, value) in [("KIND", kind), ("API", api), ("BASE_URL", &base_url), ("KEY", KEY)] {
+            env.set(&format!("VCA__ENGINES__{name}__{key}"), value);
+        }
+    }
+    env.set("VCA__ENGINES__LLAMA__MODEL", "llama3.2");
+    env.set("VCA__ENGINES__SONIC__TRANSPORT", "websocket");
+    env.set("VCA__ENGINES__SONIC__PARTIAL_TEXT", "true");
+    env.set("VCA__SENTENCE_CACHE__MAX_BYTES", "0");
+    env.set("VCA__TURN__FILLER_MS", "0");
+    env.open();
+    let interrupt = Step::LetSpeak { spoken: Duration::from_millis(500), at_most: Duration::from_secs(12) };
+    let script = vec![listen(), question(), interrupt, question(), listen(), Step::HangUp];
+    env.satisfied(env.place(super::MAIN, script));
+    let (record, turns) = env.last_call(main);
+    assert_eq!((record.status, record.engine_failures.len()), (CallStatus::Completed, 0), "{}", env.log());
+    let reply = REPLY.concat();
+    let heard = turns[1].agent_text.as_str();
+    assert!(turns[1].interrupted && heard.starts_with("We are") && reply.starts_with(heard), "{turns:?}");
+    assert!(heard.len() < reply.len(), "{heard}");
+    assert_eq!(turns[2].agent_text, reply);
+
+    let messages: Vec<_> = sonic.requests(Kind::Tts).iter().map(|request| request.json()).collect();
+    let first = messages.iter().find(|message| message["continue"] == true).expect("a text in parts");
+    let of_first = messages.iter().filter(|message| message["context_id"] == first["context_id"]);
+    let parts: Vec<_> = of_first.filter_map(|message| message["transcript"].as_str()).collect();
+    assert!(parts.len() > 1 && parts.concat() == reply, "{parts:?}");
+}
+
 /// The servers that operators run themselves, with the habits of vLLM (a chat template that is strict, no tools), speaches and
 /// Kokoro-FastAPI. None of them has keys.
 #[test]

@@ -18,7 +18,7 @@ use crate::engines::core::usage::Meter;
 
 /// Asks an engine with retries, then its fallback. A part of a speech that breaks off in the middle is not repeated.
 ///
-/// It prepares the text for every engine: the spoken form in the voice's language ([`spoken`]), and several requests, one
+/// It prepares the text for every engine: the spoken form in the voice's language ([`prepared`]), and several requests, one
 /// after the other, for a text that is longer than the engine's limit.
 #[derive(Clone)]
 pub struct Resilient {
