@@ -97,7 +97,7 @@ pub use tool::*;
 
 use crate::language::Language;
 use acting::LateTools;
-use background::BackgroundVoice;
+use background::{BackgroundVoice, Voices};
 use emergency::Emergency;
 use floor::Floor;
 use hold::Hold;
@@ -130,8 +130,7 @@ pub struct Conversation {
     voice: Option<At>,
     /// The start of speech that is too faint to be the caller's.
     background: Option<BackgroundVoice>,
-    /// The level of the caller's latest utterance, in dBov.
-    caller_level: Option<i8>,
+    voices: Voices,
     recognition_times: RecognitionTimes,
     /// Turns of the caller that are not answered before their pause: a sentence went on lately.
     cautious_turns: u8,
@@ -167,7 +166,7 @@ impl Conversation {
             floor: Floor::NotConnected,
             voice: None,
             background: None,
-            caller_level: None,
+            voices: Voices::default(),
             recognition_times: RecognitionTimes::default(),
             cautious_turns: 0,
             prompted: false,

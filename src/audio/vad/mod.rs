@@ -3,12 +3,16 @@
 //! Two detectors must agree. webrtc-vad costs a microsecond and detects every voice, but also noise, ringback and
 //! DTMF; earshot, a small neural network, distinguishes those and is used only while webrtc-vad detects a voice.
 //! Both mistake a continuous tone for a voice; its power reveals it.
+//!
+//! A lasting change of level within speech divides it: the speech pauses there, and another starts (`loudness`).
 
 mod detectors;
 mod double;
+mod loudness;
 mod opinions;
 mod tones;
 
+use loudness::{Division, Loudness};
 use tones::Tones;
 
 pub use detectors::{Earshot, Webrtc};
@@ -28,7 +32,8 @@ pub trait VoiceDetector: Send {
 pub enum SpeechChange {
     /// Speech began `frames` frames back, at this level.
     Started { frames: u32, level: i8 },
-    /// The last `frames` frames had no voice in them. The level is that of the whole utterance.
+    /// The last `frames` frames had no voice in them, or one of another level, which starts with a later frame. The
+    /// level is that of the whole utterance.
     Paused { frames: u32, level: i8 },
 }
 
@@ -61,6 +66,9 @@ pub struct Vad<D> {
     /// Mean square of the loudest frame of this utterance, decaying slowly.
     peak: u32,
     voice_level: VoiceLevel,
+    loudness: Loudness,
+    /// Frames since a lasting change of level, until the speech after it is reported.
+    divided: Option<u32>,
     tones: Tones,
 }
 
@@ -78,11 +86,25 @@ impl VoiceLevel {
         self.frames += 1;
     }
 
-    fn dbov(&self) -> i8 {
-        let mean = self.sum as f64 / f64::from(self.frames.max(1));
-        // A cast of a float saturates; that of silence is minus infinity.
-        (10.0 * (mean / FULL_SCALE).log10()).round().clamp(-127.0, 0.0) as i8
+    /// The mean without those of `part`.
+    fn without(&self, part: &VoiceLevel) -> VoiceLevel {
+        let frames = self.frames.saturating_sub(part.frames);
+        VoiceLevel { sum: self.sum.saturating_sub(part.sum), frames }
     }
+
+    fn mean(&self) -> f64 {
+        self.sum as f64 / f64::from(self.frames.max(1))
+    }
+
+    fn dbov(&self) -> i8 {
+        // A cast of a float saturates; that of silence is minus infinity.
+        dbov(self.mean()).round() as i8
+    }
+}
+
+/// A mean square in dBov, -127 to 0.
+fn dbov(power: f64) -> f64 {
+    (10.0 * (power / FULL_SCALE).log10()).clamp(-127.0, 0.0)
 }
 
 /// The mean square of the loudest signal, a square wave at full scale.
@@ -104,6 +126,8 @@ impl<D: VoiceDetector> Vad<D> {
             unvoiced: 0,
             peak: 0,
             voice_level: VoiceLevel::default(),
+            loudness: Loudness::default(),
+            divided: None,
             tones: Tones::default(),
         }
     }
@@ -131,7 +155,22 @@ impl<D: VoiceDetector> Vad<D> {
         if voiced {
             self.voice_level.add(power);
         }
-        self.judge(voiced)
+        self.loudness.smooth(power);
+        let was_speaking = self.speaking;
+        let change = self.judge(voiced);
+        if change.is_some() || !was_speaking {
+            return change;
+        }
+        let division = self.loudness.divide(power, voiced, &self.voice_level)?;
+        Some(self.divide(division))
+    }
+
+    /// The speech so far pauses where its level changed. That of the other level starts with the next voiced frame.
+    fn divide(&mut self, Division { frames, before, after }: Division) -> SpeechChange {
+        self.speaking = false;
+        self.voice_level = after;
+        self.divided = Some(frames);
+        SpeechChange::Paused { frames, level: before }
     }
 
     /// Counts a frame that was not received, or is not the caller's, as silence, without the detector.
@@ -158,6 +197,7 @@ impl<D: VoiceDetector> Vad<D> {
     fn judge(&mut self, voiced: bool) -> Option<SpeechChange> {
         self.history = self.history << 1 | u32::from(voiced);
         self.unvoiced = if voiced { 0 } else { self.unvoiced.saturating_add(1) };
+        self.divided = self.divided.map(|frames| frames.saturating_add(1));
         if self.speaking { self.check_pause() } else { self.check_start() }
     }
 
@@ -170,7 +210,9 @@ impl<D: VoiceDetector> Vad<D> {
             return None;
         }
         self.speaking = true;
-        Some(SpeechChange::Started { frames: 32 - window.leading_zeros(), level: self.voice_level.dbov() })
+        let frames = self.divided.take().unwrap_or(32 - window.leading_zeros());
+        self.loudness.begin(frames, &self.voice_level);
+        Some(SpeechChange::Started { frames, level: self.voice_level.dbov() })
     }
 
     fn check_pause(&mut self) -> Option<SpeechChange> {
@@ -187,6 +229,7 @@ impl<D: VoiceDetector> Vad<D> {
     fn forget_level(&mut self) {
         self.peak = 0;
         self.voice_level = VoiceLevel::default();
+        self.divided = None;
     }
 }
 

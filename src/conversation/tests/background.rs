@@ -285,3 +285,134 @@ fn a_television_does_not_put_off_the_filler() {
         "#,
     );
 }
+
+/// A television 12 dB below the caller is heard without a pause, and voice detection divides it from the question.
+fn asked_over_a_television(words: &str, rest: &str) -> String {
+    format!(
+        r#"
+        (greeted)
+        +1000 speech level=-34
+        +2000 pause 200 level=-34
+            5000 transcribe #0 turn 1 2940..4800
+        +20 speech 220 level=-22
+            5020 cancel turn 1
+        +2000 pause 500 level=-22
+            7020 transcribe #1 turn 2 2940..6520
+        +20 speech 520 level=-34
+        +80 words "{words}"
+            7120 ask turn 2 A: Hello, how can I help? C: {words}
+        {rest}"#
+    )
+}
+
+#[test]
+fn a_question_is_answered_over_a_television_that_does_not_pause() {
+    plays_out(
+        |_| {},
+        &asked_over_a_television(
+            "Good evening. What are your hours?",
+            r#"
+            7120 release turn 2
+            8620 say #1 turn 2 Filler
+        +1600 tick
+            "#,
+        ),
+    );
+}
+
+#[test]
+fn words_of_unclear_end_wait_longer_over_a_television_that_does_not_pause() {
+    plays_out(
+        |_| {},
+        &asked_over_a_television(
+            "good evening what are your hours",
+            r#"
+            8020 release turn 2
+        +1000 tick
+            "#,
+        ),
+    );
+}
+
+#[test]
+fn a_caller_who_trails_off_after_words_that_lead_on_continues() {
+    plays_out(
+        |_| {},
+        &asked_over_a_television(
+            "I want to book a table and",
+            r#"
+            7120 cancel turn 2
+        +1000 pause level=-33
+            8120 transcribe #2 turn 3 6520..8000
+        +100 tick
+            "#,
+        ),
+    );
+}
+
+#[test]
+fn speech_nearer_to_a_known_television_than_to_the_caller_does_not_interrupt() {
+    for (level, interrupts) in [(-34, false), (-29, false), (-27, true)] {
+        let pauses = if interrupts { "7940 pause playback" } else { "" };
+        plays_out(
+            |_| {},
+            &asked_over_a_television(
+                "What are your hours?",
+                &format!(
+                    r#"
+            7120 release turn 2
+        +100 reply "Nine to five. On Sundays too."
+            7220 say #1 turn 2 "Nine to five."
+        +20 done
+            7240 say #2 turn 2 "On Sundays too."
+        +100 starts #1
+        +200 pause level=-34
+        +260 speech level={level}
+            {pauses}
+        +300 tick
+            "#
+                ),
+            ),
+        );
+    }
+}
+
+#[test]
+fn a_caller_interrupts_over_a_television_that_does_not_pause() {
+    plays_out(
+        |_| {},
+        &asked_over_a_television(
+            "What are your hours?",
+            r#"
+            7120 release turn 2
+        +100 reply "Nine to five. On Sundays too."
+            7220 say #1 turn 2 "Nine to five."
+        +20 done
+            7240 say #2 turn 2 "On Sundays too."
+        +100 starts #1
+        +500 pause 200 level=-34
+        +20 speech 220 level=-23
+            7860 pause playback
+        +100 tick
+            "#,
+        ),
+    );
+}
+
+/// Between speech and a softer word is a pause: it is no other voice.
+#[test]
+fn a_soft_word_after_a_pause_continues() {
+    plays_out(
+        |_| {},
+        &asked(
+            "a table for two",
+            r#"
+        +50 speech level=-35
+            4130 cancel turn 1
+        +300 pause level=-34
+            4560 transcribe #1 turn 2 2940..4310
+        +250 tick
+            "#,
+        ),
+    );
+}

@@ -84,7 +84,8 @@ impl Conversation {
         if utterance.words.turn_end() != TurnEnd::NotJudged {
             return self.leave_end_to_engine(to, &partial);
         }
-        self.timers.start(Timer::Commit, to, self.wait_after(&partial));
+        let wait = self.wait_from_notice(to, self.wait_after(&partial));
+        self.timers.start(Timer::Commit, to, wait);
         if self.settings.end_of_turn_model && to.since(from) >= SHORT {
             self.out.command(Command::JudgeEnd { turn, from, to });
         }
@@ -281,7 +282,7 @@ impl Conversation {
         }
         if let Words::Known(text) = &utterance.words {
             self.limits.turn_taken(Turn::of(text));
-            self.caller_level = utterance.level.or(self.caller_level);
+            self.voices.caller = utterance.level.or(self.voices.caller);
             let text = text.clone();
             self.respond(now, utterance, to, &text);
         } else {
