@@ -65,11 +65,13 @@ fn a_call_has_each_of_its_engines_at_another_server() {
 /// The caller interrupts the first reply, of which the speech server reports the times of words.
 #[test]
 fn a_reply_is_sent_to_the_speech_server_word_by_word_and_cut_where_it_was_interrupted() {
-    let agent =
-        json!({ "greeting": "Welcome to the test.", "language": "en-GB", "llm": "llama", "tts": "sonic" });
+    let agent = json!({
+        "greeting": "Welcome to the test.", "language": "en-GB", "stt": "whisper", "llm": "llama", "tts": "sonic",
+    });
     let Some((mut env, main)) = env(agent) else { return };
-    let (llama, sonic) = (Vendor::start(), Vendor::start());
+    let (whisper, llama, sonic) = (Vendor::start(), Vendor::start(), Vendor::start());
     for (name, kind, api, base_url) in [
+        ("WHISPER", "stt", "openai", whisper.base_url()),
         ("LLAMA", "llm", "openai", llama.base_url()),
         ("SONIC", "tts", "cartesia", sonic.live_url("/cartesia")),
     ] {

@@ -1,8 +1,8 @@
 //! The first words of a reply: an engine that takes a text in parts gets them while the model writes them.
 //!
-//! The conversation decides what is said, as with any engine: it asks for the speech of the first clause once that is complete,
-//! and then the engine gets the rest. By that time the audio of the first words may be there. The clauses after it are complete while the
-//! first one plays. A reply that is retracted, or goes on in another way, cancels the speech.
+//! The conversation decides what is said, as with any engine: it asks for the speech of the first clause once that is
+//! complete, and then the engine gets the rest. By that time the audio of the first words may be there. Later clauses are
+//! complete while the first one plays. A reply that is retracted, or goes on in another way, cancels the speech.
 
 use std::sync::Arc;
 

@@ -33,8 +33,8 @@ pub struct Synthesis {
 }
 
 impl Synthesis {
-    /// Reports the speech, of which the first words may have been sent to the engine. A whole one in the agent's own voice is
-    /// kept for later calls.
+    /// Reports the speech, of which the first words may have been sent to the engine. A whole one in the agent's own voice
+    /// is kept for later calls.
     pub async fn run(self, begun: Option<BegunSpeech>, reports: mpsc::Sender<EngineResult>) {
         let tts = &*self.agent.engines.tts;
         let sentence = Sentence::of(self.agent.tenant, tts, &self.agent.voice, &self.text, self.rate);
@@ -96,8 +96,8 @@ impl Synthesis {
         Some(whole)
     }
 
-    /// The words so far, by the letters of the text and by the time in the reported audio, `cut` of which are left out at its
-    /// beginning. None where nothing has changed since then. Those of a fallback are not known.
+    /// The words so far, by the letters of the text and by the time in the reported audio, which lacks the `cut` at its
+    /// beginning. None where nothing has changed since the latest report. Those of a fallback are not known.
     fn words(&self, cut: Duration, reported: &mut (usize, Duration)) -> Option<Vec<WordEnd>> {
         let present = (self.meter.timing.count(), cut);
         if present.0 == 0 || present == *reported || self.meter.covered.is_noted() {

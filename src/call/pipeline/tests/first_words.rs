@@ -3,8 +3,9 @@
 use super::*;
 use crate::engines::tts::{BegunPieces, OpenSpeech};
 
-/// Speaks as [`Samples`], and takes texts in parts: the audio of words is there 100 ms after they were sent. It reports each word
-/// of a sample's length for a letter. Notes all that it is sent: `>` begins a part, `|` ends a text, `x` is a text that was given up.
+/// Speaks as [`Samples`], and takes texts in parts: their audio is there 100 ms after the first words. Reports the times of
+/// words, each of as many samples as it has bytes. Notes what it is sent: `>` begins a part, `|` ends a text, and `x` is a
+/// text that was given up.
 struct Parts {
     name: Arc<str>,
     sent: Arc<Mutex<Vec<String>>>,
