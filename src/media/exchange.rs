@@ -66,7 +66,7 @@ impl<T> Exchange<T> {
         self.has_changed.store(true, Release);
     }
 
-    fn lock(&self) -> MutexGuard<'_, ExchangeState<T>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ExchangeState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
