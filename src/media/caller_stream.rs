@@ -105,8 +105,18 @@ impl CallerStream {
             FrameOrigin::Caller | FrameOrigin::Doubtful => self.vad.push(frame, power),
             FrameOrigin::Echo => self.vad.push_unvoiced(),
         };
-        let change = self.review(change, correlator);
+        let change = self.review(change, correlator).map(|change| self.with_onset(change));
         self.publish(change, now, back);
+    }
+
+    /// A start of speech with its onset: how soon the detectors are sure does not put off an interruption.
+    fn with_onset(&self, change: SpeechChange) -> SpeechChange {
+        match change {
+            SpeechChange::Started { frames, level } => {
+                SpeechChange::Started { frames: frames + self.vad.onset(frames), level }
+            }
+            SpeechChange::Paused { .. } => change,
+        }
     }
 
     /// Takes a frame of silence in place of one that was not received.

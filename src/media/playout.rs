@@ -231,10 +231,11 @@ fn fade_in(frame: &mut [i16]) {
     }
 }
 
+/// Within the first half of the frame: the caller who interrupts waits for silence.
 fn fade_out(frame: &mut [i16]) {
-    let len = frame.len() as i32;
+    let len = (frame.len() as i32 / 2).max(1);
     for (n, sample) in frame.iter_mut().enumerate() {
-        *sample = (i32::from(*sample) * (len - n as i32) / len) as i16;
+        *sample = (i32::from(*sample) * (len - n as i32).max(0) / len) as i16;
     }
 }
 

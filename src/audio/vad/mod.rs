@@ -67,6 +67,8 @@ pub struct Vad<D> {
     peak: u32,
     voice_level: VoiceLevel,
     loudness: Loudness,
+    /// The power of the newest frames, the newest first.
+    powers: [u32; RECENT],
     /// Frames since a lasting change of level, until the speech after it is reported.
     divided: Option<u32>,
     tones: Tones,
@@ -114,6 +116,13 @@ const FULL_SCALE: f64 = 32_768.0 * 32_768.0;
 /// detect a voice for some 60 ms more there.
 const DECAY: u32 = 1_000;
 
+/// Detectors recognise a voice by its second or third frame. Sound before that belongs to it if it is as loud as this
+/// part of the speech (-20 dB), for so many frames at most.
+const ONSET: f64 = 0.01;
+const ONSET_FRAMES: usize = 2;
+/// The frames of a start and its onset.
+const RECENT: usize = 8;
+
 impl<D: VoiceDetector> Vad<D> {
     /// The window has 1 to 32 frames.
     pub fn new(detector: D, thresholds: Thresholds) -> Vad<D> {
@@ -127,6 +136,7 @@ impl<D: VoiceDetector> Vad<D> {
             peak: 0,
             voice_level: VoiceLevel::default(),
             loudness: Loudness::default(),
+            powers: [0; RECENT],
             divided: None,
             tones: Tones::default(),
         }
@@ -146,6 +156,13 @@ impl<D: VoiceDetector> Vad<D> {
         !self.speaking && self.window() == 0
     }
 
+    /// The frames with sound right before a start of speech `frames` frames back, which was just returned.
+    pub fn onset(&self, frames: u32) -> u32 {
+        let least = ONSET * self.voice_level.mean();
+        let before = self.powers.iter().skip(frames as usize).take(ONSET_FRAMES);
+        before.take_while(|power| f64::from(**power) >= least).count() as u32
+    }
+
     /// Judges the next frame, with its mean square.
     pub fn push(&mut self, frame: &[i16], power: u32) -> Option<SpeechChange> {
         let tone = self.tones.is_tone(power);
@@ -155,6 +172,7 @@ impl<D: VoiceDetector> Vad<D> {
         if voiced {
             self.voice_level.add(power);
         }
+        self.note_power(power);
         self.loudness.smooth(power);
         let was_speaking = self.speaking;
         let change = self.judge(voiced);
@@ -175,7 +193,13 @@ impl<D: VoiceDetector> Vad<D> {
 
     /// Counts a frame that was not received, or is not the caller's, as silence, without the detector.
     pub fn push_unvoiced(&mut self) -> Option<SpeechChange> {
+        self.note_power(0);
         self.judge(false)
+    }
+
+    fn note_power(&mut self, power: u32) {
+        self.powers.rotate_right(1);
+        self.powers[0] = power;
     }
 
     /// Takes back a start of speech that was just returned, for now: the next frame returns it again, if it is still speech.
@@ -308,6 +332,29 @@ mod tests {
     fn the_decay_of_a_word_is_no_part_of_it() {
         let changes = changes_at([9_000; 10].into_iter().chain([200; 3]).chain([0; 3]));
         assert_eq!(changes, [started(3, -11), paused(6, -11)]);
+    }
+
+    #[test]
+    fn the_onset_is_the_sound_right_before_the_first_voiced_frames() {
+        let onset = |soft: i16, count: usize| {
+            let mut vad = Vad::new(Told, Thresholds::default());
+            // The detector goes by the first sample.
+            let frame = |voiced: bool, level: i16| {
+                let mut frame = [level; 160];
+                frame[0] = i16::from(voiced);
+                frame
+            };
+            let frames =
+                [(false, 0); 4].into_iter().chain(vec![(false, soft); count]).chain([(true, 6_000); 3]);
+            let changes = frames.filter_map(|(voiced, level)| {
+                let frame = frame(voiced, level);
+                vad.push(&frame, mean_square(&frame))
+            });
+            assert_eq!(changes.count(), 1);
+            vad.onset(3)
+        };
+        assert_eq!((onset(1_500, 0), onset(1_500, 1), onset(1_500, 4)), (0, 1, 2));
+        assert_eq!(onset(300, 4), 0, "noise far below the voice");
     }
 
     #[test]
