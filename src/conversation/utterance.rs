@@ -36,6 +36,17 @@ use crate::language::Language;
 /// A part of an utterance that is as long as this is transcribed by itself. Recognisers need the context of shorter ones.
 const LONG: Duration = Duration::from_secs(2);
 
+/// The same for a part that a long pause follows: phrases end there.
+const PHRASE: Duration = Duration::from_secs(1);
+
+/// Pauses within a phrase are shorter.
+const LONG_PAUSE: Duration = Duration::from_millis(500);
+
+/// Whether a part of such a length, and such a pause after it, is not transcribed again with its continuation.
+fn stands_alone(length: Duration, pause: Duration) -> bool {
+    length >= LONG || length >= PHRASE && pause >= LONG_PAUSE
+}
+
 /// The caller's utterance.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Utterance {
@@ -135,8 +146,10 @@ impl Utterance {
     /// It continues a question that was answered too soon. An utterance that is not transcribed yet contains a short question
     /// anew, and follows a long one from `voice` on.
     pub fn following(mut self, question: &Question, voice: Option<At>) -> Utterance {
-        let continues =
-            voice.filter(|_| question.to.since(question.from) >= LONG && !question.text.is_empty());
+        let continues = voice.filter(|voice| {
+            stands_alone(question.to.since(question.from), voice.since(question.to))
+                && !question.text.is_empty()
+        });
         match (&self.words, continues) {
             (Words::Unasked, None) => {}
             (Words::Unasked, Some(voice)) => {
@@ -153,7 +166,7 @@ impl Utterance {
 
     /// The caller continues at `at`. Parts that were recognised, or are being so, stand if they are long.
     fn continue_at(&mut self, at: At, out: &mut Outbox) {
-        let long = self.to().is_some_and(|to| to.since(self.part) >= LONG);
+        let long = self.to().is_some_and(|to| stands_alone(to.since(self.part), at.since(to)));
         let stands = match &self.words {
             Words::Open { .. } => return self.reopen(),
             Words::Known(text) if long || self.segments.are_all_of(text) => {

@@ -119,3 +119,54 @@ fn a_long_question_that_is_continued_after_the_commit_is_not_transcribed_again()
         ),
     );
 }
+
+/// A caller who has spoken for 1.4 seconds, and goes on so many ms after the words, which are known after 200 ms.
+fn phrase(wait: u64, rest: &str) -> String {
+    format!(
+        r#"
+        (greeted)
+        +1000 speech
+        +1460 pause
+            4460 transcribe #0 turn 1 2940..4340
+        +80 words "I would like a table and"
+            4540 ask turn 1 A: Hello, how can I help? C: I would like a table and
+        +{wait} speech
+        {rest}"#
+    )
+}
+
+#[test]
+fn a_phrase_before_a_long_pause_is_not_transcribed_again() {
+    plays_out(
+        |_| {},
+        &phrase(
+            500,
+            r#"
+            5040 cancel turn 1
+        +1500 pause
+            6540 transcribe #1 turn 2 4980..6420
+        +80 words "a parking space."
+            6720 ask turn 2 A: Hello, how can I help? C: I would like a table and a parking space.
+        +200 tick
+            "#,
+        ),
+    );
+}
+
+#[test]
+fn a_phrase_before_a_short_pause_is_transcribed_with_its_continuation() {
+    plays_out(
+        |_| {},
+        &phrase(
+            300,
+            r#"
+            4840 cancel turn 1
+        +1500 pause
+            6340 transcribe #1 turn 2 2940..6220
+        +80 words "I would like a table and a parking space."
+            6520 ask turn 2 A: Hello, how can I help? C: I would like a table and a parking space.
+        +200 tick
+            "#,
+        ),
+    );
+}

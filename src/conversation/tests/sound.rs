@@ -25,9 +25,9 @@ fn an_utterance_that_sounds_unfinished_is_waited_for() {
             5130 cancel turn 1
         +1000 pause
             6130 judge turn 2 2940..6010
-            6130 transcribe #1 turn 2 2940..6010
-        +80 words "I would like to order two loaves of rye bread."
-            6310 ask turn 2 A: Hello, how can I help? C: I would like to order two loaves of rye bread.
+            6130 transcribe #1 turn 2 5070..6010
+        +80 words "Two loaves of rye bread."
+            6310 ask turn 2 A: Hello, how can I help? C: I would like to order. Two loaves of rye bread.
         +1000 tick
         "#,
     );
