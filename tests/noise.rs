@@ -254,6 +254,23 @@ fn voice_detection_hears_no_speech_in_the_noise_of_a_street_that_is_suppressed()
     assert!(voice.false_starts < off.false_starts / 2.0 && voice.missed == 0, "{off:?}, {voice:?}");
 }
 
+/// How soon a detector is sure of a voice does not matter: the time of an interruption counts from the first sound.
+#[test]
+fn speech_begins_with_its_first_sound() {
+    let Some(track) = Track::load(40) else { return };
+    let samples: Vec<i16> = track.samples.iter().map(|sample| *sample as i16).collect();
+    let call = call(&samples, NoiseSuppression::Off);
+    let late = |begin: usize| {
+        let nearest = call.starts.iter().min_by_key(|start| start.abs_diff(begin))?;
+        Some((*nearest as i64 - begin as i64) * 1_000 / RATE as i64)
+    };
+    let mut late: Vec<i64> = track.sentences.iter().filter_map(|(begin, _)| late(*begin)).collect();
+    late.sort_unstable();
+    let (half, most) = (late[late.len() / 2], late[late.len() * 9 / 10]);
+    println!("speech is noticed to begin {half} ms (p50), {most} ms (p90) late: {late:?}");
+    assert!(half <= 20 && most <= 80, "{late:?}");
+}
+
 #[test]
 fn the_study_of_all_levels() {
     if std::env::var_os("VCA_NOISE_STUDY").is_none() {
