@@ -3,10 +3,12 @@
 use super::Pronunciations;
 use super::words::is_part_of_word;
 
-/// The beginning of an unfinished text that is spoken in the same way whatever follows, with the space after it: plain words
-/// in one line, each followed by another word. A word with a digit or a mark may belong to a number, a date, an amount, an
-/// abbreviation, Markdown or the end of a clause; a word before a digit may be a currency; a word that begins an entry of the
-/// dictionary may be replaced together with the next one. Nothing from there on is settled.
+/// The beginning of an unfinished text that is spoken in the same way however it goes on, with the space after it: plain
+/// words in one line, each followed by another word.
+///
+/// A word with a digit or a mark may belong to a number, a date, an amount, an abbreviation, Markdown or the end of a
+/// clause; a word before a digit may be a currency; a word that begins an entry of the dictionary may be replaced together
+/// with the next one. Nothing from there on is settled.
 pub fn settled<'a>(text: &'a str, pronunciations: Option<&Pronunciations>) -> &'a str {
     let mut end = text.len() - text.trim_start_matches(' ').len();
     let mut has_words = false;

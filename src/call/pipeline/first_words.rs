@@ -33,7 +33,7 @@ pub enum FirstStep {
 }
 
 /// The first clause of a reply, while it is written.
-pub struct FirstWords {
+pub struct FirstClause {
     turn: TurnId,
     /// The agent that replies.
     agent: Arc<Agent>,
@@ -47,12 +47,12 @@ pub struct FirstWords {
     steps: Option<mpsc::Sender<FirstStep>>,
 }
 
-impl FirstWords {
+impl FirstClause {
     /// None where the agent's engine takes whole texts only.
-    pub fn new(turn: TurnId, agent: &Arc<Agent>, meter: &Meter) -> Option<FirstWords> {
+    pub fn new(turn: TurnId, agent: &Arc<Agent>, meter: &Meter) -> Option<FirstClause> {
         let (agent, meter) = (agent.clone(), meter.watched());
         let takes_parts = agent.engines.tts.takes_parts();
-        takes_parts.then(|| FirstWords { turn, agent, meter, text: String::new(), sent: 0, steps: None })
+        takes_parts.then(|| FirstClause { turn, agent, meter, text: String::new(), sent: 0, steps: None })
     }
 
     pub fn turn(&self) -> TurnId {
@@ -92,7 +92,7 @@ impl FirstWords {
 
     /// Has the rest of the clause spoken. Returns the synthesis if the task has ended.
     pub fn complete(self, clause: Synthesis) -> Result<(), Synthesis> {
-        let FirstWords { meter, steps, .. } = self;
+        let FirstClause { meter, steps, .. } = self;
         let Some(steps) = steps else { return Err(clause) };
         let clause = Synthesis { meter, ..clause };
         match steps.try_send(FirstStep::Clause(clause)) {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::first_words::FirstWords;
+use super::first_words::FirstClause;
 use super::synthesis::Synthesis;
 use super::tasks::{EngineTasks, SynthesisEvent};
 use super::{AudioPiece, PlaybackEffect};
@@ -29,7 +29,7 @@ pub struct SpeechQueue {
     /// Handed out entirely, but not played to the end yet.
     delivered: VecDeque<DeliveredSpeech>,
     /// The first clause of the reply that the model writes.
-    first_words: Option<FirstWords>,
+    first_clause: Option<FirstClause>,
 }
 
 struct DeliveredSpeech {
@@ -105,24 +105,24 @@ enum SpeechState {
 impl SpeechQueue {
     pub fn new(agent: Arc<Agent>, prompts: Arc<PromptCache>, meter: Meter, rate: u32) -> SpeechQueue {
         let (queue, delivered) = (VecDeque::new(), VecDeque::new());
-        SpeechQueue { agent, prompts, meter, rate, queue, delivered, first_words: None }
+        SpeechQueue { agent, prompts, meter, rate, queue, delivered, first_clause: None }
     }
 
     /// The model is asked for a reply: its first words may be spoken while it writes.
     pub fn begin_reply(&mut self, turn: TurnId) {
-        self.first_words = FirstWords::new(turn, &self.agent, &self.meter);
+        self.first_clause = FirstClause::new(turn, &self.agent, &self.meter);
     }
 
     /// The model wrote the next piece of a reply.
     pub fn add_words(&mut self, turn: TurnId, text: &str, tasks: &mut EngineTasks) {
-        if let Some(first_words) = self.first_words.as_mut().filter(|it| it.turn() == turn) {
-            first_words.add(text, self.rate, tasks);
+        if let Some(first_clause) = self.first_clause.as_mut().filter(|it| it.turn() == turn) {
+            first_clause.add(text, self.rate, tasks);
         }
     }
 
     /// The turn is over: words of its reply that were not asked for are given up.
     pub fn end_turn(&mut self, turn: TurnId) {
-        self.first_words.take_if(|it| it.turn() == turn);
+        self.first_clause.take_if(|it| it.turn() == turn);
     }
 
     /// Later speeches are those of another agent.
@@ -212,7 +212,7 @@ impl SpeechQueue {
     pub fn flush(&mut self) {
         self.queue.clear();
         self.delivered.clear();
-        self.first_words = None;
+        self.first_clause = None;
     }
 
     /// Takes the next part of a synthesis. Returns the error of one that failed, with the name of its engine. Those of dropped
@@ -294,13 +294,13 @@ impl SpeechQueue {
 
     /// Afterwards a synthesis is in progress, whose end starts the next one, or no speech waits.
     fn start_synthesis(&mut self, tasks: &mut EngineTasks) {
-        let SpeechQueue { prompts, meter, rate, queue, first_words, .. } = self;
+        let SpeechQueue { prompts, meter, rate, queue, first_clause, .. } = self;
         let mut busy = queue.iter().filter(|queued| queued.state == SpeechState::Synthesising).count();
         for queued in queue.iter_mut().filter(|queued| queued.state == SpeechState::Waiting) {
             if busy >= AHEAD {
                 break;
             }
-            let begun = first_words.take_if(|it| it.begins(queued.turn, &queued.agent, &queued.text));
+            let begun = first_clause.take_if(|it| it.begins(queued.turn, &queued.agent, &queued.text));
             let (tts, voice) = (&*queued.agent.engines.tts, &queued.agent.voice);
             if let Some(clip) = prompts.find(queued.agent.prompt_voice(), &queued.text, *rate) {
                 queued.fill(clip.samples);
