@@ -400,6 +400,7 @@ mod tests {
             is_default: true,
             settings: serde_json::from_value(settings).expect("settings"),
             version: 1,
+            targets: None,
             created_at: DateTime::UNIX_EPOCH,
         }
     }
