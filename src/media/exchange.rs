@@ -13,7 +13,7 @@ pub(super) struct Exchange<T> {
 }
 
 /// Written by the threads that set values, which may wait for the lock, and by the media thread, which does not wait.
-struct ExchangeState<T> {
+pub(super) struct ExchangeState<T> {
     is_set: bool,
     /// The value that the media thread is to use; `None` when it is to use none.
     next: Option<Box<T>>,
