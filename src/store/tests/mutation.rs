@@ -218,6 +218,7 @@ async fn read_all(db: &Database, id: TenantId) -> Result<(), StoreError> {
     for number in scope.numbers().await? {
         db.store.route(&number.did).await?;
         scope.number_routing(number.id).await?;
+        scope.routing_versions(number.id, window).await?;
     }
     for profile in scope.profiles().await? {
         scope.profile_versions(profile.id, window).await?;
