@@ -4,6 +4,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Pieces, Voice};
 use crate::engines::core::EngineError;
+use crate::engines::core::retry::RequestPlace;
 use crate::language::{Language, spoken};
 
 /// A speech that takes its text in parts. Dropping it cancels the speech.
@@ -20,6 +21,24 @@ pub trait OpenSpeech: Send {
 
 /// The audio of a speech that was begun by its first words.
 pub type BegunPieces = BoxFuture<'static, Result<Pieces, EngineError>>;
+
+/// A speech that holds a place among the requests to its engine until its text is complete: then its request takes one.
+pub struct PlacedSpeech {
+    pub speech: Box<dyn OpenSpeech>,
+    pub place: RequestPlace,
+}
+
+impl OpenSpeech for PlacedSpeech {
+    fn add<'a>(&'a mut self, words: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.speech.add(words)
+    }
+
+    fn finish(self: Box<Self>, rest: &str) -> BegunPieces {
+        let PlacedSpeech { speech, place } = *self;
+        drop(place);
+        speech.finish(rest)
+    }
+}
 
 /// The text as an engine gets it: with the dictionary of the voice applied, and in the spoken form of its language.
 pub fn prepared(text: &str, voice: &Voice) -> String {

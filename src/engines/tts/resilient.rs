@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
+use super::parts::PlacedSpeech;
 use super::{BegunPieces, BegunSpeech, OpenSpeech, Pieces, Tts, Voice, prepared, text};
 use crate::audio::Clip;
 use crate::audio::resample::Stream;
@@ -270,7 +271,13 @@ impl Tts for Resilient {
     }
 
     fn open(&self, voice: Voice, meter: Meter) -> BoxFuture<'_, Result<Box<dyn OpenSpeech>, EngineError>> {
-        self.engine.open(voice, meter)
+        async move {
+            let place = self.policy.enter(Kind::Tts.into()).await?;
+            let speech = self.engine.open(voice, meter).await?;
+            let placed: Box<dyn OpenSpeech> = Box::new(PlacedSpeech { speech, place });
+            Ok(placed)
+        }
+        .boxed()
     }
 
     fn speak_begun(

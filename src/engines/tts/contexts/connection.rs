@@ -159,10 +159,21 @@ impl ContextConnection {
             self.hand_out(&context, Ok(Some(ContextPiece { audio: audio.into(), alignment })));
         }
         if let Some(end) = end {
+            let end = end.and_then(|()| self.check_whole(&context));
             self.hand_out(&context, end.map(|()| None));
             self.remove(&context);
         }
         Ok(())
+    }
+
+    /// A server may end a context that waits for more of its text for too long.
+    fn check_whole(&self, context: &str) -> Result<(), EngineError> {
+        match self.contexts.get(context) {
+            Some(ContextState { text: ContextText::Part, .. }) => {
+                Err(EngineError::Temporary("the server ended a speech before its text".into()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A speech that is not read in time breaks off.

@@ -117,3 +117,12 @@ async fn a_connection_that_stands_still_is_not_waited_for() {
     let begun = pool.begin(&link, &[json!({})], clock()).now_or_never().expect("no wait");
     assert!(begun.is_err_and(|error| error.worth_retrying()) && link.is_idle());
 }
+
+#[tokio::test]
+async fn a_speech_that_the_server_ends_before_its_text_fails() {
+    let pool = SpeechServer::start().await.pool(1);
+    let context = pool.open_context(&address("/a"), &[json!({ "text": "Hello" })], clock()).await;
+    let pieces: Vec<_> = context.expect("a context").audio().await.expect("audio").collect().await;
+    assert!(pieces.len() == 2 && pieces[0].is_ok(), "{pieces:?}");
+    assert!(pieces[1].as_ref().is_err_and(EngineError::worth_retrying), "{pieces:?}");
+}
