@@ -179,7 +179,7 @@ mod tests {
                 panic!("{case}")
             };
             let SpeechChange::Started { frames, level } = rise else { panic!("{case}") };
-            let begin = louder + 1 - frames as usize;
+            let begin = louder + 2 - frames as usize;
             assert!((150..=160).contains(&begin) && louder <= 165, "noticed within 300 ms: {case}");
             let SpeechChange::Paused { frames, level: caller } = end else { panic!("{case}") };
             let last = stopped + 1 - frames as usize;

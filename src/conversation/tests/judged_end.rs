@@ -150,8 +150,8 @@ fn words_that_lead_on_are_waited_for_after_the_end() {
             4200 ask turn 1 A: Hello, how can I help? C: My number is 5 5 5
         +500 speech
             4700 cancel turn 1
-        +600 turn_starts "My number is 5 5 5 1 2"
-        +300 turn_ends "My number is 5 5 5 1 2"
+        +600 turn_starts "1 2"
+        +300 turn_ends "1 2"
             5600 ask turn 2 A: Hello, how can I help? C: My number is 5 5 5 1 2
         "#,
     );
