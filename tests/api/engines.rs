@@ -10,7 +10,8 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use vca::current::Current;
-use vca::tenancy::{Permitted, Role, TenantEngineRules};
+use vca::store::TenantChanges;
+use vca::tenancy::{Actor, Permitted, Role, TenantEngineRules, TenantId};
 
 use super::api_server::{ApiServer, plain_api_state};
 use super::on_both;
@@ -203,8 +204,8 @@ async fn a_tenant_reads_its_shares_of_the_engines(api: ApiServer) {
     assert_eq!(shares["limits"][1], json!({ "stage": "llm", "per_minute": 1_200, "concurrent": 80 }));
     let analyses = json!({ "stage": "analysis", "per_minute": 120, "concurrent": null });
     assert_eq!((&shares["limits"][4], &shares["engines"]), (&analyses, &json!([])));
-    let calls = json!({ "max_concurrent_calls": 2 });
-    api.operator.patch(&format!("/api/tenants/{tenant}"), calls).await.expect(200);
+    let changes = TenantChanges { max_concurrent_calls: Some(Some(2)), ..TenantChanges::default() };
+    api.store.update_tenant(&Actor::system(), TenantId(tenant), changes).await.expect("a tenant");
     assert_eq!(viewer.get(&path).await.expect(200)["limits"][1]["per_minute"], 120);
     let (_, stranger) = api.tenant("Stranger").await;
     assert_eq!(stranger.get(&path).await.problem(404), "not_found");

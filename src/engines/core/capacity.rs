@@ -30,12 +30,12 @@ struct EngineSlots {
     /// The requests in progress of each tenant; those of the daemon itself have none.
     held: HashMap<Option<Uuid>, u32>,
     /// Oldest first.
-    waiting: VecDeque<WaitingRequest>,
+    waiting: VecDeque<SlotRequest>,
     logged_at: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct WaitingRequest {
+struct SlotRequest {
     tenant: Option<Uuid>,
     granted: oneshot::Sender<EngineSlot>,
 }
@@ -86,7 +86,7 @@ impl EngineCapacity {
     /// Hands a free slot to the next request. One that was given up meanwhile drops it, which hands it on.
     fn grant(&self) {
         let next = self.slots().take_next();
-        if let Some(WaitingRequest { tenant, granted }) = next {
+        if let Some(SlotRequest { tenant, granted }) = next {
             drop(granted.send(EngineSlot { capacity: self.clone(), tenant }));
         }
     }
@@ -119,14 +119,14 @@ impl EngineSlots {
             return None;
         }
         let (granted, receiver) = oneshot::channel();
-        self.waiting.push_back(WaitingRequest { tenant, granted });
+        self.waiting.push_back(SlotRequest { tenant, granted });
         Some(receiver)
     }
 
     /// The request that is next, with a slot occupied for it.
-    fn take_next(&mut self) -> Option<WaitingRequest> {
+    fn take_next(&mut self) -> Option<SlotRequest> {
         self.waiting.retain(|request| !request.granted.is_closed());
-        let held = |request: &WaitingRequest| self.held.get(&request.tenant).copied().unwrap_or_default();
+        let held = |request: &SlotRequest| self.held.get(&request.tenant).copied().unwrap_or_default();
         let (at, _) = self.waiting.iter().enumerate().min_by_key(|(_, request)| held(request))?;
         if self.free == 0 {
             return None;

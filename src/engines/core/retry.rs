@@ -24,7 +24,7 @@ use crate::names::is_own;
 mod admission;
 mod streams;
 
-pub use admission::RequestPlace;
+pub use admission::HeldPlace;
 
 /// Time limits, retries and circuit breaker of an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -203,7 +203,7 @@ impl Policy {
     ///
     /// # Errors
     /// As of [`Policy::answer`].
-    pub async fn hold<T, F>(&self, ask: impl FnMut() -> F) -> Result<(T, RequestPlace), EngineError>
+    pub async fn hold<T, F>(&self, ask: impl FnMut() -> F) -> Result<(T, HeldPlace), EngineError>
     where
         F: Future<Output = Result<T, EngineError>>,
     {
@@ -229,7 +229,7 @@ impl Policy {
     async fn attempts<T, F>(
         &self,
         mut ask: impl FnMut() -> F,
-        (place, is_trial): (&RequestPlace, bool),
+        (place, is_trial): (&HeldPlace, bool),
         failures: &mut u32,
     ) -> Result<T, EngineError>
     where

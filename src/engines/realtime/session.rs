@@ -18,7 +18,7 @@ use super::events::ClientEvent;
 use super::history::ServerHistory;
 use super::link::{ConnectionEvent, SessionLink};
 use super::response::{ResponseAudio, VoicePart};
-use super::usage::{ResponseUsage, SessionUsage};
+use super::usage::{SessionUsage, VoiceResponseUsage};
 use super::{VoiceEngine, VoiceTerms};
 use crate::engines::core::EngineError;
 use crate::engines::llm::{Prompt, ToolSpec};
@@ -84,7 +84,7 @@ struct ActiveResponse {
     stage: ResponseStage,
     /// When it has stalled.
     deadline: Instant,
-    usage: ResponseUsage,
+    usage: VoiceResponseUsage,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

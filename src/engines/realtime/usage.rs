@@ -41,13 +41,13 @@ impl SessionUsage {
 
     /// The usage of a response that is about to be requested, after these changes of the server's conversation. `settings` have its
     /// instructions and tools.
-    pub fn response(&mut self, settings: &Value, changes: &[ClientEvent]) -> ResponseUsage {
+    pub fn response(&mut self, settings: &Value, changes: &[ClientEvent]) -> VoiceResponseUsage {
         let added = changes.iter().map(|change| match change {
             ClientEvent::CreateItem { item, .. } => characters(&item.to_string()),
             _ => 0,
         });
         self.added += added.sum::<u64>();
-        ResponseUsage {
+        VoiceResponseUsage {
             charge: self.meter.charge(Kind::Realtime, self.engine.name(), &self.model),
             read: estimated_tokens(characters(&settings.to_string()) + self.added),
             heard: self.caller_ms.div_ceil(CALLER_TOKEN_MS) + self.agent_ms.div_ceil(AGENT_TOKEN_MS),
@@ -69,13 +69,13 @@ impl SessionUsage {
     }
 
     /// A response is over.
-    pub fn ended(&mut self, response: &ResponseUsage) {
+    pub fn ended(&mut self, response: &VoiceResponseUsage) {
         self.agent_ms += response.spoken_ms;
     }
 }
 
 /// The usage of a response: as the server reports it, or else estimated.
-pub struct ResponseUsage {
+pub struct VoiceResponseUsage {
     charge: Charge,
     /// Estimated tokens of the text and the audio that the model reads.
     read: u64,
@@ -85,7 +85,7 @@ pub struct ResponseUsage {
     spoken_ms: u64,
 }
 
-impl ResponseUsage {
+impl VoiceResponseUsage {
     /// The server has begun the response.
     pub fn begun(&mut self) {
         self.charge.set(Unit::InputTokens, self.read);

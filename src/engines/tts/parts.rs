@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Pieces, Voice};
 use crate::engines::core::EngineError;
-use crate::engines::core::retry::RequestPlace;
+use crate::engines::core::retry::HeldPlace;
 use crate::language::{Language, spoken};
 
 /// A speech that takes its text in parts. Dropping it cancels the speech.
@@ -25,7 +25,7 @@ pub type BegunPieces = BoxFuture<'static, Result<Pieces, EngineError>>;
 /// A speech that holds a place among the requests to its engine until its text is complete: then its request takes one.
 pub struct PlacedSpeech {
     pub speech: Box<dyn OpenSpeech>,
-    pub place: RequestPlace,
+    pub place: HeldPlace,
 }
 
 impl OpenSpeech for PlacedSpeech {

@@ -13,12 +13,12 @@ use super::{EngineError, LONGEST_DELAY, Policy, STALLED, label};
 
 /// Held while a request is in progress: a place among those of its tenant, and a slot of the engine's.
 #[derive(Debug)]
-pub struct RequestPlace {
+pub struct HeldPlace {
     tenant: Option<EnginePlace>,
     _slot: Option<EngineSlot>,
 }
 
-impl RequestPlace {
+impl HeldPlace {
     /// Whether the request may be repeated: a repetition counts against the tenant's share as a request does.
     pub(super) fn may_repeat(&self) -> bool {
         self.tenant.as_ref().is_none_or(EnginePlace::count_repetition)
@@ -43,7 +43,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`EngineError::Limited`] or [`EngineError::Full`]: there is none within `engine_shares.wait_ms`.
-    pub async fn enter(&self, stage: Stage) -> Result<RequestPlace, EngineError> {
+    pub async fn enter(&self, stage: Stage) -> Result<HeldPlace, EngineError> {
         let tenant = match &self.shares {
             Some(shares) => Some(shares.admit(stage, &self.engine).await),
             None => None,
@@ -53,7 +53,7 @@ impl Policy {
             Some(capacity) => Some(self.slot(capacity).await?),
             None => None,
         };
-        Ok(RequestPlace { tenant, _slot: slot })
+        Ok(HeldPlace { tenant, _slot: slot })
     }
 
     async fn slot(&self, capacity: &EngineCapacity) -> Result<EngineSlot, EngineError> {
@@ -88,7 +88,7 @@ impl Policy {
     ///
     /// # Errors
     /// The engine refused the tenant's requests as too many; the time until the next trial.
-    pub(super) fn admit_tenant(&self, engine: Permit, place: &RequestPlace) -> Result<Permits, Duration> {
+    pub(super) fn admit_tenant(&self, engine: Permit, place: &HeldPlace) -> Result<Permits, Duration> {
         let (tenant, now) = (place.tenant.as_ref(), Instant::now());
         let tenant = tenant.map(|place| place.breaker().admit(now, self.has_fallback)).transpose()?;
         Ok(Permits { tenant, engine })

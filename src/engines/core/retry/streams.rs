@@ -6,7 +6,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use tokio::time::{Instant, timeout};
 
-use super::admission::RequestPlace;
+use super::admission::HeldPlace;
 use super::{EngineError, Policy, STALLED};
 
 impl Policy {
@@ -29,7 +29,7 @@ impl Policy {
     fn watched<T: Send + 'static>(
         self,
         rest: BoxStream<'static, Result<T, EngineError>>,
-        place: RequestPlace,
+        place: HeldPlace,
     ) -> impl Stream<Item = Result<T, EngineError>> + Send + 'static {
         stream::unfold(Some((rest, place)), move |state| {
             let policy = self.clone();
