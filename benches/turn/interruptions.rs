@@ -8,7 +8,8 @@ use vca::audio::Clip;
 use vca::sim::{Echo, LineConditions, Step};
 
 use crate::figures::Figures;
-use crate::setting::{ASK_LONG, Setting, at_level, listen, plan, replies_of};
+use crate::setting::{ASK_LONG, Setting, listen, plan, replies_of};
+use crate::support::clips;
 use crate::support::phone::{Plan, Report};
 
 /// Speech over the agent with which the caller takes the turn.
@@ -121,5 +122,5 @@ fn cough(seed: u64) -> Clip {
         (random.random_range(-12_000.0..12_000.0) * fade) as i16
     };
     let samples: Vec<i16> = (0..2_800).map(sample).collect();
-    at_level(&Clip::new(8_000, samples), 0.0)
+    clips::at_level(&Clip::new(8_000, samples), 0.0)
 }

@@ -8,8 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use vca::audio::Clip;
-use vca::audio::resample::convert;
-use vca::sim::{Codec, Step, voice};
+use vca::sim::{Codec, Step};
 use vca::tenancy::{Call as Record, CallTurn, TenantId};
 
 use crate::support::labelled::server::{EngineServer, Pace};
@@ -25,8 +24,6 @@ const LIVE_DID: &str = "+49305550101";
 const FLUX_DID: &str = "+49305550102";
 /// The number whose agent speaks the first words of a reply before its first clause is complete.
 const WORDS_DID: &str = "+49305550103";
-/// The level of callers' voices: 22 dB below full scale.
-const LEVEL: f64 = 2_600.0;
 
 /// Asks for a reply that lasts some 20 seconds.
 pub const ASK_LONG: &str = "Please tell me about your services.";
@@ -153,7 +150,7 @@ impl Setting {
     pub fn television(&self, below: f64) -> Clip {
         let text = "Good evening and welcome to the news. Heavy rain is expected in the north of the country tonight. \
                     The minister has announced a new law about railways. In sport, the home team has lost again.";
-        at_level(&self.known(Speaker::Television, text, || clips::espeak(text, "en-gb")), -below)
+        clips::at_level(&self.known(Speaker::Television, text, || clips::espeak(text, "en-gb")), -below)
     }
 
     /// A sentence that the recogniser knows from now on.
@@ -161,7 +158,7 @@ impl Setting {
         if let Some(clip) = self.clips.borrow().get(text) {
             return clip.clone();
         }
-        let clip = at_level(&speak(), 0.0);
+        let clip = clips::at_level(&speak(), 0.0);
         self.engines.recogniser().learn(LabelledTrack::new(speaker, &clip, text));
         self.clips.borrow_mut().insert(text.to_owned(), clip.clone());
         clip
@@ -243,20 +240,4 @@ pub fn flux_plan(number: usize, script: Vec<Step>) -> Plan {
 
 pub fn listen() -> Step {
     Step::Listen { silent: Duration::from_millis(700), at_most: Duration::from_secs(30) }
-}
-
-/// A clip at 8 kHz whose voiced parts are so many dB above the level of callers.
-pub fn at_level(clip: &Clip, db: f64) -> Clip {
-    let clip = convert(clip, 8_000);
-    let loud: Vec<f64> = clip
-        .samples
-        .chunks(40)
-        .filter(|window| voice::is_voiced(window))
-        .flatten()
-        .map(|&sample| f64::from(sample).powi(2))
-        .collect();
-    let level = (loud.iter().sum::<f64>() / loud.len().max(1) as f64).sqrt().max(1.0);
-    let gain = LEVEL * 10_f64.powf(db / 20.0) / level;
-    let scaled = |&sample: &i16| (f64::from(sample) * gain).round() as i16;
-    Clip::new(8_000, clip.samples.iter().map(scaled).collect::<Vec<i16>>())
 }

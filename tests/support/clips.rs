@@ -4,11 +4,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use vca::audio::Clip;
+use vca::audio::resample::convert;
+use vca::sim::voice;
 
 use super::sandbox::Sandbox;
 
 const PROMPTS: &str = "/usr/share/asterisk/sounds/en_US_f_Allison";
 const WORDS: &str = "/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz";
+
+/// The level of callers' voices: 22 dB below full scale.
+const LEVEL: f64 = 2_600.0;
 
 /// A prompt by name, such as `vm-goodbye`: 8 kHz, recorded by a person.
 ///
@@ -66,4 +71,20 @@ fn read_wav(path: &Path) -> Clip {
 
 fn samples(bytes: &[u8]) -> Vec<i16> {
     bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+}
+
+/// A clip at 8 kHz whose voiced parts are so many dB above the level of callers.
+pub fn at_level(clip: &Clip, db: f64) -> Clip {
+    let clip = convert(clip, 8_000);
+    let loud: Vec<f64> = clip
+        .samples
+        .chunks(40)
+        .filter(|window| voice::is_voiced(window))
+        .flatten()
+        .map(|&sample| f64::from(sample).powi(2))
+        .collect();
+    let level = (loud.iter().sum::<f64>() / loud.len().max(1) as f64).sqrt().max(1.0);
+    let gain = LEVEL * 10_f64.powf(db / 20.0) / level;
+    let scaled = |&sample: &i16| (f64::from(sample) * gain).round() as i16;
+    Clip::new(8_000, clip.samples.iter().map(scaled).collect::<Vec<i16>>())
 }
