@@ -97,7 +97,7 @@ fn every_recogniser_hears_the_language_of_the_call() {
     let engines = at("stt", &urls, "languages = { sw = \"en\" }");
     let expected = [
         ("deepgram", "language=", "en en-IN de hi pt-BR es-419 no tl zh-HK en"),
-        ("elevenlabs", "language_code=", "en en de hi pt es no tl zh en"),
+        ("elevenlabs", "language_code=", "en en de hi pt es no fil yue en"),
         ("openai", "name=\"language\"\r\n\r\n", "en en de hi pt es no tl zh en"),
     ];
     run(async {

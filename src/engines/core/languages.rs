@@ -59,10 +59,13 @@ pub fn code(tag: &str) -> Result<String, EngineError> {
     Ok(known.to_owned())
 }
 
-/// The code of a tag's language, where it is one of those that a vendor knows: it refuses requests with others. Cantonese is not
-/// the Chinese of a vendor without it.
+/// The code of a tag's language, where it is one of those that a vendor knows: it refuses requests with others. Cantonese is Chinese
+/// to a vendor that does not tell them apart.
 pub fn known(tag: &str, languages: &[&str]) -> Option<String> {
-    let code = if is_cantonese(tag) { "yue".to_owned() } else { code(tag).ok()? };
+    let code = match is_cantonese(tag) && languages.contains(&"yue") {
+        true => "yue".to_owned(),
+        false => code(tag).ok()?,
+    };
     languages.contains(&code.as_str()).then_some(code)
 }
 
@@ -109,7 +112,8 @@ mod tests {
         }
         assert!(codes.by_iso("../x").is_err());
         assert_eq!(codes.of("de", |tag| known(tag, &["fr"])), None);
-        assert_eq!(known("yue-HK", &["zh"]), None);
+        assert_eq!(known("yue-HK", &["en"]), None);
+        assert_eq!(known("yue-HK", &["zh"]).as_deref(), Some("zh"));
         assert_eq!(known("YUE", &["zh", "yue"]).as_deref(), Some("yue"));
         assert_eq!(known("cmn", &["zh"]).as_deref(), Some("zh"));
         assert_eq!(codes.of("fr-CA", |tag| known(tag, &["fr"])).as_deref(), Some("fr"));
