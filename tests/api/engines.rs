@@ -10,8 +10,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use vca::current::Current;
-use vca::store::TenantChanges;
-use vca::tenancy::{Actor, Permitted, Role, TenantEngineRules, TenantId};
+use vca::tenancy::{Permitted, Role, TenantEngineRules};
 
 use super::api_server::{ApiServer, plain_api_state};
 use super::on_both;
@@ -196,7 +195,7 @@ async fn the_operator_may_forbid_engines_of_tenants(api: ApiServer) {
 }
 
 async fn a_tenant_reads_its_shares_of_the_engines(api: ApiServer) {
-    let (tenant, _) = api.tenant("Bakery").await;
+    let (tenant, admin) = api.tenant("Bakery").await;
     let viewer = api.client_of(tenant, Role::TenantViewer).await;
     let path = format!("/api/tenants/{tenant}/engine-shares");
     let shares = viewer.get(&path).await.expect(200);
@@ -204,9 +203,13 @@ async fn a_tenant_reads_its_shares_of_the_engines(api: ApiServer) {
     assert_eq!(shares["limits"][1], json!({ "stage": "llm", "per_minute": 1_200, "concurrent": 80 }));
     let analyses = json!({ "stage": "analysis", "per_minute": 120, "concurrent": null });
     assert_eq!((&shares["limits"][4], &shares["engines"]), (&analyses, &json!([])));
-    let changes = TenantChanges { max_concurrent_calls: Some(Some(2)), ..TenantChanges::default() };
-    api.store.update_tenant(&Actor::system(), TenantId(tenant), changes).await.expect("a tenant");
+    let calls = |calls: Value| json!({ "max_concurrent_calls": calls });
+    let tenants = format!("/api/tenants/{tenant}");
+    assert_eq!(admin.patch(&tenants, calls(json!(100))).await.problem(403), "operator_only");
+    api.operator.patch(&tenants, calls(json!(2))).await.expect(200);
     assert_eq!(viewer.get(&path).await.expect(200)["limits"][1]["per_minute"], 120);
+    let reset = api.operator.patch(&tenants, calls(Value::Null)).await.expect(200);
+    assert_eq!(reset["max_concurrent_calls"], Value::Null);
     let (_, stranger) = api.tenant("Stranger").await;
     assert_eq!(stranger.get(&path).await.problem(404), "not_found");
 }

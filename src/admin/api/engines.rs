@@ -192,7 +192,7 @@ async fn test(
 /// Show the tenant's shares of the operator's engines, and how much of them its calls use in this daemon.
 ///
 /// The shares follow from the calls that the tenant may have at once, `max_concurrent_calls` or those of its plan, and from the
-/// plan's part.
+/// plan's part. The operator changes them with these.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/engine-shares", operation_id = "getEngineShares", tag = "engines",
     params(("tenant_id" = TenantId, Path)),
     responses((status = 200, description = "The shares of the engines.", body = TenantEngineShares)))]

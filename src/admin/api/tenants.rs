@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 use super::ApiState;
 use super::auth::{Operator, Reader};
 use super::extract::{Body, Ids, Listed, Paging, ValidQuery};
+use super::inventory::present;
 use super::preconditions::{IF_MATCH, Precondition, Tagged};
 use super::problem::{Problem, ProblemBody};
 use crate::control;
@@ -77,9 +78,14 @@ struct UpdateTenantRequest {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     plan: Option<Plan>,
+    /// Highest number of concurrent calls, by which the tenant's shares of the engines grow; `null` for the plan's limit, or the
+    /// daemon's.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 4294967295_i64)]
+    max_concurrent_calls: Option<Option<u32>>,
 }
 
-/// Change a tenant's status or plan.
+/// Change a tenant's status, plan or number of calls.
 ///
 /// The status `deleted` is final and does what `DELETE` does: numbers are released, keys revoked, webhooks deleted.
 #[utoipa::path(patch, path = "/api/tenants/{tenant_id}", operation_id = "updateTenant", tag = "tenants",
@@ -92,17 +98,23 @@ async fn update(
     Operator(actor): Operator,
     Ids(id): Ids<TenantId>,
     precondition: Precondition,
-    Body(UpdateTenantRequest { status, plan }): Body<UpdateTenantRequest>,
+    Body(UpdateTenantRequest { status, plan, max_concurrent_calls }): Body<UpdateTenantRequest>,
 ) -> Result<Tagged<Tenant>, Problem> {
     if status == Some(TenantStatus::Deleted) {
         if plan.is_some() {
             return Err(Problem::field("plan", "a deleted tenant has no plan: leave it out"));
         }
+        if max_concurrent_calls.is_some() {
+            return Err(Problem::field(
+                "max_concurrent_calls",
+                "a deleted tenant has no calls: leave it out",
+            ));
+        }
         return api.delete_tenant(&actor, id, &precondition).await.map(Tagged);
     }
     let decide = |current: &Tenant| -> Result<TenantChanges, Problem> {
         precondition.check(current)?;
-        Ok(TenantChanges { status, plan, ..TenantChanges::default() })
+        Ok(TenantChanges { status, plan, max_concurrent_calls, ..TenantChanges::default() })
     };
     Ok(Tagged(api.store.update_tenant_if(&actor, id, decide).await?))
 }
