@@ -252,6 +252,11 @@ pub async fn tenant_of(store: &Store, call: CallId) -> Result<crate::tenancy::Te
     })
 }
 
+/// The profile that answered, and its version.
+fn profile(call: &Call) -> Option<String> {
+    Some(format!("{}, version {}", call.ai_profile_id?, call.ai_profile_version?))
+}
+
 fn no_call(id: impl std::fmt::Display) -> Failure {
     Failure::not_found(format!("there is no call {id}: `vca call list` shows the latest"))
 }
@@ -276,9 +281,8 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
         .line("length", or_dash(length(call)))
         .line("notice heard", or_dash(call.notice_heard_at.map(|at| at.format("%F %T%.3f UTC"))))
         .line("emergency", or_dash(call.emergency_at.map(|at| at.format("%F %T%.3f UTC"))))
-        .line("profile", or_dash(call.ai_profile_id))
-        .line("profile version", or_dash(call.ai_profile_version))
-        .line("routing version", or_dash(call.routing_version))
+        .line("profile", or_dash(profile(call)))
+        .line("routing", or_dash(call.routing_version.map(|version| format!("version {version}"))))
         .line("codec", or_dash(call.codec.as_deref()))
         .line("media", or_dash(call.media.as_ref()))
         .line("channel", &call.asterisk_channel_id);

@@ -166,7 +166,7 @@ async fn a_numbers_routing_goes_back_to_what_it_was() {
     let failover = r#"{"default":{"action":"dialplan","label":"night"}}"#;
     vca.text(&["number", "update", "+15550100", "--failover", failover]).await;
     let shown = vca.text(&[&versions[..], &["--version", "3"]].concat()).await;
-    assert!(shown.contains("(30)") && shown.contains("default: dialplan (night)"), "{shown}");
+    assert!(shown.contains("(30)") && shown.contains("busy: dialplan (night)"), "{shown}");
     let compared = vca.json(&[&versions[..], &["--version", "3", "--diff"]].concat()).await;
     assert_eq!(
         (&compared["earlier"], &compared["differences"][0]["field"]),
