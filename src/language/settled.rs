@@ -50,7 +50,7 @@ mod tests {
             ("We're open at nine", "We're open at "),
             ("We are open, and", "We are "),
             ("It is 5 p.m. now", "It "),
-            ("It costs EUR 20 in all", "It "),
+            ("It costs EUR 20 in all", "It costs "),
             ("Ask Dr. Smith", ""),
             ("We have *two* rooms", "We "),
             ("We have e-mail and more", "We have e-mail and "),

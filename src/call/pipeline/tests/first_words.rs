@@ -185,6 +185,8 @@ async fn a_reply_that_is_retracted_or_asked_for_anew_gives_up_its_words() {
         let (mut cascade, sent) = writing(scripts, false);
         cascade.go(respond(ONE));
         replied(&mut cascade).await;
+        // The engine is sent the last of the words.
+        sleep(Duration::from_millis(1)).await;
         if retract {
             cascade.go(Command::Cancel { turn: ONE });
         } else {

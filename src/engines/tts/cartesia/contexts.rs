@@ -140,7 +140,12 @@ mod tests {
     #[test]
     fn the_messages_of_a_text_in_parts_differ_in_the_words_and_the_end() {
         let messages = words(json!({ "transcript": "", "voice": { "id": "v" } }));
-        let expected = |words: &str, goes_on: bool| json!({ "transcript": words, "voice": { "mode": "id", "id": "v" }, "continue": goes_on, "add_timestamps": true });
+        let expected = |words: &str, goes_on: bool| {
+            json!({
+                "transcript": words, "voice": { "mode": "id", "id": "v" }, "continue": goes_on,
+                "max_buffer_delay_ms": 3_000, "add_timestamps": true, "use_normalized_timestamps": false,
+            })
+        };
         assert_eq!(messages("We are ", ContextText::Part), [expected("We are ", true)]);
         assert_eq!(messages("open.", ContextText::Rest), [expected("open.", false)]);
     }
