@@ -162,32 +162,39 @@ impl Command {
                 return confirm(OwnedNumber { number, tenant_name: tenant.name }, output);
             }
             Command::Show(which) => which.find(store, numbering).await?,
-            Command::Update(update) => {
-                let UpdateNumber { which, active, failover, uses_tenant_webhook } = *update;
-                let OwnedNumber { number, tenant_name } = which.find(store, numbering).await?;
-                let registrar = registration::registrar(store, config)?;
-                let scope = store.scope(number.tenant_id);
-                let (actor, any) = (actor(), in_any_state::<_, Failure>);
-                let changes = NumberChanges { is_active: active, failover, uses_tenant_webhook };
-                let number =
-                    control::update_number(&registrar, &scope, &actor, number.id, &changes, any).await?;
-                return confirm(OwnedNumber { number, tenant_name }, output);
-            }
-            Command::Delete(Delete { which, trial }) => {
-                let owned = which.find(store, numbering).await?;
-                if trial.dry_run {
-                    return output.print(&owned, || would_go(&owned));
-                }
-                let OwnedNumber { number, tenant_name } = owned;
-                let registrar = registration::registrar(store, config)?;
-                let scope = store.scope(number.tenant_id);
-                let (actor, any) = (actor(), in_any_state::<_, Failure>);
-                let number = control::release_number(&registrar, &scope, &actor, number.id, any).await?;
-                let owned = OwnedNumber { number, tenant_name };
-                return output.print(&owned, || gone(&owned.number));
-            }
+            Command::Update(update) => return update.run(store, config, output).await,
+            Command::Delete(delete) => return delete.run(store, config, output).await,
         };
         output.print(&owned, || sheet(&owned))
+    }
+}
+
+impl UpdateNumber {
+    async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
+        let UpdateNumber { which, active, failover, uses_tenant_webhook } = self;
+        let OwnedNumber { number, tenant_name } = which.find(store, &config.numbers).await?;
+        let registrar = registration::registrar(store, config)?;
+        let scope = store.scope(number.tenant_id);
+        let (actor, any) = (actor(), in_any_state::<_, Failure>);
+        let changes = NumberChanges { is_active: active, failover, uses_tenant_webhook };
+        let number = control::update_number(&registrar, &scope, &actor, number.id, &changes, any).await?;
+        confirm(OwnedNumber { number, tenant_name }, output)
+    }
+}
+
+impl Delete {
+    async fn run(self, store: &Store, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
+        let owned = self.which.find(store, &config.numbers).await?;
+        if self.trial.dry_run {
+            return output.print(&owned, || would_go(&owned));
+        }
+        let OwnedNumber { number, tenant_name } = owned;
+        let registrar = registration::registrar(store, config)?;
+        let scope = store.scope(number.tenant_id);
+        let (actor, any) = (actor(), in_any_state::<_, Failure>);
+        let number = control::release_number(&registrar, &scope, &actor, number.id, any).await?;
+        let owned = OwnedNumber { number, tenant_name };
+        output.print(&owned, || gone(&owned.number))
     }
 }
 

@@ -40,7 +40,7 @@ async fn a_tenant_has_numbers(api: ApiServer) {
     let expected = json!({
         "id": made["id"], "tenant_id": tenant, "did_number": DID, "provider_type": "generic", "is_active": true,
         "provider_state": "registered", "provider_detail": null, "provider_reference": null,
-        "call_delivery": "delivered", "failover": {},
+        "call_delivery": "delivered", "failover": {}, "uses_tenant_webhook": true, "routing_version": 1,
         "created_at": made["created_at"],
     });
     assert_eq!(made, expected);
