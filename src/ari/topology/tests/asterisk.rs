@@ -414,7 +414,7 @@ impl<'a> World<'a> {
                 }
                 self.there.insert(id);
             }
-            "channels.snoop" => {
+            "channels.snoop" if subject(request).is_some_and(|heard| self.there.contains(&heard)) => {
                 let id = request.target.split(['/', '?']).nth(4).expect("an id").to_owned();
                 self.plan(heard, Act::Happen(start(&id)));
                 self.there.insert(id);
