@@ -4,7 +4,7 @@
 //! and a [`Port`] the call task's end. A [`Tap`] is a second consumer of both directions. Frames stay on the media thread, which allocates nothing and never waits; the call
 //! task receives few events.
 //!
-//! It knows nothing of conversations, tenants or Asterisk's control side.
+//! It knows nothing of conversations and Asterisk's control side, and of tenants their ids alone.
 
 mod caller_stream;
 mod exchange;
