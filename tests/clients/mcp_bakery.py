@@ -29,6 +29,8 @@ def reserve(bread: str, shop: int) -> dict[str, str | int]:
 
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
+# Connections wait from now on until the server takes them.
+listener.listen()
 print(listener.getsockname()[1], flush=True)
 app = bakery.streamable_http_app()
 uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
