@@ -34,6 +34,7 @@ mod tenant_metrics;
 mod topology_driver;
 mod transfer;
 mod transferring;
+mod waiting_caller;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

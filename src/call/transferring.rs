@@ -14,7 +14,7 @@ use super::talking::{ConsultationEvent, ListenStep};
 use super::task::Task;
 use super::transfer::{Transfer, TransferStep, TransferTimes};
 use crate::ari::Reason;
-use crate::ari::topology::{DialSpec, End, Input as TopologyInput, LegId, LegSpec, WaitingSound, Wanted};
+use crate::ari::topology::{DialSpec, End, Input as TopologyInput, LegId, LegSpec, Wanted};
 use crate::conversation::{Ending, HoldChange, ToolId, ToolOutcome};
 use crate::dtmf::Digit;
 use crate::tenancy::{
@@ -27,10 +27,6 @@ use crate::tools::Finished;
 const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Asterisk gives up this long after VCA has.
 const BACKSTOP: Duration = Duration::from_secs(5);
-/// Asterisk's class of music on hold that needs no setting of the operator's.
-const DEFAULT_MUSIC: &str = "default";
-/// The key by which a caller who waits for a target returns to the agent.
-const CANCEL_KEY: char = '*';
 /// Transfers of one call.
 const MOST_TRANSFERS: usize = 5;
 
@@ -42,7 +38,7 @@ pub struct ActiveTransfer {
     pub(super) summary: Option<Arc<str>>,
     _leg: Option<CountedLeg>,
     /// The leg by which the waiting caller is heard.
-    snoop: Option<LegId>,
+    pub(super) snoop: Option<LegId>,
 }
 
 impl ActiveTransfer {
@@ -164,13 +160,6 @@ impl Task {
         self.carry_out(step);
     }
 
-    /// The caller presses a key while they wait: one of them cancels the transfer.
-    pub(super) fn waiting_caller_pressed(&mut self, key: Digit) {
-        if key.as_char() == CANCEL_KEY {
-            self.cancel_transfer(TransferEnd::Caller);
-        }
-    }
-
     /// Returns the caller to the agent, unless there is no transfer that can be cancelled. Returns whether there was one.
     pub(super) fn cancel_transfer(&mut self, by: TransferEnd) -> bool {
         let step = self.transfer.as_mut().and_then(|active| active.transfer.cancel(by));
@@ -244,46 +233,11 @@ impl Task {
         }
     }
 
-    /// Has the caller wait with a sound. In a warm transfer they are heard meanwhile, for words that cancel it. Returns who hears
-    /// whom.
-    fn part_caller(&mut self, sound: WaitingSound) -> Wanted {
-        let snoop = self.next_leg();
-        let (Some(snoop), Some(active)) = (snoop, &mut self.transfer) else {
-            return Wanted::apart(Some(sound));
-        };
-        if active.target.style != TransferStyle::Warm {
-            return Wanted::apart(Some(sound));
-        }
-        active.snoop = Some(snoop);
-        let wanted = Wanted::together([LegId::MEDIA, snoop]).with_waiting(sound);
-        let legs = vec![LegSpec::Snoop { of: LegId::CALLER }];
-        self.control(TopologyInput::Arrange { legs, wanted: wanted.clone() });
-        self.phase.hear_waiting_caller();
-        wanted
-    }
-
-    /// The waiting caller is not heard any more.
-    fn release_snoop(&mut self) {
-        if let Some(leg) = self.transfer.as_mut().and_then(|active| active.snoop.take()) {
-            self.control(TopologyInput::Release { leg });
-        }
-    }
-
     /// The function that adds the agent's summary to the INVITE, and its value, which is one line.
     fn summary_header(&self, rules: &TransferRules, endpoint: &str) -> Option<(String, String)> {
         let summary = self.transfer.as_ref()?.summary.as_deref()?;
         let is_sent = !rules.summary_header.is_empty() && endpoint.starts_with("PJSIP/");
         is_sent.then(|| (format!("PJSIP_HEADER(add,{})", rules.summary_header), summary.to_owned()))
-    }
-
-    /// The sound that the caller hears until the target has the call.
-    fn waiting_sound(&self, rules: &TransferRules) -> Option<WaitingSound> {
-        let style = self.transfer.as_ref()?.target.style;
-        Some(match (rules.music_class.as_str(), style) {
-            ("", TransferStyle::Warm) => WaitingSound::Music(DEFAULT_MUSIC.to_owned()),
-            ("", TransferStyle::Cold | TransferStyle::Confirmed) => WaitingSound::Ringing,
-            (class, _) => WaitingSound::Music(class.to_owned()),
-        })
     }
 
     /// The target has answered and is announced the call; the caller waits.

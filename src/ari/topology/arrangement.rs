@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::TEARDOWN_LIMIT;
 use super::bridge::MixingBridge;
 use super::contract::{End, Failure, LegId, LegSpec, Output, SetUpStage, WaitingSound, Wanted};
-use super::leg::{AnswerState, CallLeg, LegKind, LegNeed, LegPlacement, SoundState, StasisEntry};
+use super::leg::{AnswerState, CallLeg, LegKind, LegNeed, LegPlacement, SoundState, StasisEntry, moved};
 use super::object_ids::{bridge_id, leg_id, media_id};
 use super::requests::{RequestQueue, TopologyStep};
 use super::resource::Resource;
@@ -380,18 +380,6 @@ impl Arrangement {
             bridge.join_forgotten();
         }
     }
-}
-
-/// Notes the move of legs. Returns their ids and channels.
-fn moved<'a>(
-    legs: impl Iterator<Item = &'a mut CallLeg>,
-    note: impl Fn(&mut CallLeg),
-) -> (Vec<LegId>, Vec<&'a ChannelId>) {
-    legs.map(|leg| {
-        note(leg);
-        (leg.id, &leg.channel.id)
-    })
-    .unzip()
 }
 
 /// Of a request that moves legs: a channel or the bridge is missing, or not in the application.

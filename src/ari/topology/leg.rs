@@ -253,3 +253,15 @@ impl CallLeg {
         self.placement = LegPlacement::Alone;
     }
 }
+
+/// Notes the move of legs. Returns their ids and channels.
+pub(super) fn moved<'a>(
+    legs: impl Iterator<Item = &'a mut CallLeg>,
+    note: impl Fn(&mut CallLeg),
+) -> (Vec<LegId>, Vec<&'a ChannelId>) {
+    legs.map(|leg| {
+        note(leg);
+        (leg.id, &leg.channel.id)
+    })
+    .unzip()
+}
