@@ -19,7 +19,6 @@ mod live_control;
 mod metrics;
 mod noise;
 mod pre_call;
-mod streaming;
 #[allow(dead_code, reason = "each program uses its part")]
 mod support;
 mod television;
