@@ -21,7 +21,6 @@ mod noise;
 mod pre_call;
 #[allow(dead_code, reason = "each program uses its part")]
 mod support;
-mod television;
 mod tidy;
 mod tools;
 mod transfers;
