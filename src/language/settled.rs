@@ -51,7 +51,7 @@ mod tests {
             ("We are open, and", "We are "),
             ("It is 5 p.m. now", "It "),
             ("It costs EUR 20 in all", "It costs "),
-            ("Ask Dr. Smith", ""),
+            ("Ask Dr. Smith", "Ask "),
             ("We have *two* rooms", "We "),
             ("We have e-mail and more", "We have e-mail and "),
             ("- We are open", ""),

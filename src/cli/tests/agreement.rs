@@ -18,7 +18,7 @@ const PAIRS: &[Pair] = &[
     ("rotateTenantKey", "key rotate", &[("expires_at", "expires"), ("grace_minutes", "grace")]),
     ("createInventoryNumber", "inventory add", &[("did_number", "number"), ("tenant_id", "tenant")]),
     ("createTenant", "tenant create", &[("max_concurrent_calls", "max_calls")]),
-    ("updateTenant", "tenant update", &[]),
+    ("updateTenant", "tenant update", &[("max_concurrent_calls", "max_calls")]),
     ("createAiProfile", "profile create", &[("is_default", "default")]),
     ("updateAiProfile", "profile update", &[("is_default", "default")]),
     ("rollBackAiProfile", "profile rollback", &[]),
