@@ -22,7 +22,7 @@ pub(super) struct Consultation {
 /// The party that is heard.
 enum Party {
     WaitingCaller,
-    Target(Announcer),
+    Target(Box<Announcer>),
 }
 
 /// An event for the transfer.
@@ -167,7 +167,7 @@ impl Talking {
             while self.port.next_event().is_some() {}
         }
         self.port.flush();
-        self.begin_consultation(Party::Target(announcer));
+        self.begin_consultation(Party::Target(Box::new(announcer)));
     }
 
     fn begin_consultation(&mut self, party: Party) {
