@@ -195,7 +195,7 @@ fn every_example_of_the_documentation_can_be_built() {
     let document = include_str!("../../docs/engines.md");
     let examples: Vec<&str> =
         document.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 20);
+    assert_eq!(examples.len(), 21);
     for example in examples {
         let lines = example.lines().map(|line| match line.starts_with("key_file = ") {
             true => "key = \"k\"",
