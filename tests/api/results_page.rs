@@ -1,4 +1,4 @@
-//! The page of results: its files, and what it does in the hands of a person.
+//! The page of results: its files, and its script on a document with the answers of the API.
 
 use std::path::Path;
 use std::time::Duration;

@@ -78,7 +78,9 @@ impl Arrangement {
                 (Resource::absent(leg_id(&self.call_id, id)), kind)
             }
             LegSpec::Snoop { of } => {
-                let Some(heard) = self.leg(of) else { return tracing::error!("there is no leg to hear") };
+                let Some(heard) = self.leg(of) else {
+                    return tracing::error!("the leg to snoop on is missing");
+                };
                 let kind = LegKind::Snoop { of: heard.channel.id.clone(), entry: StasisEntry::Awaited };
                 (Resource::absent(leg_id(&self.call_id, id)), kind)
             }
