@@ -83,8 +83,7 @@ const COUNT: &str = "SELECT COUNT(*) FROM transfer_targets WHERE tenant_id = $1"
 
 impl Scope {
     /// # Errors
-    /// `Conflict` when the tenant has a target of this name; `LimitReached` for one target or too many bytes in profiles more;
-    /// `NotFound` when the scope's tenant does not exist.
+    /// `Conflict` when the tenant has a target of this name; `LimitReached` for one target more; `NotFound` when the scope's tenant does not exist.
     pub async fn create_target(
         &self,
         actor: &Actor,
@@ -130,8 +129,7 @@ impl Scope {
     /// Changes a target: `decide` makes the new one of the present one, in the transaction that writes it.
     ///
     /// # Errors
-    /// `NotFound` when the tenant has no such target; `Conflict` for another target's name; `LimitReached` for too many bytes in
-    /// profiles; those of `decide`.
+    /// `NotFound` when the tenant has no such target; `Conflict` for another target's name; those of `decide`.
     pub async fn update_target_if<E: From<StoreError>>(
         &self,
         actor: &Actor,

@@ -10,6 +10,9 @@ use super::tx::{RowScope, Tx};
 use super::{Page, Scope, StoreError, Window, now, profile_targets, profiles};
 use crate::tenancy::{Actor, LimitReached, ProfileId, ProfileVersion, TenantId};
 
+/// Versions kept of one profile for changes of transfer targets: each has the whole profile.
+const KEPT_FOR_TARGETS: u32 = 5;
+
 const COLUMNS: &str = "tenant_id, ai_profile_id, version, name, role, system_prompt, settings, created_by, created_at, \
     targets, republished";
 
@@ -71,17 +74,22 @@ impl Tx {
             AND NOT EXISTS \
             (SELECT 1 FROM calls c WHERE c.tenant_id = $1 AND c.ai_profile_id = $2 \
                 AND c.ai_profile_version = ai_profile_versions.version)";
-        let kept = i64::from(self.limits.profile_versions.max(1));
+        let most = match origin {
+            VersionOrigin::Profile => self.limits.profile_versions,
+            VersionOrigin::Target => self.limits.profile_versions.min(KEPT_FOR_TARGETS),
+        };
+        let kept = i64::from(most.max(1));
         let delete = sql(SQL).bind(row.tenant_id).bind(row.id).bind(origin == VersionOrigin::Target);
         self.execute(delete.bind(kept)).await.map(drop)
     }
 
-    /// Refuses what would make the tenant's profiles larger than they may be.
+    /// Refuses a change that would make the versions of the tenant's profiles larger than they may be. Versions for changes of targets
+    /// do not count: they are few, and such a change is never refused because of its repetition.
     pub(super) async fn admit_bytes(&mut self, tenant: TenantId) -> Result<(), StoreError> {
         // PostgreSQL's sum of integers is a bigint, and of bigints a numeric.
         const SQL: &str = "SELECT COALESCE(SUM(octet_length(system_prompt) + octet_length(settings) \
             + COALESCE(octet_length(targets), 0)), 0) \
-            FROM ai_profile_versions WHERE tenant_id = $1";
+            FROM ai_profile_versions WHERE tenant_id = $1 AND NOT republished";
         let (bytes,) = self.one::<(i64,)>(sql(SQL).bind(tenant.0)).await?;
         let at_most = self.limits.profile_bytes;
         if bytes.unsigned_abs() <= at_most {

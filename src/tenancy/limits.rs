@@ -12,10 +12,10 @@ pub struct TenantLimits {
     pub keys: u32,
     /// AI profiles. Default 100.
     pub profiles: u32,
-    /// Versions kept of one profile's own changes, of those for changes of targets, and of one number's routing: older ones are deleted
-    /// with the next change unless a call refers to them. Default 50.
+    /// Versions kept of one profile's own changes, and of one number's routing: older ones are deleted with the next change unless a call
+    /// refers to them. Of those for changes of targets the last five are kept. Default 50.
     pub profile_versions: u32,
-    /// Bytes of prompts, phrases and other settings in all versions of all profiles. Default 52428800 (50 MiB).
+    /// Bytes of prompts, phrases, other settings and transfer targets in all versions of all profiles but those for changes of targets. Default 52428800 (50 MiB).
     pub profile_bytes: u64,
     /// Phone numbers in use. Default 1000.
     pub numbers: u32,

@@ -9,6 +9,7 @@ on_both!(
     a_saved_profile_has_the_present_targets,
     a_deleted_target_is_reached_by_no_version,
     changes_of_targets_leave_the_profiles_own_versions,
+    changes_of_targets_are_never_too_many,
     another_tenants_profiles_are_left_alone,
     an_imported_version_has_targets_of_its_own_tenant,
 );
@@ -126,6 +127,21 @@ async fn changes_of_targets_leave_the_profiles_own_versions(db: Database) {
     let kept = scope.profile_versions(profile.id, Window::first(9)).await.expect("versions").items;
     let kept: Vec<(u32, bool)> = kept.iter().map(|it| (it.version, it.republished)).collect();
     assert_eq!(kept, [(6, true), (5, true), (1, false)]);
+}
+
+async fn changes_of_targets_are_never_too_many(db: Database) {
+    let limits = TenantLimits { profile_bytes: 12_000, ..TenantLimits::default() };
+    let scope = db.store.clone().with_limits(limits).scope(db.tenant(1).await.tenant.id);
+    let (actor, profile) = (Actor::system(), agent(&scope).await);
+    let long = ProfileChanges { system_prompt: Some("a".repeat(5_000)), ..ProfileChanges::default() };
+    scope.update_profile(&actor, profile.id, long).await.expect("5 kB");
+    let target = scope.create_target(&actor, shop(scope.tenant_id(), "+49301")).await.expect("a target");
+    for n in 2..=9 {
+        move_to(&scope, target.id, &format!("+4930{n}")).await;
+    }
+    let kept = scope.profile_versions(profile.id, Window::first(99)).await.expect("versions").items;
+    let kept: Vec<u32> = kept.iter().map(|it| it.version).collect();
+    assert_eq!(kept, [11, 10, 9, 8, 7, 2, 1]);
 }
 
 async fn another_tenants_profiles_are_left_alone(db: Database) {
