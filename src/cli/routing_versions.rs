@@ -19,7 +19,7 @@ pub struct RoutingVersions {
     /// The version to show.
     #[arg(long, value_name = "N")]
     version: Option<u32>,
-    /// Show how the version differs from this earlier one; without N from the version before.
+    /// Show how the version differs from this earlier one; without N from the latest one before that is kept.
     #[arg(long, value_name = "N", num_args = 0..=1, requires = "version")]
     diff: Option<Option<u32>>,
 }

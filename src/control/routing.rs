@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use uuid::Uuid;
+
 use super::ControlError;
-use crate::store::{Scope, StoreError};
+use crate::store::{Scope, StoreError, Window};
 use crate::tenancy::{
     Actor, MAX_SHARES, MAX_WEIGHT, NumberId, NumberRouting, ProfileId, RoutingComparison, RoutingVersion,
 };
@@ -46,7 +48,8 @@ pub async fn roll_back_routing(
     Ok(scope.roll_back_routing(actor, id, version).await?)
 }
 
-/// How a version of a number's routing differs from another one, which is the version before where none is named.
+/// How a version of a number's routing differs from another one: where none is named, from the latest one before that is kept.
+/// The first version differs from none.
 ///
 /// # Errors
 /// `NotFound` when the tenant does not have the number, or its routing no such version; those of the database.
@@ -57,9 +60,13 @@ pub async fn compare_routing(
     earlier: Option<u32>,
 ) -> Result<RoutingComparison, StoreError> {
     let later = scope.routing_version(id, version).await?;
-    let earlier = match earlier.or(version.checked_sub(1)) {
-        None | Some(0) => later.clone(),
+    let earlier = match earlier {
         Some(earlier) => scope.routing_version(id, earlier).await?,
+        None => {
+            let before = Window { after: Some(Uuid::from_u128(version.into())), limit: 1 };
+            let mut kept = scope.routing_versions(id, before).await?.items;
+            kept.pop().unwrap_or_else(|| later.clone())
+        }
     };
     Ok(later.compared_with(&earlier))
 }

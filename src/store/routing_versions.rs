@@ -136,11 +136,13 @@ impl Scope {
             let former = tx.one::<Row>(one(self.tenant, id, version)).await?;
             let RoutingVersion { routing, failover, .. } = former.try_into()?;
             let after = RoutingContent { routing, failover };
-            tx.write_routing(self.tenant, id, &after.routing).await?;
-            tx.execute(numbers::set_failover(self.tenant, id, &after.failover)?).await?;
-            tx.record_routing(actor, &number, &before, &after).await?;
-            let change = Change::new(actor, self.tenant, "rollback", "number_routing", id);
-            tx.audit(change.before(&before).after(&after)).await?;
+            if before != after {
+                tx.write_routing(self.tenant, id, &after.routing).await?;
+                tx.execute(numbers::set_failover(self.tenant, id, &after.failover)?).await?;
+                tx.record_routing(actor, &number, &before, &after).await?;
+                let change = Change::new(actor, self.tenant, "rollback", "number_routing", id);
+                tx.audit(change.before(&before).after(&after)).await?;
+            }
         }
         tx.commit().await?;
         self.routing_version(id, self.number(id).await?.routing_version).await

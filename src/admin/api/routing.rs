@@ -99,7 +99,7 @@ async fn version(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct DifferencesQuery {
-    /// The earlier version. Default: the version before.
+    /// The earlier version. Default: the latest one before that is kept.
     #[param(value_type = Option<i64>, minimum = 0, maximum = 4294967295_i64)]
     earlier: Option<u32>,
 }

@@ -106,6 +106,8 @@ async fn old_routings_are_deleted_unless_a_call_refers_to_them(db: Database) {
     }
     let kept: Vec<u32> = versions(&scope, number).await.into_iter().map(|(version, ..)| version).collect();
     assert_eq!(kept, [5, 4, 1]);
+    let compared = crate::control::compare_routing(&scope, number, 4, None).await.expect("a comparison");
+    assert_eq!((compared.earlier, compared.later), (1, 4), "the latest one before that is kept");
 }
 
 async fn another_tenants_routing_stays(db: Database) {
