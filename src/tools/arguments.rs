@@ -36,10 +36,10 @@ impl ArgumentSchema {
         arguments: &str,
         entries: &BTreeMap<String, String>,
     ) -> Result<Map<String, Value>, String> {
-        self.check_with(arguments, entries, Map::new())
+        self.check_with(arguments, entries, BTreeMap::new())
     }
 
-    /// The same with values of the tenant's, which take precedence over the model's arguments.
+    /// The same with values of the tenant's, which replace the model's arguments of their names; `None` removes one.
     ///
     /// # Errors
     /// As of [`ArgumentSchema::check`].
@@ -47,13 +47,18 @@ impl ArgumentSchema {
         &self,
         arguments: &str,
         entries: &BTreeMap<String, String>,
-        values: Map<String, Value>,
+        values: BTreeMap<String, Option<Value>>,
     ) -> Result<Map<String, Value>, String> {
         let mut arguments: Value =
             serde_json::from_str(arguments).map_err(|_| "the arguments are not JSON".to_owned())?;
         resolve(&mut arguments, entries);
         if let Value::Object(fields) = &mut arguments {
-            fields.extend(values);
+            for (name, value) in values {
+                match value {
+                    Some(value) => fields.insert(name, value),
+                    None => fields.remove(&name),
+                };
+            }
         }
         if let Some(error) = self.0.iter_errors(&arguments).next() {
             return Err(format!("{}: {}", error.instance_path(), error.masked()).chars().take(300).collect());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::reply::KeptValues;
 
@@ -15,9 +15,12 @@ pub(super) fn filled(value: &Value, variables: &KeptValues) -> Option<Value> {
     }
 }
 
-/// Static values for a request. Those of variables that are not kept are left out.
-pub(super) fn all_filled(values: &BTreeMap<String, Value>, variables: &KeptValues) -> Map<String, Value> {
-    values.iter().filter_map(|(name, value)| Some((name.clone(), filled(value, variables)?))).collect()
+/// Static values for a request; `None` for those of variables that are not kept.
+pub(super) fn all_filled(
+    values: &BTreeMap<String, Value>,
+    variables: &KeptValues,
+) -> BTreeMap<String, Option<Value>> {
+    values.iter().map(|(name, value)| (name.clone(), filled(value, variables))).collect()
 }
 
 /// The schema of a tool's arguments as the model reads it: without those with static values.

@@ -47,7 +47,7 @@ impl McpCall {
         let values = &offer.tool.static_values;
         let checked = offer.arguments.check_with(arguments, entries, all_filled(values, variables));
         let arguments = checked.map_err(|problem| {
-            if !values.keys().any(|name| problem.contains(name.as_str())) {
+            if !values.keys().any(|name| is_about(&problem, name)) {
                 return problem;
             }
             tracing::warn!(tenant_id = %tenant, tool = %offer.name, problem, "a static value of an MCP tool does not fit");
@@ -82,6 +82,13 @@ impl McpCall {
             _ => Err("the server wants more than arguments: such tools cannot be used".to_owned()),
         }
     }
+}
+
+/// Whether a problem with arguments, a path and a message, is about the argument of this name.
+fn is_about(problem: &str, name: &str) -> bool {
+    let within = problem.strip_prefix('/').and_then(|path| path.strip_prefix(name));
+    within.is_some_and(|rest| rest.starts_with([':', '/']))
+        || problem.contains(&format!("\"{name}\" is a required property"))
 }
 
 /// The result as the model reads it: structured content, else the texts.
