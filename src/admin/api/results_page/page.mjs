@@ -20,7 +20,7 @@ function problemOf(status, body, retryAfter) {
 /** Wires the page up. `fetch` takes paths of this server. */
 export function start(document, fetch) {
   const at = (id) => document.getElementById(id);
-  const state = { key: "", names: { numbers: new Map(), profiles: new Map() }, request: null };
+  const state = { key: "", names: { tenant: "", numbers: new Map(), profiles: new Map() }, request: null };
 
   async function ask(path, signal) {
     let response;
@@ -75,10 +75,10 @@ export function start(document, fetch) {
 
   async function enter(signal) {
     const { tenant } = await ask("/api/whoami", signal);
-    const tenants = tenant ? [tenant] : await list("/api/tenants", signal);
+    const present = ({ status }) => status !== "deleted";
+    const tenants = tenant ? [tenant] : (await list("/api/tenants", signal)).filter(present);
     if (tenants.length === 0) throw new Failure("There are no tenants yet.");
     offer("tenant", tenants.map(({ id, name }) => [id, name]));
-    await readNames(signal);
     at("access").hidden = true;
     at("choices").hidden = false;
     at("period").focus();
@@ -87,11 +87,13 @@ export function start(document, fetch) {
 
   /** The numbers and profiles of the tenant, to choose from and to name in the report. */
   async function readNames(signal) {
-    const path = `/api/tenants/${encodeURIComponent(at("tenant").value)}`;
+    const tenant = at("tenant").value;
+    const path = `/api/tenants/${encodeURIComponent(tenant)}`;
     const numbers = await list(`${path}/phone-numbers`, signal);
     const profiles = await list(`${path}/ai-profiles`, signal);
     state.names.numbers = new Map(numbers.map(({ id, did_number }) => [id, did_number]));
     state.names.profiles = new Map(profiles.map(({ id, name }) => [id, name]));
+    state.names.tenant = tenant;
     offer("number", [["", "all"], ...state.names.numbers]);
     offer("profile", [["", "all"], ...state.names.profiles]);
   }
@@ -113,6 +115,7 @@ export function start(document, fetch) {
   }
 
   async function show(signal) {
+    if (state.names.tenant !== at("tenant").value) await readNames(signal);
     const [from, to] = period();
     const timezone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC";
     const query = new URLSearchParams({ from: from.toISOString(), to: to.toISOString(), interval: "day", timezone });
@@ -134,10 +137,7 @@ export function start(document, fetch) {
     event.preventDefault();
     return carryOut(show);
   });
-  at("tenant").addEventListener("change", () => carryOut(async (signal) => {
-    await readNames(signal);
-    return show(signal);
-  }));
+  at("tenant").addEventListener("change", () => carryOut(show));
   at("period").addEventListener("change", () => {
     const isDates = at("period").value === "dates";
     for (const node of document.querySelectorAll(".dates")) node.hidden = !isDates;
