@@ -25,7 +25,8 @@ fn seconds(unit: &str, key: &str) -> u64 {
     text.strip_suffix('s').and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("{key}={text}"))
 }
 
-/// Goodbyes (20 s), tasks (three times 5 s), records (10 s) and the database follow the drain.
+/// Goodbyes (20 s), three tasks and the counts of unmatched numbers (5 s each), trials and records together (10 s), and the
+/// database follow the drain.
 #[test]
 fn systemd_waits_for_the_drain() {
     let drain = switchboard::Settings::default().drain_timeout_s;

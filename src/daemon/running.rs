@@ -27,8 +27,8 @@ const LAST_RECORDS: Duration = Duration::from_secs(10);
 const LAST_TASK: Duration = Duration::from_secs(5);
 /// The time limit for trials of analyses in progress: that of the requests to the API that began them.
 const LAST_TRIALS: Duration = Duration::from_secs(10);
-/// The time that stopping takes at most after `calls.drain_timeout_s`: goodbyes (20 s), three tasks, trials, records, and
-/// the connections to the database.
+/// The time that stopping takes at most after `calls.drain_timeout_s`: goodbyes (20 s), three tasks and the counts of unmatched
+/// numbers (5 s each), trials and records together (10 s), and the connections to the database.
 const AFTER_DRAIN: Duration = Duration::from_secs(60);
 
 pub struct Daemon {
@@ -158,8 +158,8 @@ impl Daemon {
                 warn!("a task did not stop in time");
             }
         }
-        analysis_trials.finish(LAST_TRIALS).await;
-        let lost = services.ledger.close(LAST_RECORDS).await;
+        let ((), lost) =
+            tokio::join!(analysis_trials.finish(LAST_TRIALS), services.ledger.close(LAST_RECORDS));
         write_unmatched(&services).await;
         // The outbox now has the events of the last calls.
         all_written.cancel();
