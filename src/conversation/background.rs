@@ -46,8 +46,9 @@ const APART: i16 = 7;
 /// The least difference from the caller's level, in dB, that makes speech another's where another voice is known.
 const LEAST: i16 = 6;
 
-/// Speech that starts this soon after a pause follows without one: it was divided by its level.
-const WITHOUT_PAUSE: Duration = Duration::from_millis(60);
+/// Speech that starts this soon after a pause follows without one: it was divided by its level, and both have the same moment. The
+/// shortest pause is 120 ms, of which the onset of speech and a late packet leave 60.
+const WITHOUT_PAUSE: Duration = Duration::from_millis(30);
 
 /// A pause that is noticed later than this is one in spite of a voice that is still heard.
 const NOTICED_LATE: Duration = Duration::from_millis(400);

@@ -49,6 +49,8 @@ pub struct CallerStream {
     /// Samples that were given to the call too many: silence for audio that was only late.
     surplus: usize,
     since_notify: u32,
+    /// The position and the time of the latest pause.
+    paused: Option<(u64, Instant)>,
     delivery: AudioDelivery,
 }
 
@@ -62,6 +64,7 @@ impl CallerStream {
             position: 0,
             surplus: 0,
             since_notify: 0,
+            paused: None,
             delivery: config.delivery,
         }
     }
@@ -182,10 +185,16 @@ impl CallerStream {
         let before = |frames: u32| self.position.saturating_sub(u64::from(frames) * self.last.len() as u64);
         match change {
             Some(SpeechChange::Started { frames, level }) => {
-                back.send(MediaEvent::SpeechStarted { at: ago(frames), position: before(frames), level });
+                let position = before(frames);
+                // Speech that was divided goes on at the moment of its pause, however unevenly packets arrive.
+                let divided = self.paused.take().filter(|(to, _)| *to == position);
+                let at = divided.map_or_else(|| ago(frames), |(_, at)| at);
+                back.send(MediaEvent::SpeechStarted { at, position, level });
             }
             Some(SpeechChange::Paused { frames, level }) => {
-                back.send(MediaEvent::SpeechPaused { at: ago(frames), position: before(frames), level });
+                let (at, position) = (ago(frames), before(frames));
+                self.paused = Some((position, at));
+                back.send(MediaEvent::SpeechPaused { at, position, level });
             }
             None => {
                 self.since_notify += 1;

@@ -1,8 +1,8 @@
 //! Lasting changes of level within speech: a caller stops and a television goes on, or a caller speaks over one.
 //!
 //! The power of some 100 ms is compared with that of the speech's loud parts. A speaker's weak syllables are as faint
-//! as another's voice, but not for half a second: of 89 recorded sentences none was divided, and one or two where they
-//! trail off by 9 to 15 dB (`tests/noise/television.rs`).
+//! as another's voice, but not for half a second: recorded sentences are not divided
+//! (`tests/noise/television.rs`).
 
 use super::VoiceLevel;
 

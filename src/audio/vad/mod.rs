@@ -120,6 +120,8 @@ const DECAY: u32 = 1_000;
 /// part of the speech (-20 dB), for so many frames at most.
 const ONSET: f64 = 0.01;
 const ONSET_FRAMES: usize = 2;
+/// Speech that starts later than these frames after a lasting change of level is not the speech that changed: a second.
+const LONGEST_DIVISION: u32 = 50;
 /// The frames of a start and its onset.
 const RECENT: usize = 8;
 
@@ -221,7 +223,7 @@ impl<D: VoiceDetector> Vad<D> {
     fn judge(&mut self, voiced: bool) -> Option<SpeechChange> {
         self.history = self.history << 1 | u32::from(voiced);
         self.unvoiced = if voiced { 0 } else { self.unvoiced.saturating_add(1) };
-        self.divided = self.divided.map(|frames| frames.saturating_add(1));
+        self.divided = self.divided.map(|frames| frames + 1).filter(|frames| *frames <= LONGEST_DIVISION);
         if self.speaking { self.check_pause() } else { self.check_start() }
     }
 
