@@ -64,7 +64,9 @@ impl Conversation {
         if !self.operator.is_muted() {
             self.sound_on_hold(at);
         }
-        self.note_voice(at, level);
+        if !self.is_deaf() {
+            self.note_voice(at, level);
+        }
         let known = self.voice.is_some() || self.background.is_some();
         if !known && !self.is_deaf() && !self.ignores(at, level) {
             self.voice_started(at);
@@ -75,7 +77,9 @@ impl Conversation {
         if self.hold.is_on() {
             self.silence_on_hold(at);
         }
-        self.note_level(at, level);
+        if !self.is_deaf() {
+            self.note_level(at, level);
+        }
         match self.background {
             Some(_) => self.background_paused(at, level),
             None => self.voice_paused(at, Some(level)),
