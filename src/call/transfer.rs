@@ -237,9 +237,9 @@ impl Transfer {
     /// The caller who waits, or the target that is joined with the agent, begins to speak at this position of the audio.
     pub fn voice_started(&mut self, now: Instant, from: u64) -> Option<TransferStep> {
         match &mut self.phase {
-            TransferPhase::Ringing { caller, left: 0, .. } if caller.is_silent() => None,
+            TransferPhase::Ringing { caller, left: 0, .. } if caller.takes_another() => None,
             TransferPhase::Ringing { until, caller, left, .. } => {
-                *left -= u32::from(caller.is_silent());
+                *left -= u32::from(caller.takes_another());
                 caller.started(now, from, *until)
             }
             TransferPhase::Answering { words, .. } => {

@@ -191,10 +191,14 @@ mod tests {
             ("en", "He said never mind."),
             ("de", "Nicht abbrechen."),
             ("de", "Cancel."),
+            ("de", "Schon gut."),
             ("es", "No cancele."),
+            ("es", "No importa."),
             ("fr", "N'annulez pas."),
+            ("fr", "Ce n'est pas grave."),
             ("hi", "रद्द मत कीजिए।"),
             ("pt", "Não cancele."),
+            ("pt", "Não importa."),
         ] {
             assert!(!Language::of(Some(tag)).cancels_wait(said), "{tag}: {said}");
         }

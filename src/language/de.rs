@@ -159,7 +159,7 @@ pub(super) static GERMAN: Language = Language {
             lieber nicht, leider nicht, geht nicht, das geht nicht, keine zeit, ich habe keine zeit, ablehnen, \
             ich lehne ab, später, nie",
         cancelling: "abbrechen, abbruch, brechen sie ab, brechen sie das ab, brich ab, vergessen sie es, vergessen sie s, vergiss es, \
-            hat sich erledigt, das hat sich erledigt, schon gut, ich will nicht warten, ich will nicht mehr warten, \
+            hat sich erledigt, das hat sich erledigt, ich will nicht warten, ich will nicht mehr warten, \
             ich will nicht länger warten, ich möchte nicht warten, ich möchte nicht mehr warten, ich möchte nicht länger warten, \
             ich kann nicht mehr warten, ich kann nicht länger warten, nicht verbinden, nicht weiterverbinden, \
             ich habe es mir anders überlegt, ich hab s mir anders überlegt",

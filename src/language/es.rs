@@ -105,7 +105,7 @@ pub(super) static SPANISH: Language = Language {
         declining: "no, ahora no, hoy no, no puedo, no quiero, rechazo, la rechazo, más tarde, en otro momento, \
             estoy ocupado, estoy ocupada, nunca",
         cancelling: "cancelar, cancele, cancela, cancélelo, cancélalo, cancele la transferencia, cancela la transferencia, olvídelo, \
-            olvídalo, déjelo, déjalo, no importa, no quiero esperar, no quiero esperar más, ya no quiero esperar, \
+            olvídalo, déjelo, déjalo, no quiero esperar, no quiero esperar más, ya no quiero esperar, \
             no puedo esperar más, prefiero no esperar, he cambiado de opinión, cambié de opinión, no me transfiera",
         neutral: "gracias, muchas, por, favor, hola, bueno, eh, pues, muy, bien, ya, ah, oh",
     },

@@ -130,7 +130,7 @@ pub(super) static FRENCH: Language = Language {
         declining: "non, pas, pas maintenant, pas aujourd hui, pas possible, pas le temps, je n ai pas le temps, \
             je ne peux pas, je peux pas, je refuse, plus tard, je suis occupé, je suis occupée, jamais",
         cancelling: "annuler, annulez, annule, annulez le transfert, annulez l appel, laissez tomber, laisse tomber, tant pis, oubliez, \
-            oubliez ça, ce n est pas grave, c est pas grave, je ne veux pas attendre, je veux pas attendre, \
+            oubliez ça, je ne veux pas attendre, je veux pas attendre, \
             je ne veux plus attendre, je veux plus attendre, je ne peux plus attendre, je peux plus attendre, j ai changé d avis",
         neutral: "merci, beaucoup, s, il, vous, te, plaît, plait, bonjour, allo, allô, euh, ben, bah, alors, bon, bien, ah, oh",
     },

@@ -104,7 +104,7 @@ pub(super) static PORTUGUESE: Language = Language {
         declining: "não, nao, agora não, agora nao, hoje não, hoje nao, não posso, nao posso, não quero, nao quero, recuso, \
             mais tarde, estou ocupado, estou ocupada, nunca",
         cancelling: "cancelar, cancele, cancela, cancele a transferência, cancela a transferência, esqueça, esquece, deixa pra lá, \
-            deixa para lá, deixe para lá, não importa, nao importa, não quero esperar, nao quero esperar, não quero esperar mais, \
+            deixa para lá, deixe para lá, não quero esperar, nao quero esperar, não quero esperar mais, \
             nao quero esperar mais, não quero mais esperar, não posso esperar mais, não posso mais esperar, mudei de ideia",
         neutral: "obrigado, obrigada, muito, por, favor, olá, ola, oi, alô, bom, bem, então, é, ah, oh",
     },

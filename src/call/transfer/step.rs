@@ -18,11 +18,11 @@ pub enum TransferStep {
     Consult { leg: LegId },
     /// Play the announcement, then call [`Transfer::announced`].
     Announce,
-    /// Recognise the target's words from this position of its audio on.
+    /// Recognise the words of the party that is heard from this position of its audio on.
     BeginWords { from: u64 },
-    /// They end here: call [`Transfer::answered_in_words`] with them.
+    /// They end here: call [`Transfer::answered_in_words`] with those of the target, [`Transfer::caller_said`] with the caller's.
     EndWords { to: u64 },
-    /// They are no answer.
+    /// They are of no use.
     DropWords,
     /// Join the caller with this leg, without the agent.
     Connect { leg: LegId },

@@ -82,8 +82,9 @@ impl FirstWords {
 }
 
 impl PartySpeech {
-    pub fn is_silent(self) -> bool {
-        matches!(self, PartySpeech::Silent)
+    /// A voice that starts now is another utterance to recognise.
+    pub fn takes_another(self) -> bool {
+        matches!(self, PartySpeech::Silent | PartySpeech::Asked { next: None, .. })
     }
 
     /// When it changes by itself; `None` without one.
