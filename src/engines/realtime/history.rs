@@ -12,8 +12,10 @@ use crate::engines::llm::{Message, ToolCall};
 /// The most items that one entry of the conversation is compared with: the parts of an utterance.
 const PARTS: usize = 6;
 /// The most items that the server may add to a conversation, and the most bytes of the words of each. A call has some hundreds.
-const MOST_ITEMS: usize = 4_096;
-const MOST_WORDS: usize = 64 * 1024;
+const MOST_ITEMS: usize = 1_024;
+const MOST_WORDS: usize = 16 * 1024;
+/// The longest id of an item or a call, in bytes.
+pub const LONGEST_ID: usize = 256;
 
 #[derive(Debug, Default)]
 pub struct ServerHistory {
@@ -50,7 +52,7 @@ impl ServerHistory {
     /// The words of an item of the caller's.
     pub fn transcribed(&mut self, id: &str, text: &str) {
         if let Some(ItemContent::Caller(words)) = self.content(id) {
-            *words = Some(text.to_owned());
+            *words = Some(text[..text.floor_char_boundary(MOST_WORDS)].to_owned());
         }
     }
 
@@ -70,11 +72,13 @@ impl ServerHistory {
 
     /// A response calls a tool.
     pub fn calls(&mut self, id: &str, call: &str) {
-        self.push(id, ItemContent::Call(call.to_owned()));
+        if call.len() <= LONGEST_ID {
+            self.push(id, ItemContent::Call(call.to_owned()));
+        }
     }
 
     fn push(&mut self, id: &str, content: ItemContent) {
-        if self.items.len() < MOST_ITEMS && self.content(id).is_none() {
+        if self.items.len() < MOST_ITEMS && id.len() <= LONGEST_ID && self.content(id).is_none() {
             self.items.push(ServerItem { id: id.to_owned(), content });
         }
     }
@@ -264,6 +268,13 @@ mod tests {
         let mut history = ServerHistory::default();
         (0..MOST_ITEMS * 2).for_each(|item| history.committed(&format!("i{item}")));
         assert_eq!(history.items.len(), MOST_ITEMS);
+        let mut history = ServerHistory::default();
+        history.committed(&"i".repeat(LONGEST_ID + 1));
+        history.calls("c", &"c".repeat(LONGEST_ID + 1));
+        assert_eq!(history.items.len(), 0);
+        history.committed("words");
+        history.transcribed("words", &"é".repeat(MOST_WORDS));
+        assert_eq!(history.items[0].content, ItemContent::Caller(Some("é".repeat(MOST_WORDS / 2))));
         let mut history = ServerHistory::default();
         history.speaks("a");
         (0..MOST_WORDS).for_each(|_| history.words("a", "word "));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::events::{ClientEvent, audio_bytes};
+use super::history::LONGEST_ID;
 use super::session::ResponseKey;
 use crate::audio::codec::ulaw_sample;
 use crate::audio::resample::Stream;
@@ -73,7 +74,7 @@ impl ResponseAudio {
             }
         };
         if !self.items.iter().any(|item| item.id == id) {
-            if self.items.len() >= MOST_ITEMS {
+            if self.items.len() >= MOST_ITEMS || id.len() > LONGEST_ID {
                 return Err(endless());
             }
             self.items.push(AudioItem { id: id.to_owned(), content_index, samples: 0 });

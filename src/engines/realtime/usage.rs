@@ -105,7 +105,7 @@ impl VoiceResponseUsage {
         self.charge.set(Unit::AudioOutputTokens, ms.div_ceil(AGENT_TOKEN_MS));
     }
 
-    /// The server's own counts, in place of the estimate. Counts that cannot be are ignored.
+    /// The server's own counts, in place of the estimate. Counts that cannot be are ignored, and a usage without any.
     pub fn report(&mut self, usage: &TokenUsage) {
         let (input, output) = (usage.input_token_details, usage.output_token_details);
         let cached = input.cached_tokens_details;
@@ -117,7 +117,8 @@ impl VoiceResponseUsage {
             (Unit::OutputTokens, output.text_tokens),
             (Unit::AudioOutputTokens, output.audio_tokens),
         ];
-        if counts.iter().all(|(_, count)| *count <= MOST_COUNTED) {
+        let is_known = counts.iter().any(|(_, count)| *count > 0);
+        if is_known && counts.iter().all(|(_, count)| *count <= MOST_COUNTED) {
             counts.into_iter().for_each(|(unit, count)| self.charge.set(unit, count));
         }
     }
