@@ -121,7 +121,11 @@ async fn speak(
             opened = &mut opening => break report(opened),
             step = steps.recv() => match step {
                 Some(FirstStep::Words(more)) => words = Some(more),
-                Some(FirstStep::Clause(clause)) => return clause.run(None, reports).await,
+                Some(FirstStep::Clause(clause)) => {
+                    // Its place among the requests is that of the whole clause.
+                    drop(opening);
+                    return clause.run(None, reports).await;
+                }
                 None => return,
             }
         }

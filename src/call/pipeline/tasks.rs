@@ -84,9 +84,11 @@ impl EngineTasks {
         // Removes finished tasks, so that a long call holds no more than a short one.
         while self.tasks.try_join_next().is_some() {}
         let handle = self.tasks.spawn(task(self.reports.clone()).in_current_span());
-        let handles = self.by_turn.entry(turn).or_default();
-        handles.retain(|handle| !handle.is_finished());
-        handles.push(handle.clone());
+        self.by_turn.retain(|_, handles| {
+            handles.retain(|handle| !handle.is_finished());
+            !handles.is_empty()
+        });
+        self.by_turn.entry(turn).or_default().push(handle.clone());
         handle
     }
 

@@ -1,7 +1,8 @@
 //! The operator's limit on requests at the same time to one engine, over all tenants.
 //!
 //! A request beyond it waits. A slot that becomes free is that of the tenant with the fewest requests in progress, and of its
-//! oldest request: a tenant with many requests delays the others' by one of them at most.
+//! oldest request: a tenant with many requests delays the others' by one of them at most. Connections that last as long as a call
+//! keep their slots for that time.
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU32;

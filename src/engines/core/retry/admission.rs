@@ -44,22 +44,24 @@ impl Policy {
     /// # Errors
     /// [`EngineError::Limited`] or [`EngineError::Full`]: there is none within `engine_shares.wait_ms`.
     pub async fn enter(&self, stage: Stage) -> Result<HeldPlace, EngineError> {
+        let begun = Instant::now();
         let tenant = match &self.shares {
             Some(shares) => Some(shares.admit(stage, &self.engine).await),
             None => None,
         };
         let tenant = tenant.transpose().inspect_err(|error| self.count(error.outcome()))?;
         let slot = match &self.capacity {
-            Some(capacity) => Some(self.slot(capacity).await?),
+            Some(capacity) => Some(self.slot(capacity, begun).await?),
             None => None,
         };
         Ok(HeldPlace { tenant, _slot: slot })
     }
 
-    async fn slot(&self, capacity: &EngineCapacity) -> Result<EngineSlot, EngineError> {
+    /// A slot within the wait that began at `begun`.
+    async fn slot(&self, capacity: &EngineCapacity, begun: Instant) -> Result<EngineSlot, EngineError> {
         let tenant = self.shares.as_ref().map(|shares| shares.tenant());
         let wait = self.shares.as_ref().map_or_else(shares::default_wait, |shares| shares.wait());
-        let slot = capacity.take(tenant, wait).await;
+        let slot = capacity.take(tenant, wait.saturating_sub(begun.elapsed())).await;
         slot.ok_or_else(|| self.refuse_beyond(capacity))
     }
 

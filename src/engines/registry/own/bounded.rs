@@ -10,7 +10,7 @@ use futures_util::{FutureExt, StreamExt};
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::engines::llm::{Delta, Deltas, Llm, Prompt};
-use crate::engines::tts::{BegunPieces, OpenSpeech, Pieces, Tts, Voice};
+use crate::engines::tts::{Pieces, Tts, Voice};
 
 /// The most bytes of one reply of a language model: many times those of the longest response.
 const MOST_TEXT: usize = 64 * 1024;
@@ -80,45 +80,12 @@ impl Tts for BoundedTts {
         async move { Ok(bounded_speech(speech.await?, characters)) }.boxed()
     }
 
-    fn takes_parts(&self) -> bool {
-        self.engine.takes_parts()
-    }
-
-    fn open(&self, voice: Voice, meter: Meter) -> BoxFuture<'_, Result<Box<dyn OpenSpeech>, EngineError>> {
-        async move {
-            let speech = self.engine.open(voice, meter).await?;
-            let bounded: Box<dyn OpenSpeech> = Box::new(BoundedParts { speech, characters: 0 });
-            Ok(bounded)
-        }
-        .boxed()
-    }
-
     fn max_chars(&self) -> usize {
         self.engine.max_chars()
     }
 
     fn connect(&self, voice: Voice) -> BoxFuture<'_, ()> {
         self.engine.connect(voice)
-    }
-}
-
-/// A speech of a text in parts that is bounded.
-struct BoundedParts {
-    speech: Box<dyn OpenSpeech>,
-    /// Of the text so far.
-    characters: usize,
-}
-
-impl OpenSpeech for BoundedParts {
-    fn add<'a>(&'a mut self, words: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
-        self.characters = self.characters.saturating_add(words.chars().count());
-        self.speech.add(words)
-    }
-
-    fn finish(self: Box<Self>, rest: &str) -> BegunPieces {
-        let characters = self.characters.saturating_add(rest.chars().count());
-        let speech = self.speech.finish(rest);
-        async move { Ok(bounded_speech(speech.await?, characters)) }.boxed()
     }
 }
 

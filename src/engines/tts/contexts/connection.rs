@@ -56,7 +56,7 @@ pub struct ContextConnection {
     contexts: HashMap<String, ContextState>,
     /// The number of contexts, with those that have not started.
     open: Arc<AtomicUsize>,
-    /// The latest message of the server, or the latest start of a context.
+    /// The latest message of the server, or the latest text that was sent to it.
     active: Instant,
     /// The end of a context's text after which the server has sent nothing.
     unanswered: Option<Instant>,
