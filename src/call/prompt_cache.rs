@@ -169,7 +169,11 @@ impl PromptCache {
             let fitted = convert(&clip, *rate);
             let start = first_sound(&fitted.samples).unwrap_or(0).saturating_sub(lead_in(*rate));
             let clip = Clip::new(*rate, &fitted.samples[start..]);
-            self.entries().keep(words.clone(), Kept { clip, again }, usage);
+            let mut entries = self.entries();
+            if !is_fallback {
+                entries.remove(&(words.within(agent.tenant), *rate));
+            }
+            entries.keep(words.clone(), Kept { clip, again }, usage, MOST_BYTES);
         }
         Ok(())
     }
@@ -200,7 +204,7 @@ impl CacheEntries {
         of_engine.or_else(|| self.clips.get(&(words.within(tenant), rate)))
     }
 
-    fn keep(&mut self, words: PromptKey, kept: Kept, usage: PromptUse) {
+    fn keep(&mut self, words: PromptKey, kept: Kept, usage: PromptUse, most_bytes: usize) {
         let key = (words, kept.clip.rate);
         let is_new = self.remove(&key).is_none();
         if usage == PromptUse::OneCall && is_new {
@@ -212,7 +216,7 @@ impl CacheEntries {
             }
         }
         let size = size(&key, &kept);
-        self.make_room(size, MOST_BYTES);
+        self.make_room(size, most_bytes);
         self.bytes += size;
         self.clips.insert(key, kept);
     }
@@ -384,9 +388,8 @@ mod tests {
         for prompt in 0..100 {
             let words = PromptKey::of(owner.with(&speaker), &format!("{prompt}").into());
             let kept = || Kept { clip: Clip::new(8_000, &samples[..]), again: None };
-            entries.make_room(size(&(words.clone(), 8_000), &kept()), most);
-            entries.keep(words.clone(), kept(), PromptUse::AllCalls);
-            entries.keep(words, kept(), PromptUse::AllCalls);
+            entries.keep(words.clone(), kept(), PromptUse::AllCalls, most);
+            entries.keep(words, kept(), PromptUse::AllCalls, most);
             let sum: usize = entries.clips.iter().map(|(key, kept)| size(key, kept)).sum();
             assert!(entries.bytes == sum && sum <= most, "{sum}");
         }
