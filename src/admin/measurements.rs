@@ -54,7 +54,7 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     (
         "vca_calls_without_noise_suppression_total",
         Counter,
-        "Calls whose noise was not suppressed because media.noise_suppression_calls was reached.",
+        "Calls whose noise was not suppressed: media.noise_suppression_calls, or the tenant's share of it, was reached.",
     ),
     ("vca_transfers_total", Counter, "Transfers that began, by method."),
     ("vca_agent_changes_total", Counter, "Changes of profile or language in mid-call, by cause."),

@@ -58,9 +58,9 @@ impl Conversation {
         Snapshot { version: SNAPSHOT_VERSION, conversation }
     }
 
-    /// Continues a stored conversation exactly as it would have gone on with the same inputs, but for masked entries. Moments keep their origin: the
-    /// driver counts on from the stored conversation's. Outputs that were polled before are not repeated: a driver in another
-    /// process has to report the work that it cannot continue as failed.
+    /// Continues a stored conversation exactly as it would have gone on with the same inputs, but for masked entries.
+    /// Moments keep their origin: the driver counts on from the stored conversation's. Outputs that were polled before are not
+    /// repeated: a driver in another process has to report the work that it cannot continue as failed.
     pub fn resume(
         snapshot: Snapshot,
         settings: Settings,

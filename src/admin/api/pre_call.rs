@@ -222,8 +222,7 @@ struct TestPreCallWebhookRequest {
 }
 
 /// Ask the pre-call webhook of a phone number, or the tenant's that applies to it, about a call that does not exist:
-/// `type` is
-/// `call.test`, and nothing is done with the response.
+/// `type` is `call.test`, and nothing is done with the response.
 #[utoipa::path(post, path = "/api/tenants/{tenant_id}/phone-numbers/{phone_number_id}/pre-call-webhook/test",
     operation_id = "testPreCallWebhook", tag = "phone numbers", request_body = TestPreCallWebhookRequest,
     params(("tenant_id" = TenantId, Path), ("phone_number_id" = NumberId, Path)),
