@@ -22,9 +22,9 @@ function filled(document, node, attributes, children) {
   return node;
 }
 
-/** Class of a series by its place; the last of many is the rest. */
-function series(index, isRest) {
-  return isRest ? "rest" : `s${index % 6}`;
+/** The class of a series: its colour, or one by its place. */
+function series(index, colour) {
+  return colour ?? `s${index % 6}`;
 }
 
 let count = 0;
@@ -57,9 +57,9 @@ export function table(document, heads, rows) {
 }
 
 function legendOf(document, all) {
-  const entries = all.map(({ name, isRest }, index) => {
+  const entries = all.map(({ name, colour }, index) => {
     const mark = shape(document, "svg", { viewBox: "0 0 12 12", width: 12, height: 12, "aria-hidden": "true" },
-      shape(document, "rect", { width: 12, height: 12, class: series(index, isRest) }));
+      shape(document, "rect", { width: 12, height: 12, class: series(index, colour) }));
     return element(document, "li", {}, mark, ` ${name}`);
   });
   return [element(document, "ul", { class: "legend" }, ...entries)];
@@ -77,13 +77,13 @@ export function columns(document, about, labels, all, { format = String, top } =
   const shapes = axis(document, height, width, format(highest), labels, step);
   labels.forEach((_, at) => {
     let base = 0;
-    all.forEach(({ values, isRest }, index) => {
+    all.forEach(({ values, colour }, index) => {
       const size = ((values[at] ?? 0) / highest) * height;
       if (size <= 0) return;
       base += size;
       shapes.push(shape(document, "rect", {
         x: (MARGIN.left + at * step + step * 0.1).toFixed(2), y: (MARGIN.top + height - base).toFixed(2),
-        width: (step * 0.8).toFixed(2), height: size.toFixed(2), class: series(index, isRest),
+        width: (step * 0.8).toFixed(2), height: size.toFixed(2), class: series(index, colour),
       }));
     });
   });

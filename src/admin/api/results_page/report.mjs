@@ -5,6 +5,8 @@ import { bars, columns, element, table } from "./charts.mjs";
 /** Outcomes that have a colour of their own; the others are one series. */
 const MOST_OUTCOMES = 5;
 const SENTIMENTS = ["positive", "neutral", "negative"];
+/** The colours of sentiments: green, grey and red. */
+const SENTIMENT_COLOURS = ["s2", "rest", "s5"];
 
 const percent = (share) => (share === null || share === undefined ? "–" : `${Math.round(share * 100)} %`);
 const decimal = (number) => (number === null || number === undefined ? "–" : number.toFixed(1));
@@ -67,7 +69,7 @@ function outcomes(document, { series, outcomes: totals }, days) {
   const all = named.map((name) => ({ name, values: series.map((it) => value(it, name)) }));
   if (rest.length > 0) {
     const sum = (it) => rest.reduce((sum, name) => sum + value(it, name), 0);
-    all.push({ name: `${rest.length} others`, values: series.map(sum), isRest: true });
+    all.push({ name: `${rest.length} others`, values: series.map(sum), colour: "rest" });
   }
   const summary = `The most frequent outcome is “${found[0]}”, of ${totals[found[0]]} calls.`;
   const rows = found.map((name) => [name, String(totals[name])]);
@@ -82,7 +84,7 @@ function outcomes(document, { series, outcomes: totals }, days) {
 function sentiments(document, { series, sentiments: totals }, days) {
   if (SENTIMENTS.every((name) => totals[name] === 0)) return [];
   const counts = SENTIMENTS.map((name) => `${totals[name]} ${name}`).join(", ");
-  const all = SENTIMENTS.map((name) => ({ name, values: series.map((it) => it.sentiments[name]) }));
+  const all = SENTIMENTS.map((name, index) => ({ name, colour: SENTIMENT_COLOURS[index], values: series.map((it) => it.sentiments[name]) }));
   return [columns(document, { title: "Sentiment by day", summary: `Calls: ${counts}.` }, days, all)];
 }
 
