@@ -193,6 +193,21 @@ fn the_words_of_a_caller_who_waits_are_bounded() {
 }
 
 #[test]
+fn words_of_a_waiting_caller_that_begin_during_recognition_count_as_well() {
+    let (mut transfer, now) = ringing(TransferStyle::Warm);
+    assert!(transfer.voice_started(now, 0).is_some());
+    transfer.voice_paused(now, 0);
+    let goes_on = |turn: &u32| {
+        let at = now + seconds(1) + WORDS_PAUSE * 2 * *turn;
+        assert!(matches!(transfer.tick(at), Some(TransferStep::EndWords { .. })));
+        assert_eq!(transfer.voice_started(at, 0), None);
+        transfer.voice_paused(at, 0);
+        transfer.caller_said(at, false).is_some()
+    };
+    assert_eq!(1 + (0..20).take_while(goes_on).count() as u32, MOST_UTTERANCES);
+}
+
+#[test]
 fn an_engine_may_end_the_targets_turn_before_its_pause() {
     let speaking = || {
         let (mut transfer, now) = deciding();

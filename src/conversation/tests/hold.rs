@@ -480,3 +480,31 @@ fn a_caller_who_waits_for_a_target_is_not_said_goodbye() {
         "#,
     );
 }
+
+/// Music that changes from -25 to -15 dBov without a pause, then an interruption by the caller, who is fainter than both.
+#[test]
+fn the_music_of_a_hold_is_no_level_of_the_caller() {
+    plays_out(
+        |_| {},
+        r#"
+        (asks for hours)
+            4180 release turn 1
+        +200 reply "Nine to five. On Sundays too."
+            4280 say #1 turn 1 "Nine to five."
+        +20 done
+            4300 say #2 turn 1 "On Sundays too."
+        +100 starts #1
+        +100 hold
+            4500 pause playback
+        +1000 speech level=-25
+        +1000 pause level=-25
+        +0 speech level=-15
+        +1000 pause level=-15
+        +1000 unhold
+            8500 resume playback
+        +300 speech level=-30
+            9000 pause playback
+        +300 tick
+        "#,
+    );
+}
