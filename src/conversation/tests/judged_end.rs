@@ -120,6 +120,23 @@ fn an_end_that_arrives_after_the_words_were_asked_for_counts() {
 }
 
 #[test]
+fn an_end_waits_for_the_words_of_an_earlier_part_alone() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +1000 speech
+        +2200 pause
+            5200 transcribe #0 turn 1 2940..5080
+        +200 speech
+        +600 turn_ends "for two"
+        +300 stt_fails #0
+            6300 ask turn 1 A: Hello, how can I help? C: for two
+        "#,
+    );
+}
+
+#[test]
 fn a_short_answer_to_a_question_waits_no_longer_than_elsewhere() {
     plays_out(
         |_| {},

@@ -71,9 +71,16 @@ impl Conversation {
             utterance.extent = Extent::Cut { to: now };
             self.timers.stop(Timer::Monologue);
         }
-        let Some(text) = utterance.take_words(id, text) else { return };
+        let is_cut = utterance.is_cut();
+        let Some(text) = utterance.take_words(id, text) else {
+            // Only the words of an earlier part are missing.
+            if is_cut && !utterance.is_overdue() {
+                self.commit(now);
+            }
+            return;
+        };
         let Some(to) = utterance.to() else { return };
-        let (is_cut, is_overdue) = (utterance.is_cut(), utterance.is_overdue());
+        let is_overdue = utterance.is_overdue();
         utterance.latency.transcript = Some(now.since(to));
         self.confirm_response(now, &text);
         let leads_on = completeness(&text, self.language) == Completeness::Trailing;
