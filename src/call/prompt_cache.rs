@@ -92,6 +92,8 @@ pub enum PromptUse {
 
 struct Kept {
     clip: Clip,
+    /// The tenant whose call or profile it was synthesised for.
+    tenant: TenantId,
     /// When the engine itself is asked again, if a fallback synthesised it.
     again: Option<Instant>,
 }
@@ -173,7 +175,8 @@ impl PromptCache {
             if !is_fallback {
                 entries.remove(&(words.within(agent.tenant), *rate));
             }
-            entries.keep(words.clone(), Kept { clip, again }, usage, MOST_BYTES);
+            let kept = Kept { clip, tenant: agent.tenant, again };
+            entries.keep(words.clone(), kept, usage, MOST_BYTES);
         }
         Ok(())
     }
@@ -221,13 +224,22 @@ impl CacheEntries {
         self.clips.insert(key, kept);
     }
 
-    /// Removes prompts until another one of `size` bytes fits.
+    /// Removes prompts until another one of `size` bytes fits, each from the tenant with the most bytes then.
     fn make_room(&mut self, size: usize, most_bytes: usize) {
         while (self.clips.len() >= CAPACITY || self.bytes + size > most_bytes)
-            && let Some(any) = self.clips.keys().next().cloned()
+            && let Some(key) = self.of_largest_tenant()
         {
-            self.remove(&any);
+            self.remove(&key);
         }
+    }
+
+    fn of_largest_tenant(&self) -> Option<(PromptKey, u32)> {
+        let mut bytes: HashMap<TenantId, usize> = HashMap::new();
+        for (key, kept) in &self.clips {
+            *bytes.entry(kept.tenant).or_default() += size(key, kept);
+        }
+        let (largest, _) = bytes.into_iter().max_by_key(|(_, bytes)| *bytes)?;
+        self.clips.iter().find(|(_, kept)| kept.tenant == largest).map(|(key, _)| key.clone())
     }
 
     fn remove(&mut self, key: &(PromptKey, u32)) -> Option<Kept> {
@@ -387,13 +399,29 @@ mod tests {
         let (samples, most) = ([1; 1_000], 10 * (2 * 1_000 + ENTRY + 8));
         for prompt in 0..100 {
             let words = PromptKey::of(owner.with(&speaker), &format!("{prompt}").into());
-            let kept = || Kept { clip: Clip::new(8_000, &samples[..]), again: None };
+            let kept = || Kept { clip: Clip::new(8_000, &samples[..]), tenant: owner.tenant, again: None };
             entries.keep(words.clone(), kept(), PromptUse::AllCalls, most);
             entries.keep(words, kept(), PromptUse::AllCalls, most);
             let sum: usize = entries.clips.iter().map(|(key, kept)| size(key, kept)).sum();
             assert!(entries.bytes == sum && sum <= most, "{sum}");
         }
         assert_eq!(entries.clips.len(), 10);
+    }
+
+    #[test]
+    fn the_tenant_with_the_most_prompts_makes_room() {
+        let (mut entries, speaker, one, other) = (CacheEntries::default(), speaker(), owner(), owner());
+        let most = 10 * (2 * 1_000 + ENTRY + 8);
+        let mut keep = |owner: &Owner, text: &str| {
+            let words = PromptKey::of(owner.with(&speaker), &text.into());
+            let kept = Kept { clip: Clip::new(8_000, &[1; 1_000][..]), tenant: owner.tenant, again: None };
+            entries.keep(words, kept, PromptUse::AllCalls, most);
+        };
+        keep(&other, "Hello.");
+        keep(&other, "Goodbye.");
+        (0..100).for_each(|prompt| keep(&one, &format!("{prompt}")));
+        let of_other = entries.clips.values().filter(|kept| kept.tenant == other.tenant);
+        assert_eq!((of_other.count(), entries.clips.len()), (2, 10));
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ pub fn media_id(call_id: &str) -> ChannelId {
     ChannelId::new(&format!("vca-media-{call_id}"))
 }
 
-/// The id of a leg's channel that VCA dials.
+/// The id of a channel that VCA creates for a leg: one it dials, or a snoop channel.
 pub(super) fn leg_id(call_id: &str, leg: LegId) -> ChannelId {
     ChannelId::new(&format!("{LEG_PREFIX}{call_id}.{}", leg.0))
 }
@@ -19,7 +19,7 @@ pub fn dialled_leg_ids(call_id: &str) -> impl Iterator<Item = ChannelId> {
     (LegId::MEDIA.0 + 1..MAX_LEGS).map(move |leg| leg_id(call_id, LegId(leg)))
 }
 
-/// Is it the id of a leg's channel that VCA dials?
+/// Whether VCA creates channels of this id for legs.
 pub fn is_dialled_leg(channel: &ChannelId) -> bool {
     channel.as_str().starts_with(LEG_PREFIX)
 }
