@@ -503,7 +503,7 @@ fn the_music_of_a_hold_is_no_level_of_the_caller() {
         +1000 unhold
             8500 resume playback
         +300 speech level=-30
-            9000 pause playback
+            8940 pause playback
         +300 tick
         "#,
     );
