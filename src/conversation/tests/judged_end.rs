@@ -137,6 +137,25 @@ fn an_end_waits_for_the_words_of_an_earlier_part_alone() {
 }
 
 #[test]
+fn the_end_of_an_earlier_part_does_not_cut_the_caller() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +1000 speech
+        +2200 pause
+            5200 transcribe #0 turn 1 2940..5080
+        +200 speech
+        +600 turn_ends #0 "A table"
+        +400 pause
+            6400 transcribe #1 turn 1 5340..6280
+        +100 words #1 "for two."
+            6500 ask turn 1 A: Hello, how can I help? C: A table for two.
+        "#,
+    );
+}
+
+#[test]
 fn a_short_answer_to_a_question_waits_no_longer_than_elsewhere() {
     plays_out(
         |_| {},

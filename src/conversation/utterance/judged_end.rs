@@ -12,6 +12,8 @@
 //! | paused | `TurnEnded` | committed; after `commit_trailing_ms` where the words lead on |
 //! | open, voice just begun | `TurnEnded` | open: the voice begins the next part |
 //! | open | `TurnEnded` | cut: the engine has heard the sound, and it is no speech of the caller's; committed |
+//! | the same, words of an earlier part awaited | `TurnEnded` | cut, waiting for those words |
+//! | open | `TurnEnded` of an earlier part | open: the part has its words |
 
 use std::time::Duration;
 
@@ -65,6 +67,10 @@ impl Conversation {
             return;
         }
         if matches!(utterance.extent, Extent::Open) {
+            if utterance.segments.awaits(id) {
+                utterance.segments.take(id, text);
+                return;
+            }
             if let Some(voice) = self.voice.filter(|voice| now.since(*voice) < UNHEARD) {
                 return utterance.follow_part(id, text, voice, &mut self.out);
             }
@@ -115,9 +121,6 @@ impl Utterance {
 
     /// The engine has ended a part with these words; the next one begins at `voice`.
     fn follow_part(&mut self, id: UtteranceId, text: &str, voice: At, out: &mut Outbox) {
-        if self.segments.take(id, text) {
-            return;
-        }
         if self.early.is_some() {
             self.discard_response(out);
         }
