@@ -108,7 +108,13 @@ impl RecordWriter {
         }));
     }
 
-    pub fn transfer_began(&mut self, target: &TransferTarget, outcome: TransferOutcome, at: Instant) {
+    pub fn transfer_began(
+        &mut self,
+        target: &TransferTarget,
+        summary: Option<&str>,
+        outcome: TransferOutcome,
+        at: Instant,
+    ) {
         let at = self.clock.at(at);
         self.call.transfers.push(CallTransfer {
             target: target.name.clone(),
@@ -116,6 +122,7 @@ impl RecordWriter {
             style: target.style,
             outcome,
             resolved_to: None,
+            summary: summary.map(str::to_owned),
             started_at: at,
             answered_at: None,
             accepted_at: None,

@@ -87,13 +87,18 @@ impl Records {
         }
     }
 
-    /// A transfer begins, or is refused.
-    pub fn transfer_began(&mut self, target: &TransferTarget, outcome: TransferOutcome) {
+    /// A transfer begins, or is refused. `summary` is the agent's, for the target.
+    pub fn transfer_began(
+        &mut self,
+        target: &TransferTarget,
+        summary: Option<&str>,
+        outcome: TransferOutcome,
+    ) {
         if outcome != TransferOutcome::Refused {
             counter!("vca_transfers_total", "method" => target.method.as_str()).increment(1);
         }
         if let Some(writer) = &mut self.writer {
-            writer.transfer_began(target, outcome, Instant::now());
+            writer.transfer_began(target, summary, outcome, Instant::now());
         }
     }
 

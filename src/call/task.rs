@@ -245,7 +245,7 @@ impl Task {
     pub fn forward(&mut self, target: &TransferTarget) {
         self.phase = Phase::Ending(Some(Refusal::Forwarded));
         let handed_over = TransferTarget { method: TransferMethod::Dialplan, ..target.clone() };
-        self.records.transfer_began(&handed_over, TransferOutcome::HandedOver);
+        self.records.transfer_began(&handed_over, None, TransferOutcome::HandedOver);
         self.records.transfer_ended(None, None);
         let input = self.failover.forward(target);
         self.control(input);

@@ -70,7 +70,7 @@ impl Task {
         match self.admitted_route(&target) {
             Ok((route, leg)) => {
                 info!(to = %target.name, method = %target.method, style = %target.style, "transferring the caller");
-                self.records.transfer_began(&target, TransferOutcome::Ringing);
+                self.records.transfer_began(&target, summary.as_deref(), TransferOutcome::Ringing);
                 self.phase.hold(HoldChange::Held, &mut self.records);
                 let times = TransferTimes::of(&self.services.transfer_rules.get());
                 let until = Instant::now() + LAST_WORDS;
@@ -79,7 +79,7 @@ impl Task {
             }
             Err(problem) => {
                 if self.records.transfers() < MOST_TRANSFERS {
-                    self.records.transfer_began(&target, TransferOutcome::Refused);
+                    self.records.transfer_began(&target, summary.as_deref(), TransferOutcome::Refused);
                 }
                 self.refuse_transfer(tool, name, &problem);
             }

@@ -35,7 +35,8 @@ pub(super) const CALL_CHANGE: &str = "ON CONFLICT (id) DO UPDATE SET ai_profile_
     answered_at = excluded.answered_at, ended_at = excluded.ended_at, codec = excluded.codec, media = excluded.media, \
     failure_reason = excluded.failure_reason, engine_failures = excluded.engine_failures, \
     fields = CASE WHEN calls.erased_at IS NULL THEN excluded.fields END, \
-    notice_heard_at = excluded.notice_heard_at, emergency_at = excluded.emergency_at, transfers = excluded.transfers, pre_call = excluded.pre_call, \
+    notice_heard_at = excluded.notice_heard_at, emergency_at = excluded.emergency_at, \
+    transfers = CASE WHEN calls.erased_at IS NULL THEN excluded.transfers ELSE calls.transfers END, pre_call = excluded.pre_call, \
     agent_changes = excluded.agent_changes, routing_version = excluded.routing_version, daemon = excluded.daemon \
     WHERE calls.tenant_id = excluded.tenant_id RETURNING id";
 

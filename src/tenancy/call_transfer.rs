@@ -52,6 +52,10 @@ pub struct CallTransfer {
     /// The place that the endpoint of a target of the kind `http` named: a target's name or an address.
     #[serde(default)]
     pub resolved_to: Option<String>,
+    /// The agent's words about the call for the target, on one line of at most 400 characters. Absent where it had none, and once
+    /// the call's transcript is deleted.
+    #[serde(default)]
+    pub summary: Option<String>,
     /// The agent's last words were over, and the transfer began.
     pub started_at: DateTime<Utc>,
     /// The target answered; only for `dial`.
@@ -65,6 +69,12 @@ pub struct CallTransfer {
 }
 
 impl CallTransfer {
+    /// The transfer without the agent's words.
+    #[must_use]
+    pub fn without_summary(self) -> CallTransfer {
+        CallTransfer { summary: None, ..self }
+    }
+
     /// Did the caller reach the target, as far as it is known?
     pub fn is_success(&self) -> bool {
         matches!(self.outcome, TransferOutcome::Connected | TransferOutcome::HandedOver)

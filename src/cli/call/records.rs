@@ -310,6 +310,9 @@ fn text(CallWithTurns { call, turns }: &CallWithTurns, tenant: &str) -> String {
     }
     for transfer in &call.transfers {
         let _ = writeln!(text, "{}", transfer_line(transfer));
+        if let Some(summary) = &transfer.summary {
+            let _ = writeln!(text, "  summary: {}", printable(summary));
+        }
     }
     for change in &call.agent_changes {
         let AgentChange { at, cause, ai_profile_id, ai_profile_version, language } = change;

@@ -193,6 +193,7 @@ impl Tx {
         let analysis: Option<CallAnalysis> =
             analysis.and_then(|(text,)| serde_json::from_str(text.as_deref()?).ok());
         let calls = self.execute(of_call(CALL).bind(now())).await?;
+        self.delete_summaries(tenant, &[call.0]).await?;
         let turns = self.execute(of_call(TURNS)).await?;
         self.execute(of_call(ANNOUNCED)).await?;
         let dead_letters = self.erase_letters(tenant, call).await?;

@@ -6,7 +6,7 @@ use crate::store::Entry;
 use crate::store::StoreError;
 use crate::store::statement::{Statement, sql};
 use crate::store::tx::Tx;
-use crate::tenancy::{Call, CallId, TenantId};
+use crate::tenancy::{Call, CallId, CallTransfer, TenantId};
 
 #[derive(Debug, sqlx::FromRow)]
 struct Letter {
@@ -15,8 +15,8 @@ struct Letter {
 }
 
 impl Tx {
-    /// Erases the caller from a call's letters: turns are deleted, other entries lose the caller's number, the trunk's id and
-    /// the remembered fields, and can still be written and billed. Returns how many letters changed.
+    /// Erases the caller from a call's letters: turns are deleted, other entries lose the caller's number, the trunk's id,
+    /// the remembered fields and the summaries of transfers, and can still be written and billed. Returns how many letters changed.
     pub(super) async fn erase_letters(&mut self, tenant: TenantId, call: CallId) -> Result<u64, StoreError> {
         const OF_CALL: &str =
             "SELECT id, entry FROM ledger_dead_letters WHERE tenant_id = $1 AND call_id = $2";
@@ -65,11 +65,12 @@ fn is_from(entry: &Entry, digits: &str) -> bool {
 
 /// The entry without the caller; `None` for a turn, and for an entry that cannot be read and so never written.
 fn redacted(entry: &str) -> Option<String> {
-    let anonymous = |call| Call {
+    let anonymous = |call: Call| Call {
         caller_number: None,
         provider_call_id: None,
         asterisk_channel_id: "erased".to_owned(),
         fields: Default::default(),
+        transfers: call.transfers.into_iter().map(CallTransfer::without_summary).collect(),
         ..call
     };
     let entry = match serde_json::from_str(entry).ok()? {

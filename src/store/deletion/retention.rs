@@ -13,7 +13,7 @@ use crate::store::page::first_id_at;
 use crate::store::statement::{Statement, composed, sql};
 use crate::store::tx::{Access, RowScope, Tx};
 use crate::store::{Scope, StoreError, kept};
-use crate::tenancy::{EventId, EventType, Retention, TenantId};
+use crate::tenancy::{CallTransfer, EventId, EventType, Retention, TenantId};
 
 /// Rows past their retention.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -127,8 +127,8 @@ impl Scope {
 }
 
 impl Tx {
-    /// Deletes old turns, and what repeats the caller's words: the fields that the agent remembered of their calls, and
-    /// analyses.
+    /// Deletes old turns, and what repeats the caller's words: the fields that the agent remembered of their calls, its summaries
+    /// for transfer targets, and analyses.
     async fn delete_old_turns(&mut self, tenant: TenantId, before: DateTime<Utc>) -> Result<u64, StoreError> {
         let delete = format!(
             "DELETE FROM call_turns WHERE (call_id, turn) IN (SELECT call_id, turn {OLD_TURNS} LIMIT $3) \
@@ -138,12 +138,12 @@ impl Tx {
         let calls: BTreeSet<Uuid> = turns.iter().map(|(call,)| *call).collect();
         let calls: Vec<Uuid> = calls.into_iter().collect();
         self.delete_analyses(tenant, &calls).await?;
-        self.delete_fields(tenant, &calls).await?;
+        self.delete_notes(tenant, &calls).await?;
         Ok(turns.len() as u64)
     }
 
-    /// Deletes the fields of calls, and those in the payloads of their events.
-    async fn delete_fields(&mut self, tenant: TenantId, calls: &[Uuid]) -> Result<(), StoreError> {
+    /// Deletes the fields of calls and the summaries of their transfers, also in the payloads of their events.
+    async fn delete_notes(&mut self, tenant: TenantId, calls: &[Uuid]) -> Result<(), StoreError> {
         const FIELDS: &str =
             "UPDATE calls SET fields = NULL WHERE tenant_id = $1 AND fields IS NOT NULL AND id IN";
         const EVENTS: &str = "SELECT id, payload FROM webhook_events WHERE tenant_id = $1 AND id IN";
@@ -152,19 +152,45 @@ impl Tx {
             return Ok(());
         }
         let with_fields = self.all::<(Uuid,)>(of_ids(FIELDS, tenant, calls, "RETURNING id")).await?;
-        let events: Vec<Uuid> = with_fields
+        let mut changed: BTreeSet<Uuid> = with_fields.into_iter().map(|(call,)| call).collect();
+        changed.extend(self.delete_summaries(tenant, calls).await?);
+        let events: Vec<Uuid> = changed
             .iter()
-            .flat_map(|(call,)| EventType::ALL.iter().map(move |kind| EventId::of(*call, *kind).0))
+            .flat_map(|call| EventType::ALL.iter().map(move |kind| EventId::of(*call, *kind).0))
             .collect();
         if events.is_empty() {
             return Ok(());
         }
         for (id, payload) in self.all::<(Uuid, String)>(of_ids(EVENTS, tenant, &events, "")).await? {
-            if let Some(payload) = without_fields(&payload) {
+            if let Some(payload) = without_notes(&payload) {
                 self.execute(sql(WRITE).bind(tenant.0).bind(id).bind(payload)).await?;
             }
         }
         Ok(())
+    }
+
+    /// Deletes the agent's summaries in the transfers of calls. Returns the calls that had one.
+    pub(super) async fn delete_summaries(
+        &mut self,
+        tenant: TenantId,
+        calls: &[Uuid],
+    ) -> Result<Vec<Uuid>, StoreError> {
+        const SELECT: &str =
+            "SELECT id, transfers FROM calls WHERE tenant_id = $1 AND transfers IS NOT NULL AND id IN";
+        const WRITE: &str = "UPDATE calls SET transfers = $3 WHERE tenant_id = $1 AND id = $2";
+        let mut changed = Vec::new();
+        for (id, transfers) in self.all::<(Uuid, String)>(of_ids(SELECT, tenant, calls, "")).await? {
+            let transfers: Vec<CallTransfer> =
+                serde_json::from_str(&transfers).map_err(StoreError::corrupt)?;
+            if transfers.iter().all(|transfer| transfer.summary.is_none()) {
+                continue;
+            }
+            let kept: Vec<_> = transfers.into_iter().map(CallTransfer::without_summary).collect();
+            let kept = serde_json::to_string(&kept).map_err(StoreError::invalid)?;
+            self.execute(sql(WRITE).bind(tenant.0).bind(id).bind(kept)).await?;
+            changed.push(id);
+        }
+        Ok(changed)
     }
 
     /// Deletes the analyses of calls, due ones included. Their events are deleted with those of the transcripts.
@@ -266,13 +292,18 @@ pub(super) fn of_ids(before: &str, tenant: TenantId, ids: &[Uuid], after: &str) 
         .bind_all(ids.iter().map(|id| (*id).into()))
 }
 
-/// The payload of an event without its call's fields; `None` when it has none.
-fn without_fields(payload: &str) -> Option<String> {
+/// The payload of an event without its call's fields and the summaries of its transfers; `None` when it has neither.
+fn without_notes(payload: &str) -> Option<String> {
     let mut payload: Json = serde_json::from_str(payload).ok()?;
-    let fields = payload.get_mut("data")?.get_mut("fields")?.as_object_mut()?;
-    if fields.is_empty() {
-        return None;
+    let data = payload.get_mut("data")?;
+    let mut is_changed = false;
+    if let Some(fields) = data.get_mut("fields").and_then(Json::as_object_mut) {
+        is_changed = !fields.is_empty();
+        fields.clear();
     }
-    fields.clear();
-    Some(payload.to_string())
+    let transfers = data.get_mut("transfers").and_then(Json::as_array_mut);
+    for summary in transfers.into_iter().flatten().filter_map(|transfer| transfer.get_mut("summary")) {
+        is_changed |= !summary.take().is_null();
+    }
+    is_changed.then(|| payload.to_string())
 }

@@ -139,7 +139,8 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
     let said = CallTurn { caller_text: format!("I want a {WORD}"), ..values::turn(&call, 1) };
     scope.add_turn(&said).await.expect("a turn");
     let fields = [("wish".to_owned(), format!("a {WORD}"))].into();
-    let call = Call { fields, ..values::completed(&call) };
+    let transfers = vec![values::transfer(&call, &format!("They want a {WORD}."))];
+    let call = Call { fields, transfers, ..values::completed(&call) };
     let engine = EngineUse {
         kind: EngineKind::Tts,
         engine: "espeak".into(),

@@ -106,6 +106,23 @@ pub fn call_to(route: &Route) -> Call {
     }
 }
 
+/// A transfer of a call that the target declined, with the agent's summary.
+pub fn transfer(call: &Call, summary: &str) -> CallTransfer {
+    CallTransfer {
+        target: "shop".parse().expect("a label"),
+        method: TransferMethod::Dial,
+        style: TransferStyle::Warm,
+        outcome: TransferOutcome::Declined,
+        resolved_to: None,
+        summary: Some(summary.to_owned()),
+        started_at: call.started_at,
+        answered_at: Some(call.started_at),
+        accepted_at: None,
+        ended_at: Some(call.started_at + TimeDelta::seconds(9)),
+        ended_by: None,
+    }
+}
+
 /// The same call at its end.
 pub fn completed(call: &Call) -> Call {
     Call {

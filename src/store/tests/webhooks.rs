@@ -3,7 +3,7 @@
 use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
 
-use super::{Database, on_both};
+use super::{Database, on_both, values};
 use crate::store::*;
 use crate::tenancy::*;
 
@@ -11,6 +11,7 @@ on_both!(
     changes_at_once_undo_nothing,
     what_the_deliverer_switches_off_stays_off,
     there_are_twenty_at_most_however_many_come_at_once,
+    a_transfer_is_announced_with_the_agents_summary,
 );
 
 fn new(n: usize) -> NewWebhook {
@@ -84,4 +85,29 @@ async fn there_are_twenty_at_most_however_many_come_at_once(db: Database) {
     assert_eq!(refused.count(), 8, "{outcomes:?}");
     let webhooks = scope.webhooks(Window::first(99)).await.expect("a page").items;
     assert_eq!(webhooks.len(), 20);
+}
+
+async fn a_transfer_is_announced_with_the_agents_summary(db: Database) {
+    let route = db.tenant(1).await;
+    let scope = db.store.scope(route.tenant.id);
+    let events = vec![EventType::CallTransferred];
+    let new = NewWebhook { url: "https://example.com/desktop".into(), events };
+    let webhook = scope.create_webhook(&Actor::system(), new).await.expect("a webhook").webhook.id;
+    let call = values::call_to(&route);
+    let mut transfer = values::transfer(&call, "Ada Quince. Her order is late.");
+    scope.begin_call(&call).await.expect("a call");
+    for outcome in [TransferOutcome::Ringing, TransferOutcome::Connected] {
+        transfer.outcome = outcome;
+        let call = Call { transfers: vec![transfer.clone()], ..call.clone() };
+        scope.update_call(&call).await.expect("a change");
+    }
+    let now = Utc::now();
+    let lease = now + TimeDelta::seconds(20);
+    let claimed = scope.claim_deliveries(webhook, now, lease, 9).await.expect("a claim");
+    let [delivery] = &claimed[..] else { panic!("{} deliveries", claimed.len()) };
+    let payload: serde_json::Value = serde_json::from_str(&delivery.payload).expect("JSON");
+    assert_eq!(payload["type"], "call.transferred");
+    let transfer = &payload["data"]["transfers"][0];
+    assert_eq!(transfer["summary"], "Ada Quince. Her order is late.", "{payload}");
+    assert_eq!(transfer["outcome"], "connected");
 }
