@@ -16,6 +16,7 @@ mod failover;
 mod keypad;
 mod life;
 mod live_control;
+mod mcp;
 mod metrics;
 mod noise;
 mod pre_call;

@@ -13,16 +13,7 @@ use vca::store::NewNumber;
 use vca::tenancy::*;
 
 use super::api_server::{self, ApiServer};
-
-/// The tools' folder; `None` where it is not named and not demanded.
-pub fn tools() -> Option<PathBuf> {
-    let named = std::env::var_os("VCA_TEST_API_TOOLS").map(PathBuf::from);
-    if named.is_none() {
-        assert!(std::env::var_os("VCA_TEST_REQUIRE").is_none(), "VCA_TEST_API_TOOLS is not set");
-        eprintln!("skipped: VCA_TEST_API_TOOLS is not set");
-    }
-    named
-}
+use crate::support;
 
 /// A program of Python's.
 fn python(tools: &Path, program: &str) -> Command {
@@ -144,14 +135,14 @@ async fn seeded(api: &ApiServer, command: &mut Command) {
 
 #[tokio::test]
 async fn a_validator_accepts_the_document() {
-    let Some(tools) = tools() else { return };
+    let Some(tools) = support::api_tools() else { return };
     let workshop = Workshop::new();
     workshop.run(python(&tools, "openapi-spec-validator").arg("openapi.json")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_generated_python_client_works() {
-    let Some(tools) = tools() else { return };
+    let Some(tools) = support::api_tools() else { return };
     api_server::on_sqlite(|api| async move {
         let workshop = Workshop::new();
         let mut generate = python(&tools, "openapi-python-client");
@@ -177,7 +168,7 @@ async fn a_generated_python_client_works() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_generated_typescript_client_works() {
-    let Some(tools) = tools() else { return };
+    let Some(tools) = support::api_tools() else { return };
     api_server::on_sqlite(|api| async move {
         let workshop = Workshop::new();
         std::os::unix::fs::symlink(tools.join("npm/node_modules"), workshop.path("node_modules"))
@@ -200,7 +191,7 @@ async fn a_generated_typescript_client_works() {
 /// With a fixed seed and few examples, so that a run takes two minutes and is the same every time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fuzzer_finds_no_violation() {
-    let Some(tools) = tools() else { return };
+    let Some(tools) = support::api_tools() else { return };
     api_server::on_sqlite(|api| async move {
         let workshop = Workshop::new();
         let mut fuzz = python(&tools, "schemathesis");

@@ -11,7 +11,8 @@ use vca::tenancy::AnalysisResult;
 use super::analysis::{carry_out, questions, spoken};
 use super::api_server::ApiServer;
 use super::calls::Line;
-use super::{clients, on_both};
+use super::on_both;
+use crate::support;
 
 on_both!(the_page_needs_no_key_and_loads_nothing_from_elsewhere, the_page_shows_the_results_of_calls,);
 
@@ -45,7 +46,7 @@ async fn the_page_needs_no_key_and_loads_nothing_from_elsewhere(api: ApiServer) 
 }
 
 async fn the_page_shows_the_results_of_calls(api: ApiServer) {
-    if clients::tools().is_none() {
+    if support::api_tools().is_none() {
         return;
     }
     let (tenant, admin) = api.tenant("Bakery").await;

@@ -7,12 +7,14 @@ use vca::tenancy::{Role, TenantId};
 use super::api_server::ApiServer;
 use super::on_both;
 use crate::support::mcp_bakery::McpBakery;
+use crate::support::mcp_everything::McpEverything;
 use crate::support::receiver::Receiver;
 
 on_both!(
     tools_are_checked_and_versioned_with_the_profile,
     a_secret_is_stored_and_never_shown,
     a_tool_is_tried,
+    a_server_on_the_published_sdk_is_listed_and_called,
     a_published_mcp_server_is_listed_and_called
 );
 
@@ -105,7 +107,7 @@ async fn a_tool_is_tried(api: ApiServer) {
     assert_eq!(receiver.requests().len(), 1);
 }
 
-async fn a_published_mcp_server_is_listed_and_called(api: ApiServer) {
+async fn a_server_on_the_published_sdk_is_listed_and_called(api: ApiServer) {
     let Some(bakery) = McpBakery::start() else { return };
     let (tenant, admin) = api.tenant("Bakery").await;
     let (_, stranger) = api.tenant("Stranger").await;
@@ -155,4 +157,35 @@ async fn a_published_mcp_server_is_listed_and_called(api: ApiServer) {
     let refused = admin.post(&of("list-tools"), json!({ "server": wrong })).await;
     assert_eq!(refused.body["errors"][0]["field"], "server.headers", "{:#}", refused.body);
     refused.problem(400);
+}
+
+async fn a_published_mcp_server_is_listed_and_called(api: ApiServer) {
+    let Some(everything) = McpEverything::start() else { return };
+    let (tenant, admin) = api.tenant("Bakery").await;
+    let of = |path: &str| format!("/api/tenants/{tenant}/mcp-servers/{path}");
+    let allowed = ["echo", "get-sum", "get-resource-reference", "trigger-long-running-operation"];
+    let tools: Vec<Value> = allowed.iter().map(|name| json!({ "name": name })).collect();
+    let server = json!({ "name": "everything", "url": everything.url, "timeout_ms": 1_000, "tools": tools });
+    let listing = admin.post(&of("list-tools"), json!({ "server": server })).await.expect(200);
+    let listed = listing["tools"].as_array().expect("tools");
+    for name in allowed {
+        let tool = listed.iter().find(|tool| tool["name"] == name).expect("it is listed");
+        assert_eq!((&tool["is_allowed"], &tool["problem"]), (&json!(true), &Value::Null), "{tool:#}");
+    }
+    let environment = listed.iter().find(|tool| tool["name"] == "get-env").expect("it is listed");
+    assert_eq!(environment["is_allowed"], false, "{environment:#}");
+    let pause = json!({ "duration": 20, "steps": 1 });
+    for (tool, arguments, outcome, result) in [
+        ("echo", json!({ "message": "rye" }), "succeeded", "Echo: rye"),
+        ("get-sum", json!({ "a": 4, "b": 5 }), "succeeded", "The sum of 4 and 5 is 9."),
+        ("get-sum", json!({ "a": "4" }), "refused", ""),
+        ("get-resource-reference", json!({ "resourceId": 0.5 }), "failed", "Invalid resourceId"),
+        ("trigger-long-running-operation", pause, "timed_out", "1000 ms"),
+        ("get-env", json!({}), "refused", ""),
+    ] {
+        let call = json!({ "server": server, "tool": tool, "arguments": arguments });
+        let done = admin.post(&of("test"), call).await.expect(200);
+        assert_eq!(done["outcome"], outcome, "{tool}: {done}");
+        assert!(done["result"].as_str().is_some_and(|text| text.contains(result)), "{tool}: {done}");
+    }
 }

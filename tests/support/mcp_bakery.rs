@@ -1,7 +1,7 @@
-//! A real MCP server: the Python SDK's, with the tools of a bakery (`tests/clients/mcp_bakery.py`).
+//! An MCP server on the published Python SDK, with the tools of a bakery (`tests/clients/mcp_bakery.py`).
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 pub struct McpBakery {
@@ -12,11 +12,7 @@ pub struct McpBakery {
 impl McpBakery {
     /// `None` where the tools' folder is not named and not demanded.
     pub fn start() -> Option<McpBakery> {
-        let Some(tools) = std::env::var_os("VCA_TEST_API_TOOLS").map(PathBuf::from) else {
-            assert!(std::env::var_os("VCA_TEST_REQUIRE").is_none(), "VCA_TEST_API_TOOLS is not set");
-            eprintln!("skipped: VCA_TEST_API_TOOLS is not set");
-            return None;
-        };
+        let tools = super::api_tools()?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/mcp_bakery.py");
         let mut command = Command::new(tools.join("venv/bin/python"));
         let server = command.arg(script).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();

@@ -10,6 +10,7 @@ pub mod fault_proxy;
 pub mod http;
 pub mod labelled;
 pub mod mcp_bakery;
+pub mod mcp_everything;
 pub mod namespace;
 pub mod phone;
 pub mod ports;
@@ -42,4 +43,18 @@ pub fn sandbox() -> Option<sandbox::Sandbox> {
     );
     eprintln!("skipped: it needs the sandbox; `./dev test` makes one");
     None
+}
+
+/// The folder of programs for Python and Node that `./dev` installs by the lists in `tests/clients`; `None`, after a word on
+/// stderr, where it is not named and not demanded.
+///
+/// # Panics
+/// When `VCA_TEST_REQUIRE` is set and `VCA_TEST_API_TOOLS` is not.
+pub fn api_tools() -> Option<PathBuf> {
+    let named = std::env::var_os("VCA_TEST_API_TOOLS").map(PathBuf::from);
+    if named.is_none() {
+        assert!(std::env::var_os("VCA_TEST_REQUIRE").is_none(), "VCA_TEST_API_TOOLS is not set");
+        eprintln!("skipped: VCA_TEST_API_TOOLS is not set");
+    }
+    named
 }

@@ -1,8 +1,9 @@
 //! The local servers of vendors' APIs, proven by the vendors' own clients, and engines and `vca doctor` against them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use crate::support;
 use crate::support::vendor::{Habit, KEY, Kind, Mood, Vendor};
 
 mod contexts;
@@ -12,16 +13,6 @@ mod languages;
 mod live;
 mod named;
 mod voice;
-
-/// The folder of the vendors' clients, which `./dev` installs by the lists in `tests/clients`; `None` where it is not named.
-fn tools() -> Option<PathBuf> {
-    let named = std::env::var_os("VCA_TEST_API_TOOLS").map(PathBuf::from);
-    if named.is_none() {
-        assert!(std::env::var_os("VCA_TEST_REQUIRE").is_none(), "VCA_TEST_API_TOOLS is not set");
-        eprintln!("skipped: VCA_TEST_API_TOOLS is not set");
-    }
-    named
-}
 
 /// Runs a script of `tests/clients` against a local server and one whose credit is used up.
 fn run_clients(command: &mut Command) {
@@ -45,7 +36,7 @@ fn run_clients(command: &mut Command) {
 
 #[test]
 fn the_vendors_clients_for_python_accept_the_local_servers() {
-    let Some(tools) = tools() else { return };
+    let Some(tools) = support::api_tools() else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/vendors.py");
     run_clients(Command::new(tools.join("venv/bin/python")).arg(script));
 }
@@ -53,7 +44,7 @@ fn the_vendors_clients_for_python_accept_the_local_servers() {
 /// Node looks for packages beside the script.
 #[test]
 fn the_vendors_clients_for_node_accept_the_local_servers() {
-    let Some(tools) = tools() else { return };
+    let Some(tools) = support::api_tools() else { return };
     let folder = std::env::temp_dir().join(format!("vca-vendors-{:016x}", rand::random::<u64>()));
     std::fs::create_dir_all(&folder).expect("a folder");
     std::os::unix::fs::symlink(tools.join("npm/node_modules"), folder.join("node_modules")).expect("a link");
