@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vca::sim::Step;
+use vca::sim::{Codec, Step};
 use vca::tenancy::{CallStatus, TenantId};
 
+use crate::support::phone::{self, Plan};
 use crate::support::seed::{Seed, local_agent, local_agent_with};
 use crate::support::test_env::TestEnv;
 use crate::support::vendor::{KEY, Kind, Mood, Vendor};
@@ -87,6 +88,29 @@ fn refused_calls_continue_in_the_dialplan_by_case() {
     let before = continued();
     assert_eq!(env.dial(HANG_UP, vec![]).status, Some(486));
     assert_eq!(continued(), before, "a route can be to hang up");
+}
+
+#[test]
+fn a_caller_with_too_many_calls_takes_the_numbers_route() {
+    let Some(mut env) = test_env() else { return };
+    env.set("VCA__CALLS__MAX_CALLS_PER_CALLER_PER_HOUR", "1");
+    let limit = routed(&env.seed, "limit", LIMIT, None, local_agent());
+    env.open();
+    let call = |from: &str| {
+        let plan = Plan { from: from.to_owned(), ..Plan::new(LIMIT, Codec::Ulaw, vec![Step::HangUp]) };
+        phone::call(&env.asterisk, plan).status
+    };
+    assert_eq!(call("4930123456"), Some(200), "{}", env.log());
+    assert_eq!(call("4930123456"), Some(486), "as the dialplan says\n{}", env.log());
+    let expected = line("limit", limit, LIMIT, "Ring");
+    assert!(env.asterisk.log().contains(&expected), "{expected}\n{}", env.log());
+    let (record, _) = env.last_call(limit);
+    assert_eq!(record.disposition.as_deref(), Some("refused_caller_limit"));
+    assert!(!env.log().contains("4930123456"), "{}", env.log());
+    assert_eq!(call("4930123457"), Some(200), "another caller\n{}", env.log());
+    for _ in 0..2 {
+        assert_eq!(call("anonymous"), Some(200), "callers without a number are not counted\n{}", env.log());
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub enum Refusal {
     NoAgent,
     /// The tenant's minutes of this month are used up.
     QuotaReached,
+    /// The caller has the most calls that the operator allows one number, at once or within an hour.
+    CallerLimit,
     /// The tenant has its maximum of calls.
     TenantBusy,
     /// The daemon has its maximum of calls.
@@ -46,7 +48,7 @@ impl Refusal {
                 Reason::UnallocatedNumber
             }
             // Not a cause upon which a network tries elsewhere, or again.
-            Refusal::TenantSuspended | Refusal::QuotaReached => Reason::Rejected,
+            Refusal::TenantSuspended | Refusal::QuotaReached | Refusal::CallerLimit => Reason::Rejected,
             Refusal::TenantBusy => Reason::Busy,
             Refusal::Full | Refusal::NoRtpPorts => Reason::NoCircuit,
             Refusal::NoAgent
@@ -76,6 +78,7 @@ impl Refusal {
             | Refusal::Forwarded => None,
             Refusal::NoAgent => Some(FailoverCase::NoAgent),
             Refusal::QuotaReached => Some(FailoverCase::Quota),
+            Refusal::CallerLimit => Some(FailoverCase::Limit),
             Refusal::TenantBusy => Some(FailoverCase::Busy),
             Refusal::Full | Refusal::NoRtpPorts => Some(FailoverCase::Full),
             Refusal::Draining => Some(FailoverCase::Draining),
@@ -102,6 +105,7 @@ impl Refusal {
             Refusal::TenantDeleted => "refused_tenant_deleted",
             Refusal::NoAgent => "refused_no_agent",
             Refusal::QuotaReached => "refused_quota_reached",
+            Refusal::CallerLimit => "refused_caller_limit",
             Refusal::TenantBusy => "refused_tenant_busy",
             Refusal::Full => "refused_full",
             Refusal::Draining => "refused_draining",

@@ -199,12 +199,13 @@ mod tests {
         }
     }
 
-    const REFUSALS: [(Refusal, &str); 8] = [
+    const REFUSALS: [(Refusal, &str); 9] = [
         (Refusal::TenantBusy, "busy"),
         (Refusal::Full, "full"),
         (Refusal::NoRtpPorts, "full"),
         (Refusal::Draining, "draining"),
         (Refusal::QuotaReached, "quota"),
+        (Refusal::CallerLimit, "limit"),
         (Refusal::Closed, "closed"),
         (Refusal::NoAgent, "no_agent"),
         (Refusal::NoGreeting, "engines"),

@@ -39,7 +39,10 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Violation> {
             ("routing.capacity", config.routing.capacity == 0),
             ("calls.max_calls", config.calls.max_calls == 0),
             ("calls.max_calls_per_tenant", config.calls.max_calls_per_tenant == 0),
+            ("calls.max_calls_per_caller", config.calls.max_calls_per_caller == Some(0)),
+            ("calls.max_calls_per_caller_per_hour", config.calls.max_calls_per_caller_per_hour == Some(0)),
         ]));
+        found.extend(calls_per_hour(config.calls.max_calls_per_caller_per_hour));
         found.extend(turn(&config.turn_settings()));
         found.extend(end_of_turn::check(config));
         found.extend(engines::faults(config));
@@ -61,6 +64,18 @@ pub(super) fn config(config: &Config, need: Need) -> Vec<Violation> {
         found.extend(admin(&config.admin));
     }
     found
+}
+
+/// The admissions of a caller are kept up to a number.
+fn calls_per_hour(limit: Option<u32>) -> Option<Violation> {
+    let most = switchboard::MOST_CALLS_PER_CALLER_PER_HOUR;
+    let limit = limit.filter(|limit| *limit > most)?;
+    let problem = format!("{limit} calls are more than can be counted");
+    Some(Violation::with_remedy(
+        "calls.max_calls_per_caller_per_hour",
+        problem,
+        format!("set it to {most} or less"),
+    ))
 }
 
 /// Headers that Asterisk could not be asked for, or too many of them.

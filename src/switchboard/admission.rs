@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::callers::CallerStanding;
 use crate::audio::codec::Format;
 use crate::billing::{EngineTerms, Plans};
 use crate::call::Refusal;
@@ -15,6 +16,10 @@ pub struct Settings {
     pub max_calls: usize,
     /// Calls at once of a tenant when neither it nor its plan has a limit. Default 20.
     pub max_calls_per_tenant: u32,
+    /// Calls at once from one caller's number to one tenant. Default: no limit.
+    pub max_calls_per_caller: Option<u32>,
+    /// Admitted calls within an hour from one caller's number to one tenant: 1000 at most. Default: no limit.
+    pub max_calls_per_caller_per_hour: Option<u32>,
     /// The time for calls in progress after the daemon is stopped, in seconds. Default 300, the length of the
     /// longest call.
     pub drain_timeout_s: u64,
@@ -22,7 +27,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { max_calls: 200, max_calls_per_tenant: 20, drain_timeout_s: 300 }
+        Settings {
+            max_calls: 200,
+            max_calls_per_tenant: 20,
+            max_calls_per_caller: None,
+            max_calls_per_caller_per_hour: None,
+            drain_timeout_s: 300,
+        }
     }
 }
 
@@ -32,6 +43,7 @@ pub struct Standing {
     pub draining: bool,
     pub calls: usize,
     pub tenant_calls: u32,
+    pub caller: CallerStanding,
     /// Asterisk has RTP ports for another call.
     pub has_ports: bool,
     /// The month of its arrival.
@@ -67,6 +79,9 @@ pub fn decide(
     if terms.refuses_after(used) {
         return Err(Refusal::QuotaReached);
     }
+    if has_too_many_calls(standing.caller, settings) {
+        return Err(Refusal::CallerLimit);
+    }
     if standing.tenant_calls >= calls_at_once(&route.tenant, settings, plans) {
         return Err(Refusal::TenantBusy);
     }
@@ -77,6 +92,13 @@ pub fn decide(
         return Err(Refusal::NoRtpPorts);
     }
     Ok(())
+}
+
+/// Is the caller at one of the operator's ceilings?
+fn has_too_many_calls(caller: CallerStanding, settings: &Settings) -> bool {
+    let is_at = |calls: u32, limit: Option<u32>| limit.is_some_and(|limit| calls >= limit);
+    is_at(caller.live, settings.max_calls_per_caller)
+        || is_at(caller.last_hour, settings.max_calls_per_caller_per_hour)
 }
 
 /// The calls that a tenant may have at once: by its own limit, its plan's, or the daemon's.
@@ -170,7 +192,8 @@ mod tests {
     }
 
     fn quiet() -> Standing {
-        Standing { draining: false, calls: 0, tenant_calls: 0, has_ports: true, month: month() }
+        let caller = CallerStanding::default();
+        Standing { draining: false, calls: 0, tenant_calls: 0, caller, has_ports: true, month: month() }
     }
 
     fn decision(change: impl FnOnce(&mut Route), standing: Standing) -> Result<(), Refusal> {
@@ -228,6 +251,23 @@ mod tests {
         assert_eq!(decision(|_| {}, Standing { calls: 200, ..quiet() }), Err(Refusal::Full));
         let short = Standing { has_ports: false, ..quiet() };
         assert_eq!(decision(|_| {}, short), Err(Refusal::NoRtpPorts));
+    }
+
+    #[test]
+    fn a_caller_is_refused_at_either_ceiling() {
+        let decision = |live, last_hour, settings: &Settings| {
+            let standing = Standing { caller: CallerStanding { live, last_hour }, ..quiet() };
+            decide(Some(&route()), standing, settings, &Plans::default())
+        };
+        let limits = Settings {
+            max_calls_per_caller: Some(2),
+            max_calls_per_caller_per_hour: Some(5),
+            ..Settings::default()
+        };
+        assert_eq!(decision(1, 4, &limits), Ok(()));
+        assert_eq!(decision(2, 4, &limits), Err(Refusal::CallerLimit), "at once");
+        assert_eq!(decision(0, 5, &limits), Err(Refusal::CallerLimit), "within an hour");
+        assert_eq!(decision(1_000, 1_000, &Settings::default()), Ok(()), "no limit by default");
     }
 
     #[test]

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use super::Switchboard;
-use super::admission::{decide, engine_terms, format_for};
+use super::admission::{Standing, decide, engine_terms, format_for};
+use super::callers::Caller;
 use super::pre_call::CallPlan;
 use crate::ari::answer::ChannelVariable;
 use crate::ari::event::{CalledNumber, Channel, ChannelState};
@@ -172,17 +173,8 @@ impl Switchboard {
         if let Some(tenant) = tenant {
             tracing::Span::current().record("tenant_id", tracing::field::display(tenant));
         }
-        let month = Month::of(Utc::now());
-        {
-            let mut live = self.0.live();
-            let standing = live.standing(tenant, month, &self.0.ports);
-            let rules = self.0.rules.get();
-            let decision = decide(route.map(|route| &**route), standing, &rules.settings, &rules.plans);
-            decision.map_err(|refusal| NotAnswered::Refused(refusal, known()))?;
-            if let Some(tenant) = tenant {
-                live.assign(incoming.id, tenant);
-            }
-        }
+        self.take_place(incoming, route.map(|route| &**route))
+            .map_err(|refusal| NotAnswered::Refused(refusal, known()))?;
         let Some((called, route)) = found else {
             return Err(NotAnswered::Refused(Refusal::UnknownNumber, None));
         };
@@ -199,6 +191,23 @@ impl Switchboard {
             return refused(Refusal::Closed);
         }
         Ok(Admitted { called, route, agent: Arc::new(agent), format, prompts })
+    }
+
+    /// Decides whether there is a place for a call, and counts it among those of tenant and caller if there is.
+    fn take_place(&self, incoming: &IncomingCall, route: Option<&Route>) -> Result<(), Refusal> {
+        let tenant = route.map(|route| route.tenant.id);
+        let caller = tenant.and_then(|tenant| Caller::of(tenant, incoming.caller.as_deref()));
+        let (month, now) = (Month::of(Utc::now()), Instant::now());
+        let mut live = self.0.live();
+        let of_caller = live.caller_standing(caller.as_ref(), now);
+        let standing = Standing { caller: of_caller, ..live.standing(tenant, month, &self.0.ports) };
+        let rules = self.0.rules.get();
+        decide(route, standing, &rules.settings, &rules.plans)?;
+        if let Some(tenant) = tenant {
+            live.assign(incoming.id, tenant);
+            live.assign_caller(incoming.id, caller, now);
+        }
+        Ok(())
     }
 
     /// The agent of a profile, with the targets of its version; `None` where it cannot be built.

@@ -3,10 +3,12 @@
 //! A plain map behind a lock that is held for a look-up, never across a wait.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::admission::Standing;
+use super::callers::{Caller, CallerCalls, CallerStanding};
 use super::port_budget::PortBudget;
 use crate::ari::topology::call_of;
 use crate::ari::{AsteriskId, BridgeId, ChannelId};
@@ -22,6 +24,7 @@ pub struct Live {
     /// The channels of callers. The ids of the other channels and of bridges contain the call's.
     callers: HashMap<(AsteriskId, ChannelId), CallId>,
     tenants: HashMap<TenantId, u32>,
+    caller_calls: CallerCalls,
     draining: bool,
 }
 
@@ -31,6 +34,8 @@ struct LiveEntry {
     /// The caller's.
     channel: ChannelId,
     tenant: Option<TenantId>,
+    /// Of an admitted call, where the caller has a number.
+    caller: Option<Caller>,
     view: Option<View>,
 }
 
@@ -48,7 +53,8 @@ impl Live {
         let (queue, messages) = mpsc::channel(QUEUE);
         let (asterisk, channel) = (asterisk.clone(), channel.clone());
         self.callers.insert((asterisk.clone(), channel.clone()), id);
-        self.calls.insert(id, LiveEntry { queue, asterisk, channel, tenant: None, view: None });
+        let entry = LiveEntry { queue, asterisk, channel, tenant: None, caller: None, view: None };
+        self.calls.insert(id, entry);
         Some(messages)
     }
 
@@ -92,7 +98,10 @@ impl Live {
 
     /// The call is over. Returns its caller's channel, if it was not over before.
     pub fn end(&mut self, id: CallId) -> Option<ChannelId> {
-        let LiveEntry { asterisk, channel, tenant, .. } = self.calls.remove(&id)?;
+        let LiveEntry { asterisk, channel, tenant, caller, .. } = self.calls.remove(&id)?;
+        if let Some(caller) = &caller {
+            self.caller_calls.end(caller);
+        }
         self.callers.remove(&(asterisk, channel.clone()));
         if let Some(tenant) = tenant
             && let Some(count) = self.tenants.get_mut(&tenant)
@@ -116,7 +125,22 @@ impl Live {
             calls,
             has_ports: ports.has_room(calls, waiting),
             tenant_calls: tenant.and_then(|tenant| self.tenants.get(&tenant).copied()).unwrap_or(0),
+            caller: CallerStanding::default(),
             month,
+        }
+    }
+
+    /// The calls of the caller of a new call.
+    pub fn caller_standing(&mut self, caller: Option<&Caller>, now: Instant) -> CallerStanding {
+        self.caller_calls.standing(caller, now)
+    }
+
+    /// Counts the call among its caller's.
+    pub fn assign_caller(&mut self, id: CallId, caller: Option<Caller>, now: Instant) {
+        if let (Some(entry), Some(caller)) = (self.calls.get_mut(&id), caller)
+            && entry.caller.replace(caller.clone()).is_none()
+        {
+            self.caller_calls.begin(caller, now);
         }
     }
 
@@ -193,6 +217,25 @@ mod tests {
 
     fn channel(id: &str) -> ChannelId {
         ChannelId::new(id)
+    }
+
+    fn quiet(month: Month) -> Standing {
+        let caller = CallerStanding::default();
+        Standing { draining: false, calls: 0, tenant_calls: 0, caller, has_ports: true, month }
+    }
+
+    #[test]
+    fn a_callers_calls_are_counted_while_they_last() {
+        let (mut live, tenant, id, now) = (Live::default(), TenantId::new(), CallId::new(), Instant::now());
+        let caller = Caller::of(tenant, Some("+491715550123"));
+        let _messages = live.begin(id, &local(), &channel("1.1"));
+        live.assign_caller(id, caller.clone(), now);
+        live.assign_caller(id, caller.clone(), now);
+        let standing = |live, last_hour| CallerStanding { live, last_hour };
+        assert_eq!(live.caller_standing(caller.as_ref(), now), standing(1, 1));
+        live.end(id);
+        live.end(id);
+        assert_eq!(live.caller_standing(caller.as_ref(), now), standing(0, 1));
     }
 
     #[test]
@@ -272,14 +315,11 @@ mod tests {
         live.assign(first, tenant);
         assert_eq!(
             live.standing(Some(tenant), month, &PortBudget::new(None)),
-            Standing { draining: false, calls: 1, tenant_calls: 1, has_ports: true, month }
+            Standing { calls: 1, tenant_calls: 1, ..quiet(month) }
         );
         live.end(first);
         live.end(first);
-        assert_eq!(
-            live.standing(Some(tenant), month, &PortBudget::new(None)),
-            Standing { draining: false, calls: 0, tenant_calls: 0, has_ports: true, month }
-        );
+        assert_eq!(live.standing(Some(tenant), month, &PortBudget::new(None)), quiet(month));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod admission;
 mod arrival;
+mod callers;
 mod live;
 mod port_budget;
 mod pre_call;
@@ -27,6 +28,7 @@ use crate::webhooks::PreCallClient;
 
 pub use admission::{Settings, engine_terms};
 use arrival::ChannelOrigin;
+pub use callers::MOST_PER_HOUR as MOST_CALLS_PER_CALLER_PER_HOUR;
 use live::Live;
 use port_budget::PortBudget;
 

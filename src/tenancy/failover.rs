@@ -25,7 +25,7 @@ words!(
         NoAgent = "no_agent",
         /// Engines failed, before the answer or after it.
         Engines = "engines",
-        /// The conversation has reached its limit of turns, time or hold.
+        /// The conversation has reached its limit of turns, time or hold; or the caller has the most calls of one number.
         Limit = "limit",
         /// The caller spoke of an emergency, and the profile hands such calls over.
         Emergency = "emergency",
@@ -125,7 +125,7 @@ pub struct FailoverRoutes {
     /// Engines failed, before the answer or after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engines: Option<FailoverRoute>,
-    /// The conversation has reached its limit of turns, time or hold.
+    /// The conversation has reached its limit of turns, time or hold; or the caller has the most calls of one number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<FailoverRoute>,
     /// The caller spoke of an emergency, and the profile's `turn.emergency` is `route`.

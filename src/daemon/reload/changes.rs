@@ -10,6 +10,8 @@ const RELOADED: &[&str] = &[
     "ari.password",
     "ari.username",
     "calls.max_calls",
+    "calls.max_calls_per_caller",
+    "calls.max_calls_per_caller_per_hour",
     "calls.max_calls_per_tenant",
     "database.url",
     "deepgram.key",
