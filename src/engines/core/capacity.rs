@@ -15,6 +15,8 @@ use uuid::Uuid;
 
 /// The most requests that wait for one engine; one more is refused at once.
 const MOST_WAITING: usize = 1_024;
+/// Those of one tenant, so that its requests leave room in the queue to the others.
+const MOST_WAITING_OF_TENANT: usize = MOST_WAITING / 8;
 /// The interval of lines in the log about one engine.
 const LOGGED_EVERY: Duration = Duration::from_secs(60);
 
@@ -113,10 +115,11 @@ impl EngineSlots {
         }
     }
 
-    /// Adds a request to those that wait; none when there are too many.
+    /// Adds a request to those that wait; none when there are too many of all, or of the tenant's.
     fn wait(&mut self, tenant: Option<Uuid>) -> Option<oneshot::Receiver<EngineSlot>> {
         self.waiting.retain(|request| !request.granted.is_closed());
-        if self.waiting.len() >= MOST_WAITING {
+        let of_tenant = self.waiting.iter().filter(|request| request.tenant == tenant).count();
+        if self.waiting.len() >= MOST_WAITING || of_tenant >= MOST_WAITING_OF_TENANT {
             return None;
         }
         let (granted, receiver) = oneshot::channel();
@@ -205,8 +208,22 @@ mod tests {
     async fn the_queue_is_bounded() {
         let capacity = capacity(1);
         let _held = capacity.take(None, WAIT).await;
-        let mut waiting: Vec<_> = (0..MOST_WAITING).map(|_| capacity.take(None, WAIT).boxed()).collect();
+        let ask = |_| capacity.take(Some(Uuid::now_v7()), WAIT).boxed();
+        let mut waiting: Vec<_> = (0..MOST_WAITING).map(ask).collect();
         assert!(waiting.iter_mut().all(|request| request.now_or_never().is_none()));
-        assert!(capacity.take(None, WAIT).now_or_never().expect("no wait").is_none());
+        assert!(ask(0).now_or_never().expect("no wait").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_fills_its_part_of_the_queue_only() {
+        let (capacity, talker, other) = (capacity(1), Some(Uuid::now_v7()), Some(Uuid::now_v7()));
+        let _held = capacity.take(talker, WAIT).await;
+        let ask = |tenant| capacity.take(tenant, WAIT).boxed();
+        let mut waiting: Vec<_> = (0..MOST_WAITING_OF_TENANT).map(|_| ask(talker)).collect();
+        assert!(waiting.iter_mut().all(|request| request.now_or_never().is_none()));
+        assert!(ask(talker).now_or_never().expect("no wait").is_none());
+        assert!(ask(other).now_or_never().is_none(), "another tenant's request waits");
+        drop(waiting.pop());
+        assert!(ask(talker).now_or_never().is_none(), "one was given up");
     }
 }

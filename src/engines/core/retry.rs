@@ -207,12 +207,27 @@ impl Policy {
     where
         F: Future<Output = Result<T, EngineError>>,
     {
+        self.hold_from(None, ask).await
+    }
+
+    /// The same from a place that is held already, else from a new one.
+    async fn hold_from<T, F>(
+        &self,
+        place: Option<HeldPlace>,
+        ask: impl FnMut() -> F,
+    ) -> Result<(T, HeldPlace), EngineError>
+    where
+        F: Future<Output = Result<T, EngineError>>,
+    {
         let left_alone = |wait| {
             self.count("open");
             EngineError::Open(wait)
         };
         let permit = self.admit().map_err(left_alone)?;
-        let place = self.enter(self.kind.into()).await?;
+        let place = match place {
+            Some(place) => place,
+            None => self.enter(self.kind.into()).await?,
+        };
         let permits = self.admit_tenant(permit, &place).map_err(left_alone)?;
         let budget = Duration::from_millis(self.settings.budget_ms);
         let (mut failures, is_trial) = (0, permits.are_trial());

@@ -152,6 +152,9 @@ impl Llm for LimitedLlm {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
     use futures_util::stream;
 
     use super::*;
@@ -276,5 +279,45 @@ mod tests {
         }
         let error = alone.reply(Prompt::default(), Meter::default()).await.err();
         assert_eq!(error.map(|error| error.reason()), Some(FailureReason::Limited));
+    }
+
+    /// Fails at the first request, then replies.
+    struct Recovering {
+        name: Arc<str>,
+        has_failed: AtomicBool,
+    }
+
+    impl Llm for Recovering {
+        fn name(&self) -> &Arc<str> {
+            &self.name
+        }
+
+        fn reply(&self, _: Prompt, _: Meter) -> BoxFuture<'_, Result<Deltas, EngineError>> {
+            let reply = match self.has_failed.swap(true, Ordering::Relaxed) {
+                false => Err(EngineError::Temporary("down".into())),
+                true => Ok(stream::iter([Ok(Delta::Text("Yes.".into()))]).boxed()),
+            };
+            async { reply }.boxed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_held_from_the_first_attempt_to_the_end_of_the_reply() {
+        let (all, tenant) = (EngineShares::default(), uuid::Uuid::now_v7());
+        let shares = all.of(tenant, &Arc::default(), Scale { calls: 1, percent: 100 });
+        let engine = Recovering { name: "a".into(), has_failed: AtomicBool::new(false) };
+        let engine = Resilient::new(Arc::new(engine), Settings::default(), None).within(&shares);
+        let used = || all.uses_of(tenant).first().map(|share| (share.last_minute, share.in_progress));
+        let between_attempts = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            used()
+        };
+        let reply = engine.reply(Prompt::default(), Meter::default());
+        let (reply, use_between_attempts) = tokio::join!(reply, between_attempts);
+        assert_eq!(use_between_attempts, Some((1, 1)));
+        let deltas = reply.expect("a reply");
+        assert_eq!(used(), Some((2, 1)), "a repetition counts as a request");
+        drop(deltas);
+        assert_eq!(used(), Some((2, 0)));
     }
 }

@@ -27,7 +27,7 @@ use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
 use crate::language::Pronunciations;
 
-pub use parts::{BegunPieces, BegunSpeech, OpenSpeech, prepared};
+pub use parts::{BegunPieces, BegunSpeech, FinishedSpeech, OpenSpeech, prepared};
 pub use resilient::Resilient;
 
 /// How a text is to be spoken.

@@ -16,16 +16,33 @@ pub trait OpenSpeech: Send {
     fn add<'a>(&'a mut self, words: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
 
     /// Adds the rest of the text, and returns the audio of the whole.
-    fn finish(self: Box<Self>, rest: &str) -> BoxFuture<'static, Result<Pieces, EngineError>>;
+    fn finish(self: Box<Self>, rest: &str) -> BegunPieces;
+
+    /// Hands over the place among the requests to the engine that the speech holds, if it holds one.
+    fn take_place(&mut self) -> Option<HeldPlace> {
+        None
+    }
 }
 
 /// The audio of a speech that was begun by its first words.
 pub type BegunPieces = BoxFuture<'static, Result<Pieces, EngineError>>;
 
-/// A speech that holds a place among the requests to its engine until its text is complete: then its request takes one.
+/// A speech whose text is complete. Its place among the requests to the engine is that of its audio as well.
+pub struct FinishedSpeech {
+    pub pieces: BegunPieces,
+    pub place: Option<HeldPlace>,
+}
+
+/// A speech that holds a place among the requests to its engine.
 pub struct PlacedSpeech {
-    pub speech: Box<dyn OpenSpeech>,
-    pub place: HeldPlace,
+    speech: Box<dyn OpenSpeech>,
+    place: Option<HeldPlace>,
+}
+
+impl PlacedSpeech {
+    pub fn new(speech: Box<dyn OpenSpeech>, place: HeldPlace) -> PlacedSpeech {
+        PlacedSpeech { speech, place: Some(place) }
+    }
 }
 
 impl OpenSpeech for PlacedSpeech {
@@ -34,9 +51,11 @@ impl OpenSpeech for PlacedSpeech {
     }
 
     fn finish(self: Box<Self>, rest: &str) -> BegunPieces {
-        let PlacedSpeech { speech, place } = *self;
-        drop(place);
-        speech.finish(rest)
+        self.speech.finish(rest)
+    }
+
+    fn take_place(&mut self) -> Option<HeldPlace> {
+        self.place.take()
     }
 }
 
@@ -81,9 +100,13 @@ impl BegunSpeech {
 
     /// Sends the rest of the whole text, `prepared`. None where it does not begin with the words that were sent: then the speech
     /// is cancelled.
-    pub fn finish(self, prepared: &str) -> Option<BegunPieces> {
+    pub fn finish(mut self, prepared: &str) -> Option<FinishedSpeech> {
         let rest = prepared.strip_prefix(&self.said).filter(|rest| !rest.trim().is_empty())?;
-        (!self.said.is_empty()).then(|| self.speech.finish(rest))
+        if self.said.is_empty() {
+            return None;
+        }
+        let place = self.speech.take_place();
+        Some(FinishedSpeech { pieces: self.speech.finish(rest), place })
     }
 }
 

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::parts::PlacedSpeech;
-use super::{BegunPieces, BegunSpeech, OpenSpeech, Pieces, Tts, Voice, prepared, text};
+use super::{BegunSpeech, FinishedSpeech, OpenSpeech, Pieces, Tts, Voice, prepared, text};
 use crate::audio::Clip;
 use crate::audio::resample::Stream;
 use crate::engines::core::EngineError;
@@ -119,7 +119,7 @@ impl Resilient {
         voice: Voice,
         meter: Meter,
         order: Order,
-        begun: Option<BegunPieces>,
+        begun: Option<FinishedSpeech>,
     ) -> Result<Pieces, EngineError> {
         if order == Order::Alone {
             return self.alone(text, voice, meter, begun).await;
@@ -162,8 +162,9 @@ impl Resilient {
         text: Arc<str>,
         voice: Voice,
         meter: Meter,
-        mut begun: Option<BegunPieces>,
+        begun: Option<FinishedSpeech>,
     ) -> Result<Pieces, EngineError> {
+        let (mut begun, place) = begun.map_or((None, None), |begun| (Some(begun.pieces), begun.place));
         let whole = || audible(self.engine.speak(text.clone(), voice.clone(), meter.clone()));
         let ask = || {
             let (begun, whole) = (begun.take(), &whole);
@@ -175,7 +176,7 @@ impl Resilient {
                 }
             }
         };
-        self.policy.stream(ask).await
+        self.policy.stream_from(place, ask).await
     }
 
     /// Speaks the rest of a text of which the first words were sent, or the whole text where that is not possible.
@@ -274,7 +275,7 @@ impl Tts for Resilient {
         async move {
             let place = self.policy.enter(Kind::Tts.into()).await?;
             let speech = self.engine.open(voice, meter).await?;
-            let placed: Box<dyn OpenSpeech> = Box::new(PlacedSpeech { speech, place });
+            let placed: Box<dyn OpenSpeech> = Box::new(PlacedSpeech::new(speech, place));
             Ok(placed)
         }
         .boxed()
@@ -304,6 +305,8 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::engines::core::shares::{EngineShares, Scale};
+    use crate::engines::tts::BegunPieces;
 
     /// Speaks each text as samples of its rate, as many as it has characters; or fails at a text.
     struct Counting {
@@ -392,5 +395,50 @@ mod tests {
         let engine = counting(8_000, "");
         assert_eq!(spoken(&engine, None, " 👍 **\n---").await, (vec![], 0));
         assert_eq!(texts(&engine), "");
+    }
+
+    /// Takes its text in parts, and speaks it as one sample.
+    struct Parts(Arc<str>);
+
+    impl Tts for Parts {
+        fn name(&self) -> &Arc<str> {
+            &self.0
+        }
+
+        fn speak(&self, _: Arc<str>, _: Voice, _: Meter) -> BoxFuture<'_, Result<Pieces, EngineError>> {
+            ready(Err(EngineError::Permanent("it takes parts".into()))).boxed()
+        }
+
+        fn open(&self, _: Voice, _: Meter) -> BoxFuture<'_, Result<Box<dyn OpenSpeech>, EngineError>> {
+            async { Ok(Box::new(Parts(self.0.clone())) as Box<dyn OpenSpeech>) }.boxed()
+        }
+    }
+
+    impl OpenSpeech for Parts {
+        fn add<'a>(&'a mut self, _: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+            ready(Ok(())).boxed()
+        }
+
+        fn finish(self: Box<Self>, _: &str) -> BegunPieces {
+            ready(Ok(stream::iter([Ok(Clip::new(8_000, vec![1]))]).boxed())).boxed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_speech_that_is_begun_by_its_first_words_is_one_request() {
+        let (all, tenant) = (EngineShares::default(), uuid::Uuid::now_v7());
+        let shares = all.of(tenant, &Arc::default(), Scale { calls: 1, percent: 100 });
+        let settings = Settings { max_concurrent: 1, ..Settings::default() };
+        let engine = Resilient::new(Arc::new(Parts("parts".into())), settings, None).within(&shares);
+        let used = || all.uses_of(tenant).first().map(|share| (share.last_minute, share.in_progress));
+        let (voice, meter) = (Voice::default(), Meter::default());
+        let speech = engine.open(voice.clone(), meter.clone()).await.expect("a speech");
+        let mut begun = BegunSpeech::new(speech, voice.clone());
+        begun.say("We are ").await.expect("its first words");
+        assert_eq!(used(), Some((1, 1)));
+        let pieces = engine.speak_begun(begun, "We are open.".into(), voice, meter).await.expect("its audio");
+        assert_eq!(used(), Some((1, 1)));
+        drop(pieces);
+        assert_eq!(used(), Some((1, 0)));
     }
 }

@@ -72,7 +72,7 @@ impl Tts for Parts {
         meter: Meter,
     ) -> BoxFuture<'_, Result<Pieces, EngineError>> {
         match begun.finish(&text) {
-            Some(pieces) => pieces,
+            Some(speech) => speech.pieces,
             None => self.speak(text, voice, meter),
         }
     }

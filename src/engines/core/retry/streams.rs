@@ -15,13 +15,26 @@ impl Policy {
     /// An error is the last item of the stream.
     pub async fn stream<T, F>(
         &self,
+        ask: impl FnMut() -> F,
+    ) -> Result<BoxStream<'static, Result<T, EngineError>>, EngineError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<BoxStream<'static, Result<T, EngineError>>, EngineError>>,
+    {
+        self.stream_from(None, ask).await
+    }
+
+    /// As [`Policy::stream`], from the place among the requests that is held already, else from a new one.
+    pub async fn stream_from<T, F>(
+        &self,
+        place: Option<HeldPlace>,
         mut ask: impl FnMut() -> F,
     ) -> Result<BoxStream<'static, Result<T, EngineError>>, EngineError>
     where
         T: Send + 'static,
         F: Future<Output = Result<BoxStream<'static, Result<T, EngineError>>, EngineError>>,
     {
-        let (begun, place) = self.hold(|| begin(ask())).await?;
+        let (begun, place) = self.hold_from(place, || begin(ask())).await?;
         let Some((first, rest)) = begun else { return Ok(stream::empty().boxed()) };
         Ok(stream::once(async { Ok(first) }).chain(self.clone().watched(rest, place)).boxed())
     }

@@ -5,20 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::speech::{ContextAudio, ContextPiece};
 use super::{ContextMessage, ContextProtocol, ContextText, closed};
 use crate::engines::core::EngineError;
-use crate::engines::core::websocket::{Socket, SocketEndpoint};
+use crate::engines::core::websocket::{self, Socket, SocketEndpoint};
 
 /// A connection without a speech is closed after this time: before the server does so, and after any pause of a conversation.
 const IDLE: Duration = Duration::from_secs(150);
-/// Sending a message, at most.
-const SENDING: Duration = Duration::from_secs(3);
 /// A connection is not used again when a speech of it was given up after so long a silence of the server.
 const SILENT: Duration = Duration::from_secs(2);
 
@@ -93,7 +91,7 @@ impl ContextConnection {
         for receiver in self.contexts.into_values().filter_map(|context| context.pieces) {
             let _ = receiver.try_send(Err(error.clone()));
         }
-        let _ = timeout(SENDING, self.socket.close(None)).await;
+        websocket::close(&mut self.socket).await;
     }
 
     async fn carry_out(&mut self, command: Command) -> Result<(), EngineError> {
@@ -143,13 +141,7 @@ impl ContextConnection {
     }
 
     fn take(&mut self, message: Option<Result<Message, Error>>) -> Result<(), EngineError> {
-        let text = match message {
-            Some(Ok(Message::Text(text))) => text,
-            Some(Ok(Message::Close(frame))) => return Err(self.endpoint.closed(frame.as_ref())),
-            Some(Ok(_)) => return Ok(()),
-            Some(Err(error)) => return Err(self.endpoint.broken(error)),
-            None => return Err(self.endpoint.closed(None)),
-        };
+        let Some(text) = self.endpoint.text_of(message)? else { return Ok(()) };
         self.active = Instant::now();
         self.unanswered = None;
         let ContextMessage { context, audio, alignment, end } =
@@ -191,7 +183,6 @@ impl ContextConnection {
     }
 
     async fn send(&mut self, message: String) -> Result<(), EngineError> {
-        let sent = timeout(SENDING, self.socket.send(Message::text(message))).await;
-        sent.map_err(|_| EngineError::Timeout(SENDING))?.map_err(|error| self.endpoint.broken(error))
+        websocket::send(&mut self.socket, Message::text(message)).await
     }
 }
