@@ -278,9 +278,9 @@ fn the_agent_says_goodbye_and_hangs_up_at_its_limit() {
 }
 
 #[test]
-fn an_agent_that_may_hang_up_does_so_when_the_caller_says_goodbye() {
+fn an_agent_that_may_end_the_call_does_so_when_the_caller_says_goodbye() {
     let mut agent = local_agent();
-    agent["tools"] = json!(["hang_up"]);
+    agent["tools"] = json!(["end_call"]);
     let Some(env) = Seed::open(agent, |_| {}) else { return };
     let goodbye = clips::prompt(env.asterisk.sandbox(), "vm-goodbye");
     let report = env.call(MAIN, Codec::Ulaw, vec![listen(), Step::Say(goodbye)]);
@@ -295,7 +295,7 @@ fn an_agent_that_may_hang_up_does_so_when_the_caller_says_goodbye() {
 #[test]
 fn a_caller_rates_the_call_by_a_key_when_the_agent_ends_it() {
     let mut agent = local_agent_with(json!({ "satisfaction": true }));
-    agent["tools"] = json!(["hang_up"]);
+    agent["tools"] = json!(["end_call"]);
     agent["analysis"] = json!({ "enabled": true, "summary": true });
     let Some(env) = Seed::open(agent, |_| {}) else { return };
     let goodbye = clips::prompt(env.asterisk.sandbox(), "vm-goodbye");

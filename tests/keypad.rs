@@ -152,7 +152,7 @@ fn a_caller_navigates_menus_and_leaves_a_pin_that_is_nowhere_in_clear() {
             "name": "main",
             "prompt": "For our opening hours press one, for your order press two, and for anything else press nine.",
             "choices": [
-                { "key": "1", "words": ["opening hours"], "say": "We open at six.", "then": { "action": "hang_up" } },
+                { "key": "1", "words": ["opening hours"], "say": "We open at six.", "then": { "action": "end_call" } },
                 { "key": "2", "then": { "action": "menu", "menu": "orders" } },
             ],
         },

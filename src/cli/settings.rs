@@ -48,7 +48,7 @@ pub struct SettingArgs {
     /// The longest reply, in tokens; 0 goes back to the daemon's default.
     #[arg(long, value_name = "TOKENS")]
     max_reply_tokens: Option<u32>,
-    /// Actions besides talking: hang_up. An empty text removes them.
+    /// Actions besides talking: end_call. An empty text removes them.
     #[arg(long, value_name = "TOOL,…", value_delimiter = ',')]
     tools: Option<Vec<String>>,
     /// The speech engine's own name for a voice.

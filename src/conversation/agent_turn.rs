@@ -23,7 +23,7 @@ impl Conversation {
             ResponseEvent::ToolCall(call) => self.tool_called(now, turn, call),
             ResponseEvent::Writing => self.response_goes_on(now, turn),
             ResponseEvent::Paused => self.response_pauses(now, turn),
-            ResponseEvent::HangUp => self.response_hangs_up(turn),
+            ResponseEvent::EndCall => self.response_ends_call(turn),
             ResponseEvent::Finished => self.response_ended(now, turn),
             ResponseEvent::Failed => self.response_failed(now, turn),
         }
@@ -82,7 +82,7 @@ impl Conversation {
         }
     }
 
-    fn response_hangs_up(&mut self, turn: TurnId) {
+    fn response_ends_call(&mut self, turn: TurnId) {
         let Some(response) = self.floor.response_mut() else { return };
         if response.turn == turn && response.is_streaming() {
             response.hang_up_afterwards();

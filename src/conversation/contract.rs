@@ -190,7 +190,7 @@ pub enum Ending {
     EngineFailure,
     /// [`Input::EndRequested`].
     Requested,
-    /// [`ResponseEvent::HangUp`].
+    /// [`ResponseEvent::EndCall`].
     AgentHungUp,
     /// The caller was transferred. Of the driver, not of the conversation.
     Transferred,

@@ -85,7 +85,7 @@ pub enum MenuAction {
     /// A tool runs as if the model had called it, and the model goes on with its result.
     Act { name: Arc<str>, arguments: Arc<str>, action: ToolAction },
     /// The call ends.
-    HangUp,
+    EndCall,
 }
 
 impl Menus {
@@ -320,7 +320,7 @@ impl Conversation {
         }
         match step.action {
             MenuAction::Menu(menu) => self.enter_menu(now, open, menu, step.say),
-            MenuAction::HangUp => self.hang_up_from_menu(now, step.say),
+            MenuAction::EndCall => self.end_from_menu(now, step.say),
             MenuAction::Agent => {
                 let response = Response::prompt(self.out.new_turn(), now, None);
                 self.floor = Floor::Agent(response, None);
@@ -355,7 +355,7 @@ impl Conversation {
         self.finish_if_over(now);
     }
 
-    fn hang_up_from_menu(&mut self, now: At, say: Option<Arc<str>>) {
+    fn end_from_menu(&mut self, now: At, say: Option<Arc<str>>) {
         let Some(text) = say else {
             return self.say_goodbye(now, Phrase::Goodbye, Ending::AgentHungUp);
         };

@@ -90,7 +90,7 @@ pub enum ResponseEvent {
     /// No more text has arrived for a moment. The same is true of the text so far.
     Paused,
     /// The agent ends the call after its response, unless the caller has more to say.
-    HangUp,
+    EndCall,
     /// The response is complete. The last event.
     Finished,
     /// The model failed, retries and fallback included. The last event.

@@ -204,6 +204,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/sqlite/0050_tenant_pre_call_webhook.sql"),
         include_str!("../../migrations/postgres/0050_tenant_pre_call_webhook.sql"),
     ),
+    (
+        "0054_end_call",
+        include_str!("../../migrations/sqlite/0054_end_call.sql"),
+        include_str!("../../migrations/postgres/0054_end_call.sql"),
+    ),
 ];
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrator(|&(name, sqlite, _)| (name, sqlite)));

@@ -219,7 +219,7 @@ mod tests {
         let settings = serde_json::json!({
             "greeting": "Hello!", "language": "de-DE", "stt": "openai", "stt_model": "whisper-1",
             "llm_model": "gpt-5.6-sol", "voice": "alloy", "phrases": { "closed": "We are closed." },
-            "turn": { "max_turns": 5 }, "tools": ["hang_up"],
+            "turn": { "max_turns": 5 }, "tools": ["end_call"],
             "hours": { "timezone": "Asia/Kolkata", "weekly": { "monday": [{ "from": "09:00", "to": "17:00" }] } },
         });
         assert_eq!(violations(settings), [] as [&str; 0]);
@@ -231,7 +231,7 @@ mod tests {
             "greeting": "x".repeat(1_001), "language": "de_DE", "stt": "openai", "llm": "scripted",
             "llm_model": "gpt-5.6-sol", "tts": "crystal-ball", "tts_model": " ", "voice": "a\u{0}b",
             "phrases": { "hello": "x", "closed": "c" }, "turn": { "max_turns": 0, "commit_ms": 5000 },
-            "tools": ["hang_up", "fly"], "hours": { "timezone": "Mars" },
+            "tools": ["end_call", "fly"], "hours": { "timezone": "Mars" },
         });
         let expected = [
             "settings.greeting",

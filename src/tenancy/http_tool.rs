@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn what_cannot_work_is_named() {
         for (changes, field) in [
-            (json!({ "name": "hang_up" }), "name"),
+            (json!({ "name": "end_call" }), "name"),
             (json!({ "name": "check stock" }), "name"),
             (json!({ "name": "x".repeat(65) }), "name"),
             (json!({ "description": " " }), "description"),

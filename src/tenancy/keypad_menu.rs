@@ -112,7 +112,7 @@ pub enum KeypadAction {
         masked: bool,
     },
     /// The call ends.
-    HangUp {},
+    EndCall {},
 }
 
 impl ProfileSettings {
@@ -191,7 +191,7 @@ fn said(text: &Option<String>) -> Option<Arc<str>> {
 fn step(say: &Option<String>, then: &KeypadAction, names: &HashMap<&Label, usize>) -> Option<MenuStep> {
     let action = match then {
         KeypadAction::Agent {} => MenuAction::Agent,
-        KeypadAction::HangUp {} => MenuAction::HangUp,
+        KeypadAction::EndCall {} => MenuAction::EndCall,
         KeypadAction::Menu { menu } => MenuAction::Menu(*names.get(menu)?),
         KeypadAction::Transfer { target } => {
             let action = ToolAction::Transfer { target: target.as_str().into(), summary: None };
@@ -375,7 +375,7 @@ mod tests {
                     { "key": "2", "then": { "action": "switch_agent", "agent": "Sales" } },
                     { "key": "3", "then": { "action": "set_language", "language": "de" } },
                     { "key": "4", "then": { "action": "collect", "max_digits": 4, "masked": true } },
-                ], "otherwise": { "say": "Goodbye.", "then": { "action": "hang_up" } } },
+                ], "otherwise": { "say": "Goodbye.", "then": { "action": "end_call" } } },
             ],
         });
         for (pointer, value) in changes.as_object().expect("changes") {
@@ -410,7 +410,7 @@ mod tests {
             panic!("no rules")
         };
         assert_eq!((rules.most, rules.masked, rules.terminator), (4, true, Digit::parse("#")));
-        assert_eq!(orders.otherwise.action, MenuAction::HangUp);
+        assert_eq!(orders.otherwise.action, MenuAction::EndCall);
         let targets: Vec<_> = settings(json!({})).menu_targets().map(|(field, _)| field).collect();
         assert_eq!(targets, ["keypad_menus.1.choices.0.then.target"]);
     }

@@ -31,14 +31,14 @@ words!(
     }
 );
 words!(
-    /// Built-in tools that an agent can call. `hang_up`: end the call. `send_dtmf`: send keys to the far end.
+    /// Built-in tools that an agent can call. `end_call`: end the call. `send_dtmf`: send keys to the far end.
     /// `collect_digits`: collect an entry of keys from the caller.
     /// `transfer`: transfer the caller to one of the tenant's targets. `queue`: put the caller into one of the tenant's queues.
     /// `voicemail`: let the caller leave a message in one of the tenant's mailboxes. `remember`: keep a field on the call's record.
     /// `switch_agent`: another profile of `switch_to` goes on with the call. `set_language`: continue in another of `languages`.
     Tool {
         /// End the call.
-        HangUp = "hang_up",
+        EndCall = "end_call",
         /// Send keys to the far end.
         SendDtmf = "send_dtmf",
         /// Collect an entry of keys from the caller.

@@ -35,14 +35,14 @@ pub struct Remembered {
 /// The meaning of a call of a built-in tool.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BuiltIn {
-    HangUp,
+    EndCall,
     Act(ToolAction),
 }
 
 /// The specification that the model reads; `None` for a tool that has choices of its own.
 pub(super) fn spec(tool: Tool) -> Option<ToolSpec> {
     let (description, parameters) = match tool {
-        Tool::HangUp => return Some(ToolSpec::hang_up()),
+        Tool::EndCall => return Some(ToolSpec::end_call()),
         Tool::Transfer | Tool::Queue | Tool::Voicemail | Tool::SwitchAgent | Tool::SetLanguage => {
             return None;
         }
@@ -102,7 +102,7 @@ pub(super) fn spec(tool: Tool) -> Option<ToolSpec> {
 pub(super) fn read(tool: Tool, arguments: &str) -> Result<BuiltIn, String> {
     match tool {
         // Some models explain themselves in arguments that the tool does not have.
-        Tool::HangUp => Ok(BuiltIn::HangUp),
+        Tool::EndCall => Ok(BuiltIn::EndCall),
         // The choices are the toolbox's.
         Tool::Transfer | Tool::Queue | Tool::Voicemail => {
             TargetTools::default().read(tool, arguments).map(BuiltIn::Act)

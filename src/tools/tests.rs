@@ -357,7 +357,7 @@ async fn hostile_calls_of_tools_succeed_at_nothing() {
     let toolbox = Toolbox::new(&profile);
     let names = [
         "transfer",
-        "hang_up",
+        "end_call",
         "collect_digits",
         "remember",
         "shell",

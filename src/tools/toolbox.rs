@@ -63,7 +63,7 @@ pub(super) enum TenantTool {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reading {
     /// The agent ends the call after its words.
-    HangUp,
+    EndCall,
     Call(ToolRequest),
 }
 
@@ -154,7 +154,7 @@ impl Toolbox {
     /// Reads a call of the model. One that cannot be carried out is refused, with the reason for the model.
     pub fn read(&self, call: llm::ToolCall) -> Reading {
         let action = match self.action(&call) {
-            Ok(BuiltIn::HangUp) => return Reading::HangUp,
+            Ok(BuiltIn::EndCall) => return Reading::EndCall,
             Ok(BuiltIn::Act(action)) => action,
             Err(reason) => ToolAction::Refuse { reason: refusal(&reason) },
         };
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn an_imported_tool_that_cannot_work_is_not_offered() {
         let tool = serde_json::json!({
-            "name": "hang_up", "description": "x", "method": "GET", "url": "https://{{host}}/",
+            "name": "end_call", "description": "x", "method": "GET", "url": "https://{{host}}/",
             "parameters": { "type": "object" },
         });
         let settings = ProfileSettings {
@@ -366,10 +366,10 @@ mod tests {
 
     #[test]
     fn only_tools_of_the_profile_are_offered_and_carried_out() {
-        let toolbox = toolbox(&["send_dtmf", "hang_up", "fly"]);
+        let toolbox = toolbox(&["send_dtmf", "end_call", "fly"]);
         let names: Vec<_> = toolbox.specs().iter().map(|spec| spec.name.to_string()).collect();
-        assert_eq!(names, ["hang_up", "send_dtmf"]);
-        assert_eq!(toolbox.read(call("hang_up", "")), Reading::HangUp);
+        assert_eq!(names, ["end_call", "send_dtmf"]);
+        assert_eq!(toolbox.read(call("end_call", "")), Reading::EndCall);
         let Reading::Call(sent) = toolbox.read(call("send_dtmf", r#"{"keys":"1"}"#)) else {
             panic!("hangs up")
         };
@@ -378,7 +378,7 @@ mod tests {
         for (name, arguments) in [
             ("collect_digits", r#"{"max_digits":1}"#),
             ("fly", "{}"),
-            ("HANG_UP", "{}"),
+            ("END_CALL", "{}"),
             ("send_dtmf", &long),
         ] {
             let Reading::Call(refused) = toolbox.read(call(name, arguments)) else {

@@ -201,7 +201,7 @@ mod tests {
             tools.specs().map(|spec| (spec.name.to_string(), targets(&spec))).collect()
         };
         let offer = |name: &str, targets: serde_json::Value| (name.to_owned(), targets);
-        assert!(offers(&["hang_up"]).is_empty());
+        assert!(offers(&["end_call"]).is_empty());
         assert_eq!(offers(&["queue"]), [offer("queue", json!(["reception"]))]);
         let everything = json!(["shop", "reception", "box", "night-box"]);
         assert_eq!(offers(&["transfer"]), [offer("transfer", everything)]);

@@ -74,7 +74,7 @@ async fn a_tenant_has_profiles(api: ApiServer) {
             "timezone": "Europe/London",
             "weekly": { "saturday": [{ "from": "06:00", "to": "13:00" }] }, "closed_on": ["2026-12-25"],
         },
-        "tools": ["hang_up"],
+        "tools": ["end_call"],
     });
     let mut body = profile("Front desk", false);
     body["settings"] = settings.clone();
@@ -381,7 +381,7 @@ async fn a_change_of_settings_leaves_the_others(api: ApiServer) {
     let (tenant, admin) = api.tenant("Bakery").await;
     let mut body = profile("Front desk", true);
     body["settings"] = json!({
-        "greeting": "Hello!", "tools": ["hang_up"], "turn": { "max_turns": 9, "silence_ms": 5_000 },
+        "greeting": "Hello!", "tools": ["end_call"], "turn": { "max_turns": 9, "silence_ms": 5_000 },
         "phrases": { "closed": "We are closed.", "goodbye": "Bye." },
         "hours": { "timezone": "Europe/Berlin", "weekly": {
             "monday": [{ "from": "09:00", "to": "17:00" }], "friday": [{ "from": "09:00", "to": "12:00" }] } },
@@ -393,7 +393,7 @@ async fn a_change_of_settings_leaves_the_others(api: ApiServer) {
     } });
     let settings = admin.patch(&at, patch).await.expect(200)["settings"].clone();
     let expected = json!({
-        "voice": "nova", "greeting": null, "tools": ["hang_up"], "turn": { "max_turns": 12 },
+        "voice": "nova", "greeting": null, "tools": ["end_call"], "turn": { "max_turns": 12 },
         "phrases": { "closed": "We are closed.", "filler": "One moment." },
         "hours": { "timezone": "Europe/Berlin", "weekly": { "monday": [{ "from": "09:00", "to": "17:00" }] },
             "closed_on": [] },

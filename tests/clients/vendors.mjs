@@ -7,7 +7,7 @@ import OpenAI, { toFile } from "openai";
 
 const { VENDOR_URL: url, LIMITED_URL: limited, VENDOR_KEY: key } = process.env;
 const reply = "We are open from nine to five.";
-const tool = { type: "function", function: { name: "hang_up", parameters: { type: "object", properties: {} } } };
+const tool = { type: "function", function: { name: "end_call", parameters: { type: "object", properties: {} } } };
 
 function client(at = url, apiKey = key) {
   return new OpenAI({ baseURL: `${at}/v1`, apiKey, maxRetries: 0 });
@@ -67,7 +67,7 @@ async function chat() {
     tools: [tool],
   });
   const { message, finish_reason } = (await called.finalChatCompletion()).choices[0];
-  assert.deepEqual([finish_reason, message.tool_calls[0].function.name], ["tool_calls", "hang_up"]);
+  assert.deepEqual([finish_reason, message.tool_calls[0].function.name], ["tool_calls", "end_call"]);
 
   const refusal = { status: 400, code: "unsupported_parameter", param: "max_tokens" };
   await assert.rejects(ask({ max_tokens: 16 }), refusal);

@@ -28,7 +28,7 @@ REPLY = "We are open from nine to five."
 WORDS = "What are your opening hours?"
 # A second of sound at 8 kHz, in frames of 100 ms.
 SOUND = [b"\x00\x10" * 800] * 10
-TOOL = {"type": "function", "function": {"name": "hang_up", "parameters": {"type": "object", "properties": {}}}}
+TOOL = {"type": "function", "function": {"name": "end_call", "parameters": {"type": "object", "properties": {}}}}
 
 
 def client(url: str = URL, key: str = KEY) -> openai.OpenAI:
@@ -72,9 +72,9 @@ def chat() -> None:
     assert chunks[-2].choices[0].finish_reason == "stop" and chunks[-1].usage.prompt_tokens == 40
     chunks = list(ask(text="Goodbye.", stream=True, tools=[TOOL], reasoning_effort="none"))
     calls = [call for chunk in chunks for choice in chunk.choices for call in choice.delta.tool_calls or []]
-    assert calls[0].function.name == "hang_up" and chunks[-1].choices[0].finish_reason == "tool_calls"
+    assert calls[0].function.name == "end_call" and chunks[-1].choices[0].finish_reason == "tool_calls"
     call = ask(text="Goodbye.", tools=[TOOL]).choices[0].message.tool_calls[0]
-    assert (call.type, call.function.name) == ("function", "hang_up")
+    assert (call.type, call.function.name) == ("function", "end_call")
     error = refused(openai.BadRequestError, lambda: ask(max_tokens=16), code="unsupported_parameter")
     assert error.param == "max_tokens"
     refused(openai.BadRequestError, lambda: ask(extra_body={"no_such_field": 1}), code="unknown_parameter")
@@ -90,7 +90,7 @@ def chat() -> None:
 
 
 def responses() -> None:
-    tool = {"type": "function", "name": "hang_up", "parameters": TOOL["function"]["parameters"], "strict": False}
+    tool = {"type": "function", "name": "end_call", "parameters": TOOL["function"]["parameters"], "strict": False}
 
     def respond(text: str, at: openai.OpenAI | None = None, **fields):
         order = {"model": "gpt-5.4-mini", "instructions": "Be brief.", "tools": [tool], "store": False, **fields}
@@ -100,7 +100,7 @@ def responses() -> None:
     assert whole.output_text == REPLY and whole.usage.output_tokens == 8, whole
     events = list(respond("Goodbye.", stream=True))
     assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == REPLY
-    assert events[-1].type == "response.completed" and events[-1].response.output[1].name == "hang_up"
+    assert events[-1].type == "response.completed" and events[-1].response.output[1].name == "end_call"
     call = respond("Goodbye.").output[1]
     assert (call.type, call.call_id) == ("function_call", "call_1")
     order = [call.to_dict(), {"type": "function_call_output", "call_id": "call_1", "output": "done"}]
@@ -112,7 +112,7 @@ def responses() -> None:
 
 
 def claude() -> None:
-    tool = {"name": "hang_up", "input_schema": TOOL["function"]["parameters"]}
+    tool = {"name": "end_call", "input_schema": TOOL["function"]["parameters"]}
 
     def at(url: str = URL, key: str = KEY) -> anthropic.Anthropic:
         return anthropic.Anthropic(base_url=f"{url}/anthropic", api_key=key, max_retries=0)

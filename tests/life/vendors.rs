@@ -109,7 +109,7 @@ fn a_reply_is_sent_to_the_speech_server_word_by_word_and_cut_where_it_was_interr
 fn a_call_has_all_its_engines_at_the_operators_own_servers() {
     let agent = json!({
         "greeting": "Welcome to the test.", "language": "en-GB", "stt": "speaches", "llm": "vllm", "tts": "kokoro",
-        "tools": ["hang_up"],
+        "tools": ["end_call"],
     });
     let Some((mut env, main)) = env(agent) else { return };
     let speaches = Vendor::with(&[Habit::Keyless, Habit::NoModels]);

@@ -86,7 +86,7 @@ fn each_engine_is_asked_a_real_question_and_timed() {
         assert!(word == "ok" && text.contains(words), "{check}: {word} {text}");
     }
     let question = vendor.requests(Kind::Llm)[0].json();
-    assert_eq!(question["tools"][0]["function"]["name"], "hang_up", "{question}");
+    assert_eq!(question["tools"][0]["function"]["name"], "end_call", "{question}");
 }
 
 #[test]

@@ -72,7 +72,7 @@ async fn replied(engines: &Engines, name: &str, messages: Vec<Message>) -> Vec<D
     let prompt = Prompt {
         system: "Be kind.".into(),
         messages,
-        tools: [ToolSpec::hang_up()].into(),
+        tools: [ToolSpec::end_call()].into(),
         ..Prompt::default()
     };
     let deltas = engine.reply(prompt, Meter::default()).await.expect("a reply");
@@ -98,7 +98,7 @@ fn every_language_model_calls_tools_and_reads_results() {
         let mut said = vec![Message::Agent("Hello!".into()), Message::Caller("Goodbye!".into())];
         let deltas = run(replied(&engines, name, said.clone()));
         let [.., Delta::ToolCall(call), Delta::End] = &*deltas else { panic!("{name}: {deltas:?}") };
-        assert_eq!((&*call.name, &*call.arguments), ("hang_up", "{}"), "{name}");
+        assert_eq!((&*call.name, &*call.arguments), ("end_call", "{}"), "{name}");
         let content = "not yet".into();
         said.extend([
             Message::ToolCall(call.clone()),

@@ -130,11 +130,11 @@ fn a_tool_is_called_and_its_result_answered() {
     let engines = configured(&vendor);
     run(async {
         let mut session = open(&engines, 8_000, &Meter::default());
-        let mut prompt = prompt(&[ToolSpec::hang_up()]);
+        let mut prompt = prompt(&[ToolSpec::end_call()]);
         session.respond(ResponseKey(1), prompt.clone());
         let (_, _, tools) = response(&mut session).await;
         let [call] = &*tools else { panic!("{tools:?}") };
-        assert_eq!((&*call.name, &*call.arguments), ("hang_up", "{}"));
+        assert_eq!((&*call.name, &*call.arguments), ("end_call", "{}"));
         prompt.messages.push(Message::ToolCall(call.clone()));
         prompt.messages.push(Message::ToolResult { call: call.id.clone(), content: "refused".into() });
         session.respond(ResponseKey(2), prompt);

@@ -361,7 +361,7 @@ impl Cascade {
                 ResponseEvent::Text(text)
             }
             Some(Ok(Delta::ToolCall(call))) => match agent.toolbox.read(call) {
-                Reading::HangUp => ResponseEvent::HangUp,
+                Reading::EndCall => ResponseEvent::EndCall,
                 Reading::Call(call) => ResponseEvent::ToolCall(call),
             },
             Some(Ok(Delta::Writing)) => ResponseEvent::Writing,

@@ -18,7 +18,7 @@ use crate::call::{Agent, Engines, PromptCache};
 use crate::conversation::{At, Attempt, Command, ContextItem, Phrase, Say, Settings, TakeOver};
 use crate::engines::core::usage::Meter;
 use crate::engines::end_of_turn::{self, EndOfTurn, ModelError, TurnModel};
-use crate::engines::llm::{Delta, Deltas, HANG_UP, Llm, Prompt, ToolCall};
+use crate::engines::llm::{Delta, Deltas, END_CALL, Llm, Prompt, ToolCall};
 use crate::engines::stt::scripted::{Scripted, Step};
 use crate::engines::stt::{Buffered, Hints, SessionConfig, Stt, SttEvent, SttSession, Utterance};
 use crate::engines::tts::{Pieces, Tts, Voice};
@@ -107,7 +107,7 @@ fn agent(
         max_reply_tokens: None,
         targets: Arc::default(),
         toolbox: Arc::new(Toolbox::new(&ProfileSettings {
-            tools: vec!["hang_up".to_owned()],
+            tools: vec!["end_call".to_owned()],
             ..ProfileSettings::default()
         })),
         hours: None,
@@ -195,8 +195,8 @@ impl Cascade {
 
 #[tokio::test(start_paused = true)]
 async fn a_response_is_streamed_until_it_is_cancelled() {
-    let hang_up = ToolCall { id: "1".into(), name: HANG_UP.into(), arguments: "{}".into() };
-    let script = vec![text("We "), text("are "), text("open."), Ok(Delta::ToolCall(hang_up))];
+    let end_call = ToolCall { id: "1".into(), name: END_CALL.into(), arguments: "{}".into() };
+    let script = vec![text("We "), text("are "), text("open."), Ok(Delta::ToolCall(end_call))];
     let mut cascade = cascade(agent([], [script.clone(), script]));
     cascade.go(respond(ONE));
     assert_eq!(cascade.next().await, response(ONE, ResponseEvent::Text("We ".into())));
@@ -204,7 +204,7 @@ async fn a_response_is_streamed_until_it_is_cancelled() {
     assert_eq!(cascade.settle().await, []);
     cascade.go(respond(TWO));
     let words = ["We ", "are ", "open."].map(|word| ResponseEvent::Text(word.into()));
-    let events = words.into_iter().chain([ResponseEvent::HangUp, ResponseEvent::Finished]);
+    let events = words.into_iter().chain([ResponseEvent::EndCall, ResponseEvent::Finished]);
     let expected: Vec<_> = events.map(|event| response(TWO, event)).collect();
     assert_eq!(cascade.settle().await, expected);
 }
@@ -295,12 +295,12 @@ async fn another_agents_engines_serve_what_begins_after_the_change() {
 
 #[tokio::test(start_paused = true)]
 async fn the_rest_of_a_reply_is_read_with_the_tools_of_the_agent_that_asked() {
-    let hang_up = ToolCall { id: "1".into(), name: HANG_UP.into(), arguments: "{}".into() };
-    let mut cascade = cascade(agent([], [vec![text("Goodbye."), Ok(Delta::ToolCall(hang_up))]]));
+    let end_call = ToolCall { id: "1".into(), name: END_CALL.into(), arguments: "{}".into() };
+    let mut cascade = cascade(agent([], [vec![text("Goodbye."), Ok(Delta::ToolCall(end_call))]]));
     cascade.go(respond(ONE));
     let next = Agent { toolbox: Arc::default(), ..agent([], []) };
     cascade.change_agent(Arc::new(next));
-    let events = [ResponseEvent::Text("Goodbye.".into()), ResponseEvent::HangUp, ResponseEvent::Finished];
+    let events = [ResponseEvent::Text("Goodbye.".into()), ResponseEvent::EndCall, ResponseEvent::Finished];
     assert_eq!(cascade.settle().await, events.map(|event| response(ONE, event)));
 }
 

@@ -268,7 +268,7 @@ impl Pipeline {
             }
             VoicePart::Writing => ResponseEvent::Writing,
             VoicePart::ToolCall(call) => match self.cascade.agent().toolbox.read(call) {
-                Reading::HangUp => ResponseEvent::HangUp,
+                Reading::EndCall => ResponseEvent::EndCall,
                 Reading::Call(call) => ResponseEvent::ToolCall(call),
             },
             VoicePart::End => {
@@ -277,7 +277,7 @@ impl Pipeline {
                 ResponseEvent::Finished
             }
         };
-        if let ResponseEvent::Spoken(_) | ResponseEvent::ToolCall(_) | ResponseEvent::HangUp = &event
+        if let ResponseEvent::Spoken(_) | ResponseEvent::ToolCall(_) | ResponseEvent::EndCall = &event
             && let Some(request) = self.voice.as_mut().and_then(|voice| voice.pending(key))
         {
             request.progress = RequestProgress::Begun;

@@ -282,5 +282,5 @@ fn place<S>(kind: &'static str, name: &str, entry: Option<&Entry<S>>) -> EngineS
 /// Whether profiles let the agent end the call, which is a tool of the model.
 fn uses_tools(active: &[ActiveTenant]) -> bool {
     let mut profiles = active.iter().flat_map(|it| &it.profiles).peekable();
-    profiles.peek().is_none() || profiles.any(|profile| profile.settings.may(Tool::HangUp))
+    profiles.peek().is_none() || profiles.any(|profile| profile.settings.may(Tool::EndCall))
 }

@@ -6,14 +6,14 @@ use super::*;
 async fn a_profile_goes_back_to_what_it_was() {
     let vca = CommandLine::new().await;
     vca.acme().await;
-    vca.text(&[&PROFILE[..], &["--tools", "hang_up", "--llm-model", "gpt-5.4-mini"]].concat()).await;
+    vca.text(&[&PROFILE[..], &["--tools", "end_call", "--llm-model", "gpt-5.4-mini"]].concat()).await;
     let update = ["profile", "update", "Front desk", "--system-prompt", "Shout.", "--tools", ""];
     let changed = vca.json(&update).await;
     assert_eq!((&changed["version"], &changed["settings"]["tools"]), (&2.into(), &serde_json::json!([])));
     let former = vca.json(&["profile", "show", "Front desk", "--version", "1"]).await;
     assert_eq!(
         (&former["system_prompt"], &former["settings"]["tools"][0]),
-        (&"Be kind.".into(), &"hang_up".into())
+        (&"Be kind.".into(), &"end_call".into())
     );
     let back = vca.json(&["profile", "rollback", "Front desk", "--version", "1"]).await;
     assert_eq!((&back["version"], &back["settings"]["llm_model"]), (&3.into(), &"gpt-5.4-mini".into()));

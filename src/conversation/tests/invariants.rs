@@ -325,7 +325,7 @@ impl Watch {
             15 => playback(PlaybackEvent::SynthesisFailed),
             29 if event.back > 1 => response(ResponseEvent::Paused),
             29 => response(ResponseEvent::Writing),
-            17 => response(ResponseEvent::HangUp),
+            17 => response(ResponseEvent::EndCall),
             18 if event.back == 1 => Input::Hold(HoldChange::HeldByCaller),
             18 if event.back > 1 => Input::Hold(HoldChange::Uncertain),
             18 => Input::Hold(HoldChange::Held),

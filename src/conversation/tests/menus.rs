@@ -62,7 +62,7 @@ pub fn menus(opening: MenuOpening) -> Menus {
         vec![
             choice("1", &["shop"], step("One moment.", transfer())),
             choice("2", &[], step("Your number?", collect())),
-            choice("3", &[], step("Bye.", MenuAction::HangUp)),
+            choice("3", &[], step("Bye.", MenuAction::EndCall)),
             choice("4", &[], step("I am listening.", MenuAction::Agent)),
         ],
     );

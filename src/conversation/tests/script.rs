@@ -282,7 +282,7 @@ impl Stage {
             "fails" => finished_tool(id, ToolOutcome::Failed, &text),
             "writes" => response(ResponseEvent::Writing),
             "pauses" => response(ResponseEvent::Paused),
-            "hangup" => response(ResponseEvent::HangUp),
+            "hangup" => response(ResponseEvent::EndCall),
             "done" => response(ResponseEvent::Finished),
             "llm_fails" => response(ResponseEvent::Failed),
             "starts" => playback(PlaybackEvent::Started),

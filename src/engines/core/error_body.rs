@@ -175,7 +175,7 @@ mod tests {
             (500, "tools param requires --jinja flag"),
             (400, "registry.ollama.ai/library/gemma3:4b does not support tools"),
             (400, "`tool calling` is not supported with this model"),
-            (404, "No endpoints found that support tool use. Try disabling \"hang_up\"."),
+            (404, "No endpoints found that support tool use. Try disabling \"end_call\"."),
         ] {
             let body = serde_json::json!({ "error": { "message": text } }).to_string();
             let status = StatusCode::from_u16(status).expect("a status");

@@ -38,19 +38,19 @@ pub struct ToolSpec {
 
 impl ToolSpec {
     /// The tool with which the agent ends the call.
-    pub fn hang_up() -> ToolSpec {
+    pub fn end_call() -> ToolSpec {
         let description = "End the telephone call. Say goodbye in the same reply, and do it only when the caller has \
                            nothing more to say.";
         ToolSpec {
-            name: HANG_UP.into(),
+            name: END_CALL.into(),
             description: description.into(),
             parameters: Arc::new(json!({ "type": "object", "properties": {} })),
         }
     }
 }
 
-/// The name of [`ToolSpec::hang_up`].
-pub const HANG_UP: &str = "hang_up";
+/// The name of [`ToolSpec::end_call`].
+pub const END_CALL: &str = "end_call";
 
 /// A call of a tool by the model.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 //! pattern = "my name is (?<name>\\w+)"   # a regular expression, case-insensitive; or `patterns`
 //! say = "Hello $name, nice to meet you."  # or a list, taken in turn; $$ is a dollar sign
 //! delay_ms = 300                          # before the first word
-//! hang_up = true                          # end the call then, where the profile lets the agent do so
+//! end_call = true                         # end the call then, where the profile lets the agent do so
 //! call = { tool = "look_up", name = "$name" }  # call a tool with these arguments, where the profile offers it
 //! ```
 //!
@@ -25,7 +25,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use toml::Spanned;
 
-use super::HANG_UP;
+use super::END_CALL;
 
 /// Largest compiled size of a pattern, in bytes: far beyond what a person writes.
 const PATTERN_SIZE: usize = 1 << 20;
@@ -102,7 +102,7 @@ struct RawReply {
     #[serde(default)]
     delay_ms: u32,
     #[serde(default)]
-    hang_up: bool,
+    end_call: bool,
     call: Option<Spanned<RawCall>>,
 }
 
@@ -128,7 +128,7 @@ impl Script {
         let raw: RawScript = toml::from_str(text).map_err(|error| BadScript {
             line: line(text, error.span().unwrap_or_default()),
             problem: error.message().replace('\n', " "),
-            remedy: "a script has `otherwise`, `phrases` and tables `[[reply]]` with `pattern` or `patterns`, `say`, `delay_ms`, `hang_up`, `call`",
+            remedy: "a script has `otherwise`, `phrases` and tables `[[reply]]` with `pattern` or `patterns`, `say`, `delay_ms`, `end_call`, `call`",
         })?;
         let otherwise = raw.otherwise.into_vec();
         if otherwise.is_empty() {
@@ -212,7 +212,7 @@ fn checked(text: &str, reply: Spanned<RawReply>) -> Result<ScriptReply, BadScrip
         let problem = format!("`say` uses ${group}, which its patterns do not capture");
         return Err(fault(span, problem, "add the group to each pattern, or write $$ for a dollar sign"));
     }
-    let call = called(reply.call, reply.hang_up, &patterns)
+    let call = called(reply.call, reply.end_call, &patterns)
         .map_err(|(span, problem, remedy)| fault(span.unwrap_or(whole), problem, remedy))?;
     let delay = Duration::from_millis(reply.delay_ms.into());
     Ok(ScriptReply { patterns, say, delay, call })
@@ -220,17 +220,17 @@ fn checked(text: &str, reply: Spanned<RawReply>) -> Result<ScriptReply, BadScrip
 
 type CallFault = (Option<Range<usize>>, String, &'static str);
 
-/// The call of a reply. `hang_up` is the short form of the commonest one.
+/// The call of a reply. `end_call` is the short form of the commonest one.
 fn called(
     call: Option<Spanned<RawCall>>,
-    hang_up: bool,
+    end_call: bool,
     patterns: &[Regex],
 ) -> Result<Option<RawCall>, CallFault> {
     let Some(call) = call else {
-        return Ok(hang_up.then(|| RawCall { tool: HANG_UP.to_owned(), arguments: BTreeMap::new() }));
+        return Ok(end_call.then(|| RawCall { tool: END_CALL.to_owned(), arguments: BTreeMap::new() }));
     };
-    if hang_up {
-        let problem = "a reply with `call` and `hang_up`".to_owned();
+    if end_call {
+        let problem = "a reply with `call` and `end_call`".to_owned();
         return Err((Some(call.span()), problem, "remove one of them"));
     }
     let mut texts = call.as_ref().arguments.values().filter_map(Value::as_str);
@@ -321,12 +321,12 @@ mod tests {
         let call = |more| Script::parse(&script(more)).expect("a script").answer("Wien", 0).call;
         let look = ScriptCall { tool: "look".into(), arguments: "{\"city\":\"Wien\"}".into() };
         assert_eq!(call("call = { tool = \"look\", city = \"$city\" }"), Some(look));
-        assert_eq!(call("hang_up = true").map(|it| it.tool), Some("hang_up".into()));
+        assert_eq!(call("end_call = true").map(|it| it.tool), Some("end_call".into()));
         let two = ScriptCall { tool: "look".into(), arguments: "{\"days\":2}".into() };
         assert_eq!(call("call = { tool = \"look\", days = 2 }"), Some(two));
         let unknown = fault(&script("call = { tool = \"look\", city = \"$town\" }"));
         assert!(unknown.starts_with("line 5: `call` uses $town"), "{unknown}");
-        assert!(fault(&script("hang_up = true\ncall = { tool = \"look\" }")).contains("remove one"));
+        assert!(fault(&script("end_call = true\ncall = { tool = \"look\" }")).contains("remove one"));
     }
 
     #[test]

@@ -175,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn hangs_up_where_it_may() {
         let engine = ScriptedLlm::new("scripted".into(), &Settings::default()).expect("a script");
-        for tools in [vec![ToolSpec::hang_up()], Vec::new()] {
+        for tools in [vec![ToolSpec::end_call()], Vec::new()] {
             let prompt = Prompt { tools: tools.clone().into(), ..question("goodbye") };
             let deltas: Vec<_> =
                 engine.reply(prompt, Meter::default()).await.expect("a reply").collect().await;
@@ -192,7 +192,7 @@ mod tests {
              call = { tool = \"look\", city = \"$city\" }\n\
              [[reply]]\npattern = \"^look: (?<found>.*)\"\nsay = \"It is $found.\"",
         );
-        let look = ToolSpec { name: "look".into(), ..ToolSpec::hang_up() };
+        let look = ToolSpec { name: "look".into(), ..ToolSpec::end_call() };
         let mut prompt = Prompt { tools: [look].into(), ..question("the weather in Wien") };
         let deltas: Vec<_> =
             engine.reply(prompt.clone(), Meter::default()).await.expect("a reply").collect().await;

@@ -104,8 +104,8 @@ mod tests {
     use super::*;
 
     fn offered() -> Vec<ToolSpec> {
-        let tool = |name: &str| ToolSpec { name: name.into(), ..ToolSpec::hang_up() };
-        ["hang_up", "transfer"].map(tool).into()
+        let tool = |name: &str| ToolSpec { name: name.into(), ..ToolSpec::end_call() };
+        ["end_call", "transfer"].map(tool).into()
     }
 
     fn shown(text: &str) -> Vec<String> {
@@ -125,16 +125,16 @@ mod tests {
                 "{\"type\": \"function\", \"function\": {\"name\": \"transfer\", \"arguments\": \"{}\"}}",
                 "transfer{}",
             ),
-            ("{\"tool_calls\": [{\"name\": \"hang_up\"}]}", "hang_up{}"),
+            ("{\"tool_calls\": [{\"name\": \"end_call\"}]}", "end_call{}"),
             ("<function=transfer>{\"to\": 7}</function>", "transfer{\"to\":7}"),
             (
                 "<function=transfer>\n<parameter=to>\nSales\n</parameter>\n</function>",
                 "transfer{\"to\":\"Sales\"}",
             ),
             ("<｜tool▁sep｜>transfer\n```json\n{\"to\": 7}\n```", "transfer{\"to\":7}"),
-            ("[hang_up]", "hang_up{}"),
-            ("hang_up()", "hang_up{}"),
-            ("{\"name\": \"hang_up\", \"argum", "hang_up{}"),
+            ("[end_call]", "end_call{}"),
+            ("end_call()", "end_call{}"),
+            ("{\"name\": \"end_call\", \"argum", "end_call{}"),
         ] {
             assert_eq!(shown(text), [expected], "{text}");
         }
@@ -142,17 +142,16 @@ mod tests {
 
     #[test]
     fn several_calls_are_read_in_order() {
-        let two =
-            "<tool_call>{\"name\": \"transfer\"}</tool_call>\n<tool_call>{\"name\": \"hang_up\"}</tool_call>";
-        assert_eq!(shown(two), ["transfer{}", "hang_up{}"]);
-        assert_eq!(calls(&"{\"name\": \"hang_up\"}".repeat(40), &offered(), false).len(), MOST_CALLS);
+        let two = "<tool_call>{\"name\": \"transfer\"}</tool_call>\n<tool_call>{\"name\": \"end_call\"}</tool_call>";
+        assert_eq!(shown(two), ["transfer{}", "end_call{}"]);
+        assert_eq!(calls(&"{\"name\": \"end_call\"}".repeat(40), &offered(), false).len(), MOST_CALLS);
     }
 
     #[test]
     fn only_offered_tools_are_called() {
         assert!(shown("{\"name\": \"fly\", \"arguments\": {}}").is_empty());
-        assert!(shown("no_hang_up_here transferred").is_empty());
-        assert!(calls("[hang_up]", &[], false).is_empty());
+        assert!(shown("no_end_call_here transferred").is_empty());
+        assert!(calls("[end_call]", &[], false).is_empty());
     }
 
     #[test]
@@ -162,7 +161,7 @@ mod tests {
             ("<function=transfer>{\"to\": ", 0),
             ("<function=transfer>\n<parameter=to>\nSa", 0),
             ("{\"name\": \"transfer\", \"arguments\": {\"to\": 7}} and {", 1),
-            ("[hang_up] Good", 1),
+            ("[end_call] Good", 1),
         ] {
             assert_eq!(calls(text, &offered(), true).len(), count, "{text}");
         }
@@ -171,7 +170,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read(
-            text in "(hang_up|transfer|\\{|\\}|\"name\"|:|<parameter=|>|ä|[a-z]| ){0,20}", is_cut_off: bool,
+            text in "(end_call|transfer|\\{|\\}|\"name\"|:|<parameter=|>|ä|[a-z]| ){0,20}", is_cut_off: bool,
         ) {
             calls(&text, &offered(), is_cut_off);
         }

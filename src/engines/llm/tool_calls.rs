@@ -119,8 +119,8 @@ mod tests {
     use super::*;
 
     fn offered() -> Vec<ToolSpec> {
-        let look = ToolSpec { name: "look".into(), ..ToolSpec::hang_up() };
-        vec![ToolSpec::hang_up(), look]
+        let look = ToolSpec { name: "look".into(), ..ToolSpec::end_call() };
+        vec![ToolSpec::end_call(), look]
     }
 
     fn piece<'a>(index: Option<u64>, id: &'a str, name: &'a str, arguments: &'a str) -> CallPiece<'a> {
@@ -143,17 +143,17 @@ mod tests {
             piece(Some(1), "b", "look", ""),
             piece(Some(0), "", "", "1}"),
             piece(Some(1), "", "", "{\"n\":2}"),
-            piece(Some(2), "c", "hang_up", ""),
+            piece(Some(2), "c", "end_call", ""),
         ];
-        assert_eq!(shown(&pieces, false), ["alook{\"n\":1}", "blook{\"n\":2}", "chang_up{}"]);
+        assert_eq!(shown(&pieces, false), ["alook{\"n\":1}", "blook{\"n\":2}", "cend_call{}"]);
     }
 
     /// Gemini's and Ollama's servers have sent index 0, or none, for each of several calls.
     #[test]
     fn calls_are_told_apart_without_an_index() {
         for index in [None, Some(0)] {
-            let pieces = [piece(index, "a", "look", "{}"), piece(index, "b", "hang_up", "{}")];
-            assert_eq!(shown(&pieces, false), ["alook{}", "bhang_up{}"]);
+            let pieces = [piece(index, "a", "look", "{}"), piece(index, "b", "end_call", "{}")];
+            assert_eq!(shown(&pieces, false), ["alook{}", "bend_call{}"]);
         }
         let pieces =
             [piece(None, "a", "look", "{"), piece(None, "", "", "}"), piece(None, "b", "look", "{}")];

@@ -2,10 +2,11 @@
 
 use secrecy::SecretString;
 
-use super::{Database, on_both};
+use super::{Database, on_both, values};
 use crate::store::*;
+use crate::tenancy::Actor;
 
-const STEPS: [&str; 37] = [
+const STEPS: [&str; 38] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -43,9 +44,14 @@ const STEPS: [&str; 37] = [
     "0046_target_resolvers",
     "0049_analysis_indexes",
     "0050_tenant_pre_call_webhook",
+    "0054_end_call",
 ];
 
-on_both!(migrating_twice_does_nothing, a_database_that_does_not_fit_is_refused);
+on_both!(
+    migrating_twice_does_nothing,
+    a_database_that_does_not_fit_is_refused,
+    profiles_of_an_earlier_version_may_end_the_call
+);
 
 async fn migrating_twice_does_nothing(db: Database) {
     db.store.ping().await.expect("it answers");
@@ -71,6 +77,32 @@ async fn a_database_that_does_not_fit_is_refused(db: Database) {
     for outcome in [db.store.migrate().await, db.store.pending_migrations().await] {
         assert!(matches!(outcome, Err(StoreError::Schema { .. })), "{outcome:?}");
     }
+}
+
+/// Rows of an earlier version, in which the tool and the menu action that end the call were named `hang_up`.
+async fn profiles_of_an_earlier_version_may_end_the_call(db: Database) {
+    let scope = db.store.scope(db.tenant(1).await.tenant.id);
+    let mut new = values::profile("Menus", false);
+    new.settings = serde_json::from_value(serde_json::json!({
+        "tools": ["remember", "end_call"],
+        "phrases": { "goodbye": "Say \"hang_up\"." },
+        "keypad_menus": [{
+            "name": "main", "prompt": "To end the call press 1.",
+            "choices": [{ "key": "1", "then": { "action": "end_call" } }],
+        }],
+    }))
+    .expect("settings");
+    let expected = scope.create_profile(&Actor::system(), new).await.expect("a profile");
+    for table in ["ai_profiles", "ai_profile_versions"] {
+        let earlier =
+            format!("UPDATE {table} SET settings = replace(settings, '\"end_call\"', '\"hang_up\"')");
+        db.raw(earlier).await.expect("earlier settings");
+    }
+    db.raw("DELETE FROM _sqlx_migrations WHERE version = 54".to_owned()).await.expect("a step to take");
+    assert_eq!(db.store.migrate().await.expect("a step"), ["0054_end_call"]);
+    assert_eq!(scope.profile(expected.id).await.expect("a profile").settings, expected.settings);
+    let first = scope.profile_version(expected.id, 1).await.expect("a version");
+    assert_eq!(first.settings, expected.settings);
 }
 
 #[test]

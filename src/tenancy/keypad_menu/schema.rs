@@ -34,7 +34,7 @@ impl PartialSchema for KeypadAction {
             .item(switch.property("agent", line(LONGEST_NAME)).required("agent"))
             .item(language.property("language", line(35)).required("language"))
             .item(collect.property("max_digits", digits).property("masked", masked).required("max_digits"))
-            .item(action("hang_up", "The call ends."))
+            .item(action("end_call", "The call ends."))
             .description(Some("The action of a choice."))
             .into()
     }

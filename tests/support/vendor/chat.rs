@@ -181,7 +181,7 @@ impl Reply {
                 Reply { texts: Vec::new(), tool: None, arguments, finish: "length" }
             }
             _ if server.has(Habit::TextToolCalls) && question.get("tools").is_some() => {
-                let text = "<tool_call>{\"name\": \"hang_up\", \"arguments\": {}}</tool_call>".to_owned();
+                let text = "<tool_call>{\"name\": \"end_call\", \"arguments\": {}}</tool_call>".to_owned();
                 Reply { texts: vec![text], tool: None, arguments, finish: "stop" }
             }
             Some(name) => Reply { texts, tool: Some(name), arguments, finish: "tool_calls" },

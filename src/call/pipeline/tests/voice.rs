@@ -100,11 +100,11 @@ async fn the_model_hears_the_caller_and_speaks_itself() {
     let begun = call.settle().await;
     assert_eq!(begun, [response(ONE, ResponseEvent::Writing), spoken("Good morning.")]);
     assert_eq!(call.audio(), (4_000, false));
-    let hang_up =
-        json!({ "id": "f", "type": "function_call", "call_id": "c", "name": HANG_UP, "arguments": "{}" });
-    call.server.send("response.output_item.done", json!({ "response_id": "r", "item": hang_up }));
+    let end_call =
+        json!({ "id": "f", "type": "function_call", "call_id": "c", "name": END_CALL, "arguments": "{}" });
+    call.server.send("response.output_item.done", json!({ "response_id": "r", "item": end_call }));
     call.server.done("r", "completed");
-    let ended = [ResponseEvent::HangUp, ResponseEvent::Finished];
+    let ended = [ResponseEvent::EndCall, ResponseEvent::Finished];
     assert_eq!(call.settle().await, ended.map(|event| response(ONE, event)));
     assert_eq!(call.audio(), (0, true));
 }

@@ -19,7 +19,7 @@ impl EngineSections {
         if self.kind == "llm" && error.to_string().contains("tool") {
             return format!(
                 "let the server call tools (vLLM: --enable-auto-tool-choice and --tool-call-parser; llama.cpp: --jinja), \
-                 or take hang_up from the profiles' tools; else see {section}.extra"
+                 or take end_call from the profiles' tools; else see {section}.extra"
             );
         }
         match error.reason() {

@@ -106,11 +106,11 @@ pub async fn converse(engine: Arc<VoiceEngine>) -> Result<RequestTrial, EngineEr
 ///
 /// # Errors
 /// As of [`Llm::reply`], and of its stream.
-pub async fn ask(engine: Arc<dyn Llm>, may_hang_up: bool) -> Result<RequestTrial, EngineError> {
+pub async fn ask(engine: Arc<dyn Llm>, may_end_call: bool) -> Result<RequestTrial, EngineError> {
     let prompt = Prompt {
         system: "You answer the telephone. Answer in one word.".into(),
         messages: vec![Message::Agent("Hello!".into()), Message::Caller("Can you hear me?".into())],
-        tools: may_hang_up.then(ToolSpec::hang_up).into_iter().collect(),
+        tools: may_end_call.then(ToolSpec::end_call).into_iter().collect(),
         ..Prompt::default()
     };
     let begun = Instant::now();

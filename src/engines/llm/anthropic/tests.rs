@@ -69,7 +69,7 @@ fn called() -> Vec<Value> {
 }
 
 fn look() -> ToolSpec {
-    ToolSpec { name: "look".into(), description: "Look it up.".into(), ..ToolSpec::hang_up() }
+    ToolSpec { name: "look".into(), description: "Look it up.".into(), ..ToolSpec::end_call() }
 }
 
 fn ok(texts: &[&str]) -> Vec<Item> {

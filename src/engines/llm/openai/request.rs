@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn tools_and_reasoning_depend_on_what_the_model_accepts() {
-        let prompt = Prompt { tools: [ToolSpec::hang_up()].into(), ..Prompt::default() };
+        let prompt = Prompt { tools: [ToolSpec::end_call()].into(), ..Prompt::default() };
         let sent = |habits| body(&settings(""), TokenLimit::None, &prompt, &[], &habits);
         let usual = sent(ModelHabits::default());
         assert_eq!((usual.get("tools").is_some(), usual.get("reasoning_effort")), (true, None));

@@ -80,7 +80,7 @@ async fn read(body: Vec<Bytes>) -> Reply {
     let name = Arc::from("openai");
     let usage = UsageCounter::new(Meter::default().charge(Kind::Llm, &name, ""));
     let reasoning = ReasoningHabit::of(&Arc::default(), "");
-    let reply = crate::engines::llm::reply::ReplyBuilder::new(name, [ToolSpec::hang_up()].into(), usage);
+    let reply = crate::engines::llm::reply::ReplyBuilder::new(name, [ToolSpec::end_call()].into(), usage);
     deltas(pieces::iter(body.into_iter().map(Ok)), ChatReader::new(reply, reasoning, ReplyForm::Speech))
         .filter(|item| ready(*item != Ok(Delta::Writing)))
         .collect()
@@ -153,12 +153,12 @@ async fn a_cancelled_reply_is_counted_as_far_as_it_arrived() {
 }
 
 #[tokio::test]
-async fn a_profile_chooses_the_model_and_lets_the_agent_hang_up() {
+async fn a_profile_chooses_the_model_and_lets_the_agent_end_the_call() {
     let model = Some("gpt-5.6-sol".into());
-    let prompt = Prompt { model, max_tokens: Some(40), tools: [ToolSpec::hang_up()].into(), ..prompt() };
+    let prompt = Prompt { model, max_tokens: Some(40), tools: [ToolSpec::end_call()].into(), ..prompt() };
     let call = "data: {\"choices\":[{\"delta\":{\"content\":\"Bye.\"}}]}\n\n\
         data: {\"choices\":[{\"delta\":{\"content\":null,\"tool_calls\":[{\"index\":0,\"id\":\"call_1\",\
-        \"type\":\"function\",\"function\":{\"name\":\"hang_up\",\"arguments\":\"\"}}]}}]}\n\n\
+        \"type\":\"function\",\"function\":{\"name\":\"end_call\",\"arguments\":\"\"}}]}}]}\n\n\
         data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{}\"}}]}}]}\n\n\
         data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: [DONE]\n\n";
     let vendor = Vendor::start(vec![chunked(&[call.as_bytes()])]).await;
@@ -166,14 +166,14 @@ async fn a_profile_chooses_the_model_and_lets_the_agent_hang_up() {
     let engine = OpenAiLlm::new("openai".into(), vendor.endpoint(), settings);
     let meter = Meter::default();
     let reply: Reply = engine.reply(prompt, meter.clone()).await.expect("a reply").collect().await;
-    let hang_up = ToolCall { id: "call_1".into(), name: "hang_up".into(), arguments: "{}".into() };
-    let expected = [Delta::Text("Bye.".into()), Delta::Writing, Delta::ToolCall(hang_up), Delta::End];
+    let end_call = ToolCall { id: "call_1".into(), name: "end_call".into(), arguments: "{}".into() };
+    let expected = [Delta::Text("Bye.".into()), Delta::Writing, Delta::ToolCall(end_call), Delta::End];
     assert_eq!(reply, expected.map(Ok));
     assert!(meter.total().iter().all(|(item, _)| &*item.model == "gpt-5.6-sol"), "{:?}", meter.total());
     let body = body_of(&vendor.requests()[0]);
     assert_eq!(
         (&body["model"], &body["max_tokens"], &body["tools"][0]["function"]["name"]),
-        (&"gpt-5.6-sol".into(), &40.into(), &"hang_up".into())
+        (&"gpt-5.6-sol".into(), &40.into(), &"end_call".into())
     );
 }
 
@@ -366,7 +366,7 @@ async fn reasoning_and_spelled_calls_are_not_said() {
     };
     assert_eq!(text(&reply), "Goodbye! ");
     let [.., Ok(Delta::ToolCall(call)), Ok(Delta::End)] = &*reply else { panic!("{reply:?}") };
-    assert_eq!((&*call.name, &*call.arguments), ("hang_up", "{}"));
+    assert_eq!((&*call.name, &*call.arguments), ("end_call", "{}"));
 }
 
 #[tokio::test]

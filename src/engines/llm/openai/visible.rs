@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::engines::llm::spelled::marks;
-use crate::engines::llm::{HANG_UP, ToolSpec};
+use crate::engines::llm::{END_CALL, ToolSpec};
 
 /// Opening tags of reasoning, which count at the beginning of a reply only, and their closing tags.
 const REASONING: [(&str, &str); 4] = [
@@ -45,10 +45,10 @@ impl Default for Marks {
 }
 
 impl Marks {
-    /// Models spell `hang_up` out even where it is not offered.
+    /// Models spell `end_call` out even where it is not offered.
     pub fn of(tools: &[ToolSpec]) -> Marks {
-        let names = tools.iter().map(|tool| &*tool.name).filter(|name| *name != HANG_UP);
-        Marks::Calls(marks(names.chain([HANG_UP])).into())
+        let names = tools.iter().map(|tool| &*tool.name).filter(|name| *name != END_CALL);
+        Marks::Calls(marks(names.chain([END_CALL])).into())
     }
 }
 

@@ -46,7 +46,7 @@ fn called(pieces: &[&str]) -> Vec<Value> {
 }
 
 fn look() -> ToolSpec {
-    ToolSpec { name: "look".into(), description: "Look it up.".into(), ..ToolSpec::hang_up() }
+    ToolSpec { name: "look".into(), description: "Look it up.".into(), ..ToolSpec::end_call() }
 }
 
 fn ok(texts: &[&str]) -> Vec<Item> {

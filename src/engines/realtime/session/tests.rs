@@ -179,16 +179,16 @@ async fn a_response_that_writes_without_end_fails() {
 #[tokio::test(start_paused = true)]
 async fn an_offered_tool_is_called_and_another_one_is_not() {
     let mut it = open();
-    let tools = Arc::from([ToolSpec::hang_up()]);
+    let tools = Arc::from([ToolSpec::end_call()]);
     it.session.respond(ONE, Prompt { tools, ..prompt(&["Bye."]) });
     it.events().await;
     it.server.send("response.created", json!({ "response": { "id": "r1" } }));
-    for (id, name) in [("f1", "hang_up"), ("f2", "transfer")] {
+    for (id, name) in [("f1", "end_call"), ("f2", "transfer")] {
         let item = json!({ "id": id, "type": "function_call", "call_id": format!("c-{id}"), "name": name,
             "arguments": "" });
         it.server.send("response.output_item.done", json!({ "response_id": "r1", "item": item }));
     }
-    let call = ToolCall { id: "c-f1".into(), name: "hang_up".into(), arguments: "{}".into() };
+    let call = ToolCall { id: "c-f1".into(), name: "end_call".into(), arguments: "{}".into() };
     assert_eq!(it.events().await, [part(ONE, VoicePart::ToolCall(call))]);
 }
 

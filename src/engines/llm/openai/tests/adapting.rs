@@ -56,7 +56,7 @@ async fn a_server_that_refuses_tools_is_asked_without_them() {
         let vendor = Vendor::start(vec![refusal, good(), good()]).await;
         let engine = OpenAiLlm::new("openai".into(), vendor.endpoint(), Settings::default());
         for _ in 0..2 {
-            let prompt = Prompt { tools: [ToolSpec::hang_up()].into(), ..prompt() };
+            let prompt = Prompt { tools: [ToolSpec::end_call()].into(), ..prompt() };
             let reply: Reply = engine.reply(prompt, Meter::default()).await.expect("a reply").collect().await;
             assert_eq!(reply, ok(&["Grüß", " Gott"]));
         }
@@ -76,7 +76,7 @@ async fn a_model_that_wants_no_reasoning_is_asked_for_none() {
     let good = chunked(&[GOOD.as_bytes()]);
     let vendor = Vendor::start(vec![answer("400 Bad Request", error.to_string()), good]).await;
     let engine = OpenAiLlm::new("openai".into(), vendor.endpoint(), Settings::default());
-    let prompt = Prompt { tools: [ToolSpec::hang_up()].into(), ..prompt() };
+    let prompt = Prompt { tools: [ToolSpec::end_call()].into(), ..prompt() };
     let reply: Reply = engine.reply(prompt, Meter::default()).await.expect("a reply").collect().await;
     assert_eq!(reply, ok(&["Grüß", " Gott"]));
     let sent: Vec<Value> = vendor.requests().iter().map(|request| body_of(request)).collect();

@@ -3,7 +3,7 @@
 use super::*;
 
 fn look() -> ToolSpec {
-    ToolSpec { name: "look".into(), description: "Look it up.".into(), ..ToolSpec::hang_up() }
+    ToolSpec { name: "look".into(), description: "Look it up.".into(), ..ToolSpec::end_call() }
 }
 
 /// A prompt whose last messages are a call of `look` and its result.
@@ -87,7 +87,7 @@ async fn endless_arguments_end_the_reply() {
 #[tokio::test]
 async fn a_call_that_was_cut_off_is_left_out() {
     let begun = pieces_of_calls(
-        &json!([{ "index": 0, "id": "a", "function": { "name": "hang_up", "arguments": "{\"why" } }]),
+        &json!([{ "index": 0, "id": "a", "function": { "name": "end_call", "arguments": "{\"why" } }]),
     );
     let reply = read_text(&(body_with(&["Bye."], "") + &begun + &body_with(&[], "length"))).await;
     assert_eq!(shown(&reply), ["Bye.", "Ok(End)"]);

@@ -34,7 +34,7 @@ fn read_in_reasoning(pieces: &[&str], is_complete: bool) -> (String, bool) {
 #[test]
 fn data_is_all_visible_except_reasoning() {
     for (text, visible) in [
-        ("{\"summary\": \"They want hang_up.\"}", "{\"summary\": \"They want hang_up.\"}"),
+        ("{\"summary\": \"They want end_call.\"}", "{\"summary\": \"They want end_call.\"}"),
         ("<think>Hm.</think>\n[{\"a\": 1}]", "[{\"a\": 1}]"),
         ("```json\n{\"a\": \"<tool_call>\"}\n```", "```json\n{\"a\": \"<tool_call>\"}\n```"),
     ] {
@@ -75,7 +75,7 @@ fn text_before_a_lone_closing_tag_is_reasoning() {
         ("The caller wants hours.</think>\n\nWe open at nine.", "We open at nine."),
         ("a</think>b</think>Yes.", "Yes."),
         ("<think>a</think>b</think>Yes.", "Yes."),
-        ("They may say hang_up. Hm.</think>We open at nine.", "We open at nine."),
+        ("They may say end_call. Hm.</think>We open at nine.", "We open at nine."),
         ("Well, 3 </ 4", "Well, 3 </ 4"),
     ] {
         assert_eq!(read(&[text]), (visible.into(), None), "{text}");
@@ -90,7 +90,7 @@ fn text_before_a_lone_closing_tag_is_reasoning() {
 
 #[test]
 fn a_text_that_is_expected_to_begin_in_reasoning_is_held() {
-    let reply = ["They may say hang_up. Hm.</th", "ink>We open", " at nine."];
+    let reply = ["They may say end_call. Hm.</th", "ink>We open", " at nine."];
     assert_eq!(read_in_reasoning(&reply, true), ("We open at nine.".into(), true));
     assert_eq!(read_in_reasoning(&["We open", " at nine."], true), ("We open at nine.".into(), false));
     assert_eq!(read_in_reasoning(&["They want"], false), (String::new(), false), "it was cut off");
@@ -101,12 +101,12 @@ fn a_text_that_is_expected_to_begin_in_reasoning_is_held() {
 #[test]
 fn spelled_tool_calls_are_left_out() {
     for (text, visible, call) in [
-        ("Bye!\n<tool_call>{\"name\": \"hang_up\"}</tool_call>", "Bye!\n", true),
-        ("{\"name\": \"hang_up\", \"arguments\": {}}", "", true),
-        ("Goodbye.\n  [ { \"name\": \"hang_up\" } ]", "Goodbye.\n  ", true),
+        ("Bye!\n<tool_call>{\"name\": \"end_call\"}</tool_call>", "Bye!\n", true),
+        ("{\"name\": \"end_call\", \"arguments\": {}}", "", true),
+        ("Goodbye.\n  [ { \"name\": \"end_call\" } ]", "Goodbye.\n  ", true),
         ("```json\n{}\n```", "", true),
-        ("Goodbye! [hang_up]", "Goodbye! ", true),
-        ("Goodbye! hang_up()", "Goodbye! ", true),
+        ("Goodbye! [end_call]", "Goodbye! ", true),
+        ("Goodbye! end_call()", "Goodbye! ", true),
         ("[TOOL_CALLS][{\"name\":\"x\"}]", "", true),
         ("It costs {3} or [4].", "It costs {3} or [4].", false),
         ("{3}", "{3}", false),
@@ -130,7 +130,7 @@ fn a_call_is_bounded() {
 }
 
 fn texts() -> impl Strategy<Value = String> {
-    const PART: &str = "<think>|</think>|<thinking>|</thinking>|<th|<tool_call>|hang_up|\\[hang_up\\]|\\{|\"|\\[|```json|ä|\n| |\\. |a";
+    const PART: &str = "<think>|</think>|<thinking>|</thinking>|<th|<tool_call>|end_call|\\[end_call\\]|\\{|\"|\\[|```json|ä|\n| |\\. |a";
     proptest::collection::vec(PART, 0..12).prop_map(|parts| parts.concat())
 }
 
