@@ -16,7 +16,7 @@ use crate::engines::realtime::{VoiceEngine, VoiceTerms};
 use crate::engines::stt::{Hints, Stt};
 use crate::engines::tts::{Tts, Voice};
 use crate::language::{Language, Pronunciations};
-use crate::media::NoiseSuppression;
+use crate::media::{AudioDelivery, NoiseSuppression};
 use crate::tenancy::variables::names;
 use crate::tenancy::{
     AiProfile, NoiseSuppressionSetting, Permitted, ProfileId, ProfileSettings, Schedule, TenantId,
@@ -173,9 +173,12 @@ impl Agent {
         [self].into_iter().chain(&self.other_languages)
     }
 
-    /// Whether one of its engines, or of the agents that it can change to, needs the caller's audio as it arrives.
-    pub fn needs_live_audio(&self) -> bool {
-        self.engines.stt.is_live() || self.engines.realtime.is_some() || !self.switch_to.is_empty()
+    /// How soon its engines need the caller's audio.
+    pub fn audio_delivery(&self) -> AudioDelivery {
+        match self.engines.stt.is_live() || self.engines.realtime.is_some() {
+            true => AudioDelivery::Live,
+            false => AudioDelivery::Buffered,
+        }
     }
 
     /// The terms of a session of its speech-to-speech engine in a call at `rate` samples a second.

@@ -32,7 +32,7 @@ use crate::ari::{ChannelId, Client, Reason, Request};
 use crate::audio::codec::Format;
 use crate::conversation::{Conversation, Ending, Phrase};
 use crate::engines::core::usage::Meter;
-use crate::media::{AudioDelivery, CapacityError, MediaSocket};
+use crate::media::{CapacityError, MediaSocket};
 use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, FailoverCase, Route, TransferTarget};
 use crate::tools::{CallOf, Runner, Toolbox};
 
@@ -349,12 +349,8 @@ impl SettingUp {
     ) -> Result<Talking, MediaSetupError> {
         let SettingUp { socket, external_host, agent, others, format, opening, of } = self;
         socket.connect(peer).map_err(MediaSetupError::Unreachable)?;
-        let delivery = match agent.needs_live_audio() {
-            true => AudioDelivery::Live,
-            false => AudioDelivery::Buffered,
-        };
         let suppression = (agent.noise_suppression, agent.tenant.0);
-        let port = services.media.open(socket, format, delivery, suppression);
+        let port = services.media.open(socket, format, agent.audio_delivery(), suppression);
         let port = port.map_err(MediaSetupError::Full)?;
         info!(codec = format.name(), "call answered");
         let conversation = Conversation::new(agent.turn_settings.clone())

@@ -32,14 +32,6 @@ const FAINTER: i16 = 12;
 /// Speech that is fainter than the caller's by this, in dB, cannot be theirs.
 const MUCH_FAINTER: i16 = 18;
 
-/// A voice in the background.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct BackgroundVoice {
-    since: At,
-    /// How much fainter than the caller's it began, in dB.
-    fainter: i16,
-}
-
 /// Two parts of speech without a pause between them, whose levels differ by this, in dB, are of two voices.
 const APART: i16 = 7;
 
@@ -55,6 +47,14 @@ const NOTICED_LATE: Duration = Duration::from_millis(400);
 
 /// Silence of the caller after which a sentence of unclear end counts in spite of a voice in the background.
 const IN_SPITE_OF_VOICES: Duration = Duration::from_millis(1_500);
+
+/// A voice in the background.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct BackgroundVoice {
+    since: At,
+    /// How much fainter than the caller's it began, in dB.
+    fainter: i16,
+}
 
 /// The levels of the voices of a call, in dBov.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]

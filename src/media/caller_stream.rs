@@ -13,10 +13,11 @@ use crate::audio::vad::{SpeechChange, TwoOpinions, Vad, mean_square};
 pub const FRAME: Duration = Duration::from_millis(20);
 
 /// How soon the call needs the caller's audio.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AudioDelivery {
     /// The audio is used when an utterance ends: the call is notified every 100 ms while the caller speaks, and every 500 ms
     /// while not.
+    #[default]
     Buffered,
     /// The audio is streamed to an engine: the call is notified every 40 ms, in silence as in speech.
     Live,
@@ -51,7 +52,6 @@ pub struct CallerStream {
     since_notify: u32,
     /// The position and the time of the latest pause.
     paused: Option<(u64, Instant)>,
-    delivery: AudioDelivery,
 }
 
 impl CallerStream {
@@ -65,7 +65,6 @@ impl CallerStream {
             surplus: 0,
             since_notify: 0,
             paused: None,
-            delivery: config.delivery,
         }
     }
 
@@ -198,7 +197,7 @@ impl CallerStream {
             }
             None => {
                 self.since_notify += 1;
-                if self.since_notify < self.delivery.interval(self.vad.is_speaking()) {
+                if self.since_notify < back.delivery.interval(self.vad.is_speaking()) {
                     return;
                 }
                 back.notify.notify_one();
@@ -218,21 +217,22 @@ mod tests {
     use crate::media::playout::Playout;
     use crate::media::{NoiseSuppression, Speaker, link};
 
-    /// How often the call is notified in two seconds of silence.
-    fn notifications(delivery: AudioDelivery) -> usize {
-        let (port, mut back) = link(Format::Ulaw);
-        let mut stream = CallerStream::new(&LegConfig { delivery, ..LegConfig::new(Format::Ulaw) });
-        let (notify, now) = (port.notify(), Instant::now());
-        let mut was_notified = || {
-            stream.take_missing(now, &mut back);
-            notify.notified().now_or_never().is_some()
-        };
-        (0..100).filter(|_| was_notified()).count()
-    }
-
     #[test]
-    fn a_live_consumer_is_notified_every_40_ms_of_silence() {
-        assert_eq!((notifications(AudioDelivery::Live), notifications(AudioDelivery::Buffered)), (50, 4));
+    fn the_call_is_notified_of_silence_as_soon_as_it_needs_the_audio_at_present() {
+        let (mut port, mut back) = link(Format::Ulaw);
+        let mut stream = CallerStream::new(&LegConfig::new(Format::Ulaw));
+        let (mut playout, notify, now) = (Playout::new(8_000, 1), port.notify(), Instant::now());
+        let mut in_two_seconds = |delivery| {
+            port.deliver(delivery);
+            let mut was_notified = || {
+                playout.fill(&mut [0; 160], &mut back);
+                stream.take_missing(now, &mut back);
+                notify.notified().now_or_never().is_some()
+            };
+            (0..100).filter(|_| was_notified()).count()
+        };
+        let deliveries = [AudioDelivery::Buffered, AudioDelivery::Live, AudioDelivery::Buffered];
+        assert_eq!(deliveries.map(&mut in_two_seconds), [4, 50, 4]);
     }
 
     /// A frame of steady noise.

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::caller_stream::AudioDelivery;
 use super::inbound::InboundPath;
 use super::path::{FramePath, Scratch};
 use super::playout::Playout;
@@ -29,7 +28,6 @@ pub enum NoiseSuppression {
 #[derive(Debug, Clone, Copy)]
 pub struct LegConfig {
     pub format: Format,
-    pub delivery: AudioDelivery,
     pub thresholds: Thresholds,
     /// Frames that an echo of the agent explains are not taken for the caller's voice.
     pub echo_detection: bool,
@@ -48,7 +46,6 @@ impl LegConfig {
     pub fn new(format: Format) -> LegConfig {
         LegConfig {
             format,
-            delivery: AudioDelivery::Buffered,
             thresholds: Thresholds::default(),
             echo_detection: true,
             noise_suppression: NoiseSuppression::Off,

@@ -106,6 +106,7 @@ impl Playout {
                 Control::BeginNoise => self.fills_pauses = true,
                 Control::EndNoise => self.fills_pauses = false,
                 Control::ChangeSuppression => back.suppression_is_due = true,
+                Control::Deliver(delivery) => back.delivery = delivery,
                 Control::Flush(epoch) => {
                     self.epoch = epoch;
                     self.paused = false;

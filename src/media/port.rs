@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rtrb::{Consumer, Producer, RingBuffer};
 use tokio::sync::Notify;
 
+use super::caller_stream::AudioDelivery;
 use super::exchange::Exchange;
 use super::leg::NoiseSuppression;
 use super::report::{EchoReport, Report};
@@ -78,6 +79,8 @@ pub(super) enum Control {
     EndNoise,
     /// Take over the noise suppression that was set.
     ChangeSuppression,
+    /// Notify the call of audio as soon as it needs it from now on.
+    Deliver(AudioDelivery),
 }
 
 /// Pieces that wait to be played.
@@ -99,6 +102,7 @@ pub struct Backend {
     tap: Option<Box<TapWriter>>,
     /// Another noise suppression is to be taken over.
     pub(super) suppression_is_due: bool,
+    pub(super) delivery: AudioDelivery,
     /// The value of `shared.posted` at the last check.
     seen: u64,
 }
@@ -221,6 +225,7 @@ pub struct Port {
     shared: Arc<Shared>,
     epoch: u32,
     suppression: CallSuppression,
+    delivery: AudioDelivery,
 }
 
 /// Writes an empty ring once from end to end, so that the kernel clears its pages now and not on the media thread: a huge page
@@ -255,9 +260,22 @@ pub fn link(format: Format) -> (Port, Backend) {
         shared: shared.clone(),
         epoch: 0,
         suppression: CallSuppression::default(),
+        delivery: AudioDelivery::default(),
     };
-    let (tap, suppression_is_due, seen) = (None, false, 0);
-    (port, Backend { pieces, controls, events, audio, played, notify, shared, tap, suppression_is_due, seen })
+    let back = Backend {
+        pieces,
+        controls,
+        events,
+        audio,
+        played,
+        notify,
+        shared,
+        tap: None,
+        suppression_is_due: false,
+        delivery: AudioDelivery::default(),
+        seen: 0,
+    };
+    (port, back)
 }
 
 impl Port {
@@ -320,6 +338,14 @@ impl Port {
         let Some(kind) = self.suppression.change(wanted) else { return };
         self.shared.suppression.set(Suppression::new(kind, self.format.frame_len()));
         self.control(Control::ChangeSuppression);
+    }
+
+    /// Sets how soon the call needs the caller's audio from now on.
+    pub fn deliver(&mut self, delivery: AudioDelivery) {
+        if self.delivery != delivery {
+            self.delivery = delivery;
+            self.control(Control::Deliver(delivery));
+        }
     }
 
     /// The media thread empties the ring every 20 ms, and a call gives a few controls a second at most.

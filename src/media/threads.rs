@@ -115,7 +115,6 @@ impl Threads {
         (noise_suppression, tenant): (NoiseSuppression, Uuid),
     ) -> Result<Port, CapacityError> {
         let config = LegConfig {
-            delivery,
             echo_detection: self.echo_detection,
             ssrc: rand::random(),
             sequence: rand::random(),
@@ -125,6 +124,7 @@ impl Threads {
         let (mut port, back) = link(format);
         port.share_places(CallSuppression::new(&self.suppression_places, tenant));
         port.suppress_noise(noise_suppression);
+        port.deliver(delivery);
         self.add(socket, Box::new(Leg::new(config, back)))?;
         Ok(port)
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
+use tokio::time::timeout;
 use vca::audio::Clip;
 use vca::engines::core::EngineError;
 use vca::engines::core::usage::Meter;
@@ -282,7 +283,6 @@ fn a_long_text_in_parts_is_spoken_before_it_is_complete() {
         let engine = engines.tts(Some("eleven")).expect("an engine");
         let (first, meter) = ("A really long sentence goes on and on and on and on ", Meter::default());
         let speech = begun(&*engine, &[first], &meter).await.expect("a speech");
-        tokio::time::sleep(Duration::from_millis(200)).await;
         let text = format!("{first}until its end.");
         let clips = engine.speak_begun(speech, text.into(), voice(8_000), meter).await.expect("a speech");
         let clips: Vec<Clip> = clips.try_collect().await.expect("a speech");
@@ -307,6 +307,12 @@ fn a_text_that_goes_on_in_another_way_is_spoken_anew() {
     }
 }
 
+/// The contexts that the server was told to end before their text was complete.
+fn given_up(vendor: &Vendor) -> usize {
+    let messages = vendor.requests(Kind::Tts).into_iter().map(|request| request.json());
+    messages.filter(|message| message["close_context"] == true || message["cancel"] == true).count()
+}
+
 #[test]
 fn words_that_are_given_up_cost_no_connection_and_no_context() {
     for (name, ..) in ENGINES {
@@ -314,10 +320,14 @@ fn words_that_are_given_up_cost_no_connection_and_no_context() {
         let engines = configured_with(&vendor, "partial_text = true");
         run(async {
             let engine = engines.tts(Some(name)).expect("an engine");
-            for _ in 0..12 {
+            for count in 1..=12 {
                 drop(begun(&*engine, &["A long "], &Meter::default()).await.expect("a speech"));
-                // The server ends the context.
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                let ended = async {
+                    while given_up(&vendor) < count {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                };
+                timeout(Duration::from_secs(5), ended).await.expect("the server is told to end its context");
             }
             let clips = spoken(&engines, name, "Yes?", 8_000).await.expect("a speech");
             assert_eq!(extent(&clips), (8_000, 620), "{name}: only its own audio");

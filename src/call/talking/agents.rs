@@ -40,6 +40,7 @@ impl Talking {
     fn use_agent(&mut self, agent: &Arc<Agent>, cause: AgentChangeCause, records: &mut Records) {
         self.pipeline.change_agent(agent.clone());
         self.port.suppress_noise(agent.noise_suppression);
+        self.port.deliver(agent.audio_delivery());
         self.agents.tools.use_toolbox(agent.toolbox.clone());
         self.conversation.change_agent(agent.turn_settings.clone(), agent.texts(), agent.language);
         records.agent_changed(agent, cause);

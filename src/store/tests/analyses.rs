@@ -1,5 +1,6 @@
 //! Analyses of calls: what queues them, who has them, and what they leave.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -371,10 +372,11 @@ async fn a_trial_of_a_call_that_is_deleted_meanwhile_adds_nothing(db: Database) 
     let mut deletion = scope.begin(Access::Write).await.expect("a transaction");
     let delete = sql("DELETE FROM calls WHERE tenant_id = $1 AND id = $2");
     deletion.execute(delete.bind(route.tenant.id.0).bind(call.id.0)).await.expect("it is deleted");
-    let (other, id) = (scope.clone(), call.id);
-    let addition = tokio::spawn(async move { other.add_trial_usage(&call, &trial_usage()).await });
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let usage = trial_usage();
+    let mut addition = pin!(scope.add_trial_usage(&call, &usage));
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut addition).await;
+    assert!(early.is_err(), "it waits for the deletion");
     deletion.commit().await.expect("it is deleted");
-    addition.await.expect("no panic").expect("there is no call to add it to");
-    assert_eq!(scope.usage_of_analyses(id).await.expect("usage"), []);
+    addition.await.expect("there is no call to add it to");
+    assert_eq!(scope.usage_of_analyses(call.id).await.expect("usage"), []);
 }
