@@ -95,13 +95,17 @@ fn newest(turns: &[CallTurn]) -> (Vec<Value>, bool) {
 /// Of tools, the name and the outcome: arguments and results may hold what the caller entered.
 fn turn_data(turn: &CallTurn) -> Value {
     let tools = turn.tools.iter().map(|tool| json!({ "name": tool.name, "outcome": tool.outcome }));
-    json!({
+    let mut data = json!({
         "turn": turn.turn,
         "caller": turn.caller_text,
         "agent": turn.agent_text,
         "agent_interrupted": turn.interrupted,
         "tools": tools.collect::<Vec<_>>(),
-    })
+    });
+    if let Some(words) = &turn.target_text {
+        data["person_after_transfer"] = words.as_str().into();
+    }
+    data
 }
 
 /// The prompt for a model, with the longest reply in tokens.

@@ -183,7 +183,7 @@ fn case_of(ending: Ending) -> Option<FailoverCase> {
 mod tests {
     use super::*;
     use crate::store::tests::values;
-    use crate::tenancy::{FailoverRoutes, TargetId, TargetKind, TransferMethod, TransferStyle};
+    use crate::tenancy::{AfterBridge, FailoverRoutes, TargetId, TargetKind, TransferMethod, TransferStyle};
 
     fn failover(routes: serde_json::Value) -> Failover {
         let mut route = values::route();
@@ -282,6 +282,7 @@ mod tests {
             address: address.into(),
             method: TransferMethod::Dial,
             style: TransferStyle::Cold,
+            after_bridge: AfterBridge::Leave,
             resolver: None,
             hours: None,
             created_at: route.tenant.created_at,

@@ -90,7 +90,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::tenancy::{TargetId, TargetKind, TenantId, TransferMethod, TransferStyle};
+    use crate::tenancy::{AfterBridge, TargetId, TargetKind, TenantId, TransferMethod, TransferStyle};
 
     fn target(name: &str, address: &str) -> TransferTarget {
         TransferTarget {
@@ -102,6 +102,7 @@ mod tests {
             address: address.to_owned(),
             method: TransferMethod::Dial,
             style: TransferStyle::Cold,
+            after_bridge: AfterBridge::Leave,
             resolver: None,
             hours: None,
             created_at: DateTime::UNIX_EPOCH,

@@ -220,6 +220,7 @@ impl RecordWriter {
             agent_text: record.agent.clone(),
             interrupted: record.interrupted,
             spoken_by: author(record.spoken_by),
+            target_text: None,
             pause_ms: millis(record.latency.pause),
             transcript_ms: millis(record.latency.transcript),
             reply_ms: millis(record.latency.reply),

@@ -13,7 +13,8 @@ use crate::config::Config;
 use crate::control;
 use crate::store::{NewTarget, Store, TargetChanges};
 use crate::tenancy::{
-    Hours, Label, TargetKind, TargetResolver, Tenant, TransferMethod, TransferStyle, TransferTarget,
+    AfterBridge, Hours, Label, TargetKind, TargetResolver, Tenant, TransferMethod, TransferStyle,
+    TransferTarget,
 };
 
 #[derive(Debug, Subcommand)]
@@ -72,6 +73,9 @@ pub struct CreateTarget {
     /// summary and accepted (warm). For the method dial.
     #[arg(long, default_value_t)]
     style: TransferStyle,
+    /// VCA's part once it has the caller: none (leave), or to transcribe both sides for the record (stay). For the method dial.
+    #[arg(long, default_value_t)]
+    after_bridge: AfterBridge,
     /// For the kind http: headers, secret_headers, timeout_ms and allow, as JSON.
     #[arg(long, value_parser = read_resolver)]
     resolver: Option<TargetResolver>,
@@ -96,6 +100,8 @@ pub struct UpdateTarget {
     method: Option<TransferMethod>,
     #[arg(long)]
     style: Option<TransferStyle>,
+    #[arg(long)]
+    after_bridge: Option<AfterBridge>,
     /// For the kind http: headers, secret_headers, timeout_ms and allow, as JSON.
     #[arg(long, value_parser = read_resolver, conflicts_with = "no_resolver")]
     resolver: Option<TargetResolver>,
@@ -139,11 +145,22 @@ impl Command {
                 address,
                 method,
                 style,
+                after_bridge,
                 resolver,
                 hours,
             }) => {
                 let tenant = tenant::find(store, &tenant).await?;
-                let new = NewTarget { name, description, kind, address, method, style, resolver, hours };
+                let new = NewTarget {
+                    name,
+                    description,
+                    kind,
+                    address,
+                    method,
+                    style,
+                    after_bridge,
+                    resolver,
+                    hours,
+                };
                 let scope = store.scope(tenant.id);
                 (control::create_target(&scope, &actor(), rules, new).await?, tenant)
             }
@@ -175,6 +192,7 @@ impl UpdateTarget {
             address,
             method,
             style,
+            after_bridge,
             resolver,
             no_resolver,
             hours,
@@ -183,7 +201,8 @@ impl UpdateTarget {
         let (target, tenant) = which.find(store).await?;
         let hours = if always { Some(None) } else { hours.map(Some) };
         let resolver = if no_resolver { Some(None) } else { resolver.map(Some) };
-        let changes = TargetChanges { name, description, kind, address, method, style, resolver, hours };
+        let changes =
+            TargetChanges { name, description, kind, address, method, style, after_bridge, resolver, hours };
         let (scope, actor, any) = (store.scope(tenant.id), actor(), control::in_any_state::<_, Failure>);
         let changed = control::update_target(&scope, &actor, &config.transfer, target.id, changes, any);
         Ok((changed.await?, tenant))
@@ -238,6 +257,7 @@ fn sheet(OwnedTarget { target, tenant_name }: &OwnedTarget) -> String {
         .line("address", &target.address)
         .line("method", target.method)
         .line("style", target.style)
+        .line("after the bridge", target.after_bridge)
         .line("resolver", if target.resolver.is_some() { "set" } else { "–" })
         .line("hours", if target.hours.is_some() { "limited" } else { "always" })
         .line("tenant", tenant_name)

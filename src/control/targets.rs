@@ -52,6 +52,7 @@ fn violations(rules: &TransferRules, target: &TransferTarget) -> Vec<Violation> 
         let field = match refusal {
             TargetRefusal::Method { .. } | TargetRefusal::NotSetUp(_) => "method",
             TargetRefusal::Style(_) => "style",
+            TargetRefusal::AfterBridge(_) => "after_bridge",
             _ => "address",
         };
         found.push(Violation::new(field, refusal.to_string()));

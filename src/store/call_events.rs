@@ -81,8 +81,8 @@ impl Tx {
         &mut self,
         events: impl Iterator<Item = &'a CallEvent<'a>>,
     ) -> Result<HashMap<Uuid, Vec<TurnPayload>>, StoreError> {
-        const SELECT: &str = "SELECT call_id, turn, caller_text, agent_text, interrupted, spoken_by, tools, at FROM call_turns \
-            WHERE call_id IN";
+        const SELECT: &str = "SELECT call_id, turn, caller_text, agent_text, interrupted, spoken_by, target_text, \
+            tools, at FROM call_turns WHERE call_id IN";
         let ready = events.filter(|event| event.kind == EventType::TranscriptReady);
         let calls = ready.map(|event| event.call.id.0.into()).collect();
         let rows = self.all_of::<SpokenRow>(any_of(SELECT, calls, "ORDER BY call_id, turn")).await?;
@@ -231,6 +231,7 @@ struct SpokenRow {
     agent_text: String,
     interrupted: bool,
     spoken_by: Option<String>,
+    target_text: Option<String>,
     tools: Option<String>,
     at: DateTime<Utc>,
 }
@@ -239,10 +240,17 @@ impl TryFrom<SpokenRow> for (Uuid, TurnPayload) {
     type Error = StoreError;
 
     fn try_from(row: SpokenRow) -> Result<Self, StoreError> {
-        let SpokenRow { call_id, turn, caller_text, agent_text, interrupted, spoken_by, tools, at } = row;
-        let spoken_by = author(spoken_by)?;
-        let tools = from_json_text(tools.as_deref())?;
-        Ok((call_id, TurnPayload { turn, caller_text, agent_text, interrupted, spoken_by, tools, at }))
+        let turn = TurnPayload {
+            turn: row.turn,
+            caller_text: row.caller_text,
+            agent_text: row.agent_text,
+            interrupted: row.interrupted,
+            spoken_by: author(row.spoken_by)?,
+            target_text: row.target_text,
+            tools: from_json_text(row.tools.as_deref())?,
+            at: row.at,
+        };
+        Ok((row.call_id, turn))
     }
 }
 
@@ -256,6 +264,9 @@ pub struct TurnPayload {
     interrupted: bool,
     /// The author of the agent's words.
     spoken_by: SpokenBy,
+    /// The words of the person to whom the caller was transferred, where VCA stays for the record; `null` in the
+    /// conversation with the agent.
+    target_text: Option<String>,
     /// The tools that the agent called and that finished in this turn.
     tools: Vec<ToolRun>,
     at: DateTime<Utc>,

@@ -9,7 +9,7 @@ use super::statement::Value;
 use crate::tenancy::{CallId, CallTurn, SpokenBy, TenantId};
 
 pub(super) const TURN_COLUMNS: &str = "tenant_id, call_id, turn, caller_text, agent_text, interrupted, \
-    pause_ms, transcript_ms, reply_ms, clause_ms, speech_ms, commit_ms, audio_ms, tools, at, spoken_by";
+    pause_ms, transcript_ms, reply_ms, clause_ms, speech_ms, commit_ms, audio_ms, tools, at, spoken_by, target_text";
 
 /// Puts a turn in place of the recorded one.
 pub(super) const TURN_CHANGE: &str = "ON CONFLICT (call_id, turn) DO UPDATE SET caller_text = excluded.caller_text, \
@@ -17,7 +17,7 @@ pub(super) const TURN_CHANGE: &str = "ON CONFLICT (call_id, turn) DO UPDATE SET 
     pause_ms = excluded.pause_ms, transcript_ms = excluded.transcript_ms, reply_ms = excluded.reply_ms, \
     clause_ms = excluded.clause_ms, speech_ms = excluded.speech_ms, commit_ms = excluded.commit_ms, \
     audio_ms = excluded.audio_ms, tools = excluded.tools, at = excluded.at, \
-    spoken_by = excluded.spoken_by WHERE call_turns.tenant_id = excluded.tenant_id";
+    spoken_by = excluded.spoken_by, target_text = excluded.target_text WHERE call_turns.tenant_id = excluded.tenant_id";
 
 /// The values of [`TURN_COLUMNS`].
 pub(super) fn turn_row(turn: &CallTurn) -> Vec<Value> {
@@ -38,6 +38,7 @@ pub(super) fn turn_row(turn: &CallTurn) -> Vec<Value> {
         json_text(&turn.tools, turn.tools.is_empty()).into(),
         turn.at.into(),
         operators_words(turn.spoken_by).into(),
+        turn.target_text.as_deref().map(without_nul).into(),
     ]
 }
 
@@ -59,6 +60,7 @@ pub(super) struct TurnRow {
     tools: Option<String>,
     at: DateTime<Utc>,
     spoken_by: Option<String>,
+    target_text: Option<String>,
 }
 
 impl TryFrom<TurnRow> for CallTurn {
@@ -73,6 +75,7 @@ impl TryFrom<TurnRow> for CallTurn {
             agent_text: row.agent_text,
             interrupted: row.interrupted,
             spoken_by: author(row.spoken_by)?,
+            target_text: row.target_text,
             pause_ms: narrow(row.pause_ms)?,
             transcript_ms: narrow(row.transcript_ms)?,
             reply_ms: narrow(row.reply_ms)?,

@@ -79,7 +79,8 @@ impl Tx {
     /// Marks calls as counted and returns the number of billed turns of those that were not marked yet.
     async fn mark_counted(&mut self, ended: &[EndedCall]) -> Result<HashMap<Uuid, i64>, StoreError> {
         const AFTER: &str = ") UPDATE calls SET billed_seconds = v.seconds, billed_turns = (SELECT COUNT(*) \
-            FROM call_turns t WHERE t.tenant_id = calls.tenant_id AND t.call_id = calls.id AND t.caller_text <> '') \
+            FROM call_turns t WHERE t.tenant_id = calls.tenant_id AND t.call_id = calls.id AND t.caller_text <> '' \
+            AND t.target_text IS NULL) \
             FROM v WHERE calls.tenant_id = v.tenant_id AND calls.id = v.id AND calls.billed_seconds IS NULL \
             RETURNING calls.id, calls.billed_turns";
         let row = |it: &EndedCall| vec![it.tenant.0.into(), it.call.0.into(), kept_count(it.seconds).into()];

@@ -10,8 +10,8 @@ use super::statement::{Statement, composed, sql};
 use super::tx::{Access, RowScope};
 use super::{Duplicate, Page, Scope, StoreError, Window, now};
 use crate::tenancy::{
-    Actor, Hours, Label, TargetId, TargetKind, TargetResolver, TenantId, TransferMethod, TransferStyle,
-    TransferTarget, given,
+    Actor, AfterBridge, Hours, Label, TargetId, TargetKind, TargetResolver, TenantId, TransferMethod,
+    TransferStyle, TransferTarget, given,
 };
 
 /// A new transfer target.
@@ -35,6 +35,9 @@ pub struct NewTarget {
     /// Default: `cold`. Other styles need the method `dial`.
     #[serde(default)]
     pub style: TransferStyle,
+    /// Default: `leave`. `stay` needs the method `dial`.
+    #[serde(default)]
+    pub after_bridge: AfterBridge,
     /// For the kind `http`: how its endpoint is asked. Default: without headers of its own, and only the tenant's targets may be
     /// named.
     #[serde(default)]
@@ -67,6 +70,9 @@ pub struct TargetChanges {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     pub style: Option<TransferStyle>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    pub after_bridge: Option<AfterBridge>,
     /// `null`: without.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<TargetResolver>)]
@@ -77,8 +83,7 @@ pub struct TargetChanges {
     pub hours: Option<Option<Hours>>,
 }
 
-const COLUMNS: &str =
-    "id, tenant_id, name, description, kind, address, method, style, resolver, hours, created_at";
+const COLUMNS: &str = "id, tenant_id, name, description, kind, address, method, style, after_bridge, resolver, hours, created_at";
 const COUNT: &str = "SELECT COUNT(*) FROM transfer_targets WHERE tenant_id = $1";
 
 impl Scope {
@@ -90,7 +95,7 @@ impl Scope {
         target: TransferTarget,
     ) -> Result<TransferTarget, StoreError> {
         let insert = composed(format!(
-            "INSERT INTO transfer_targets ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+            "INSERT INTO transfer_targets ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
         ));
         let insert = bind(insert.bind(target.id.0).bind(self.tenant.0), &target)?.bind(target.created_at);
         let mut tx = self.begin(Access::Write).await?;
@@ -137,7 +142,7 @@ impl Scope {
         decide: impl FnOnce(&TransferTarget) -> Result<TransferTarget, E>,
     ) -> Result<TransferTarget, E> {
         const SQL: &str = "UPDATE transfer_targets SET name = $3, description = $4, kind = $5, address = $6, \
-            method = $7, style = $8, resolver = $9, hours = $10 WHERE id = $1 AND tenant_id = $2";
+            method = $7, style = $8, after_bridge = $9, resolver = $10, hours = $11 WHERE id = $1 AND tenant_id = $2";
         let mut tx = self.begin(Access::Write).await?;
         tx.lock_tenant(self.tenant).await?;
         let before: TransferTarget = tx.one::<Row>(one(self.tenant, id)).await?.try_into()?;
@@ -185,7 +190,7 @@ fn one(tenant: TenantId, id: TargetId) -> Statement {
         .bind(id.0)
 }
 
-/// Binds name, description, kind, address, method, style, resolver and hours.
+/// Binds name, description, kind, address, method, style, part after the bridge, resolver and hours.
 fn bind(statement: Statement, target: &TransferTarget) -> Result<Statement, StoreError> {
     let hours = target.hours.as_ref().map(serde_json::to_string).transpose();
     let resolver = target.resolver.as_ref().map(serde_json::to_string).transpose();
@@ -196,6 +201,7 @@ fn bind(statement: Statement, target: &TransferTarget) -> Result<Statement, Stor
         .bind(target.address.as_str())
         .bind(target.method.as_str())
         .bind(target.style.as_str())
+        .bind(target.after_bridge.as_str())
         .bind(resolver.map_err(StoreError::invalid)?.as_deref())
         .bind(hours.map_err(StoreError::invalid)?.as_deref()))
 }
@@ -212,6 +218,7 @@ impl NewTarget {
             address: self.address,
             method: self.method.unwrap_or(self.kind.usual_method()),
             style: self.style,
+            after_bridge: self.after_bridge,
             resolver: self.resolver,
             hours: self.hours,
             created_at: now(),
@@ -230,6 +237,7 @@ impl TargetChanges {
             address: self.address.unwrap_or(before.address),
             method: self.method.unwrap_or(before.method),
             style: self.style.unwrap_or(before.style),
+            after_bridge: self.after_bridge.unwrap_or(before.after_bridge),
             resolver: self.resolver.unwrap_or(before.resolver),
             hours: self.hours.unwrap_or(before.hours),
             ..before
@@ -247,6 +255,7 @@ pub(super) struct Row {
     address: String,
     method: String,
     style: String,
+    after_bridge: String,
     resolver: Option<String>,
     hours: Option<String>,
     created_at: DateTime<Utc>,
@@ -267,6 +276,7 @@ impl TryFrom<Row> for TransferTarget {
             address: row.address,
             method: row.method.parse().map_err(StoreError::corrupt)?,
             style: row.style.parse().map_err(StoreError::corrupt)?,
+            after_bridge: row.after_bridge.parse().map_err(StoreError::corrupt)?,
             resolver: resolver.map_err(StoreError::corrupt)?,
             hours: hours.map_err(StoreError::corrupt)?,
             created_at: row.created_at,

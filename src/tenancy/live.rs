@@ -31,6 +31,8 @@ pub enum LiveEventKind {
     CallerTurn { turn: u32, text: String },
     /// The agent has finished speaking: the text that was played.
     AgentTurn { turn: u32, text: String, spoken_by: SpokenBy },
+    /// The person to whom the caller was transferred has finished speaking, where VCA stays for the record.
+    TargetTurn { turn: u32, text: String },
     /// The caller interrupted the agent.
     Interrupted { turn: u32 },
     /// A tool that the agent called is finished.
@@ -60,6 +62,7 @@ impl LiveEventKind {
             LiveEventKind::Answered => "answered",
             LiveEventKind::CallerTurn { .. } => "caller_turn",
             LiveEventKind::AgentTurn { .. } => "agent_turn",
+            LiveEventKind::TargetTurn { .. } => "target_turn",
             LiveEventKind::Interrupted { .. } => "interrupted",
             LiveEventKind::Tool { .. } => "tool",
             LiveEventKind::Command { .. } => "command",

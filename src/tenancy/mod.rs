@@ -94,7 +94,7 @@ pub use registration::Registration;
 pub use retention::Retention;
 pub use routing_version::{RoutingComparison, RoutingDifference, RoutingVersion};
 pub use target::{
-    AddressError, Destination, TargetId, TargetKind, TransferMethod, TransferStyle, TransferTarget,
+    AddressError, AfterBridge, Destination, TargetId, TargetKind, TransferMethod, TransferStyle, TransferTarget,
 };
 pub use target_resolver::{ResolveRequest, ResolvedTarget, TargetResolver, check_resolver};
 pub use tools::{MAX_FIELDS, ToolRun, ToolRunOutcome, ToolSecret, ToolSecretId, validator};
@@ -305,6 +305,10 @@ pub struct CallTurn {
     /// The author of the agent's words: an operator for those of `say`.
     #[serde(default)]
     pub spoken_by: SpokenBy,
+    /// The words of the person to whom the caller was transferred, where VCA stays for the record: empty in a turn
+    /// of the caller's. `null` in the conversation with the agent.
+    #[serde(default)]
+    pub target_text: Option<String>,
     /// Until the caller's pause was noticed.
     pub pause_ms: Option<u32>,
     /// Until the transcript was complete.

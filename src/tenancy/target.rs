@@ -64,6 +64,19 @@ words!(
     }
 );
 
+words!(
+    /// VCA's part once a dialled target has the caller. `leave`: none. `stay`: it is silent and transcribes both sides for the
+    /// call's record, until either hangs up.
+    #[derive(Default)]
+    AfterBridge {
+        /// Its part of the call ends.
+        #[default]
+        Leave = "leave",
+        /// It is silent and transcribes both sides for the call's record.
+        Stay = "stay",
+    }
+);
+
 /// A person or queue that an agent may transfer callers to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TransferTarget {
@@ -79,6 +92,9 @@ pub struct TransferTarget {
     pub method: TransferMethod,
     /// How it receives the caller. Other styles than `cold` need the method `dial`.
     pub style: TransferStyle,
+    /// VCA's part once it has the caller. `stay` needs the method `dial`.
+    #[serde(default)]
+    pub after_bridge: AfterBridge,
     /// For the kind `http`: how its endpoint is asked.
     pub resolver: Option<TargetResolver>,
     /// When it can be reached. Default: always.

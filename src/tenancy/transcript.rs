@@ -52,6 +52,9 @@ impl fmt::Display for Transcript {
                 };
                 writeln!(f, "{speaker}{}{cut}", plain(&turn.agent_text))?;
             }
+            if let Some(text) = turn.target_text.as_deref().filter(|text| !text.is_empty()) {
+                writeln!(f, "Target: {}", plain(text))?;
+            }
             for tool in &turn.tools {
                 writeln!(f, "Tool:   {tool}")?;
             }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::target::{AddressError, Destination};
-use super::{Did, Label, TargetKind, TransferMethod, TransferStyle, TransferTarget};
+use super::{AfterBridge, Did, Label, TargetKind, TransferMethod, TransferStyle, TransferTarget};
 
 /// `[transfer]`. Without settings no target can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -142,6 +142,8 @@ pub enum TargetRefusal {
     Method { kind: TargetKind, method: TransferMethod },
     #[error("a target that is reached by {0} cannot be asked to accept the call")]
     Style(TransferMethod),
+    #[error("VCA cannot stay in a call after a transfer by {0}")]
+    AfterBridge(TransferMethod),
 }
 
 impl TransferRules {
@@ -154,6 +156,9 @@ impl TransferRules {
         let method = target.method;
         if target.style != TransferStyle::Cold && method != TransferMethod::Dial {
             return Err(TargetRefusal::Style(method));
+        }
+        if target.after_bridge == AfterBridge::Stay && method != TransferMethod::Dial {
+            return Err(TargetRefusal::AfterBridge(method));
         }
         match (method, &destination) {
             (_, Destination::Endpoint) => Ok(TransferRoute::Ask),

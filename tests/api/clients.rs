@@ -116,6 +116,7 @@ async fn seeded(api: &ApiServer, command: &mut Command) {
         agent_text: "Yes, we do.".to_owned(),
         interrupted: false,
         spoken_by: Default::default(),
+        target_text: None,
         pause_ms: None,
         transcript_ms: Some(200),
         clause_ms: None,

@@ -28,8 +28,8 @@ async fn a_tenant_has_targets(api: ApiServer) {
     let made = admin.post(&path(tenant), shop()).await.expect(201);
     let expected = json!({
         "id": made["id"], "tenant_id": tenant, "name": "shop", "description": "Orders.", "kind": "extension",
-        "address": "1001@sales", "method": "dial", "style": "cold", "resolver": null, "hours": null,
-        "created_at": made["created_at"],
+        "address": "1001@sales", "method": "dial", "style": "cold", "after_bridge": "leave", "resolver": null,
+        "hours": null, "created_at": made["created_at"],
     });
     assert_eq!(made, expected);
     let one = format!("{}/{}", path(tenant), made["id"].as_str().expect("an id"));
@@ -69,6 +69,7 @@ async fn targets_are_within_the_operators_limits(api: ApiServer) {
         (json!({ "kind": "sip", "address": "shop@evil.example.com" }), "address"),
         (json!({ "method": "refer" }), "method"),
         (json!({ "method": "dialplan", "style": "warm" }), "style"),
+        (json!({ "method": "dialplan", "after_bridge": "stay" }), "after_bridge"),
         (json!({ "name": "The Shop" }), "name"),
         (json!({ "description": "" }), "description"),
         (json!({ "hours": { "timezone": "Mars" } }), "hours.timezone"),
@@ -83,7 +84,9 @@ async fn targets_are_within_the_operators_limits(api: ApiServer) {
         admin.post(&path(tenant), new).await.expect(400);
     }
     assert_eq!(admin.get(&one).await.expect(200), made);
-    admin.patch(&one, json!({ "kind": "number", "address": "+493055500100" })).await.expect(200);
+    let changes = json!({ "kind": "number", "address": "+493055500100", "after_bridge": "stay" });
+    let changed = admin.patch(&one, changes).await.expect(200);
+    assert_eq!(changed["after_bridge"], "stay");
 }
 
 async fn an_endpoint_resolves_a_target(api: ApiServer) {

@@ -90,6 +90,7 @@ async fn talked(api: &ApiServer, tenant: Uuid, answered_at: &str, seconds: i64) 
             agent_text: "Hello.".into(),
             interrupted: false,
             spoken_by: Default::default(),
+            target_text: None,
             pause_ms: None,
             transcript_ms: None,
             clause_ms: None,

@@ -162,6 +162,7 @@ fn turn(call: &Call) -> CallTurn {
         agent_text: "We do.".to_owned(),
         interrupted: false,
         spoken_by: Default::default(),
+        target_text: None,
         pause_ms: None,
         transcript_ms: None,
         clause_ms: None,

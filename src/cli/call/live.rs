@@ -221,6 +221,7 @@ fn text(event: &LiveEvent) -> String {
         LiveEventKind::CallerTurn { text, .. } => format!("caller: {text}"),
         LiveEventKind::AgentTurn { text, spoken_by: SpokenBy::Agent, .. } => format!("agent:  {text}"),
         LiveEventKind::AgentTurn { text, spoken_by: SpokenBy::Operator, .. } => format!("operator: {text}"),
+        LiveEventKind::TargetTurn { text, .. } => format!("target: {text}"),
         LiveEventKind::Interrupted { .. } => "(interrupted)".to_owned(),
         LiveEventKind::Tool { name, outcome, .. } => format!("tool:   {name} {outcome}"),
         LiveEventKind::Command { command } => format!("(command: {command})"),

@@ -368,6 +368,9 @@ fn transcript(turn: &CallTurn) -> String {
         };
         let _ = writeln!(text, "  {speaker}{}{cut}", printable(&turn.agent_text));
     }
+    if let Some(words) = turn.target_text.as_deref().filter(|words| !words.is_empty()) {
+        let _ = writeln!(text, "  target: {}", printable(words));
+    }
     for tool in &turn.tools {
         let _ = writeln!(text, "  tool:   {tool}");
     }

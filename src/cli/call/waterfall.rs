@@ -49,6 +49,7 @@ mod tests {
             agent_text: String::new(),
             interrupted: false,
             spoken_by: Default::default(),
+            target_text: None,
             pause_ms,
             transcript_ms,
             reply_ms,

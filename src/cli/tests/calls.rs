@@ -22,6 +22,7 @@ async fn a_call_is_shown_with_its_transcript() {
         agent_text: "We are".into(),
         interrupted: true,
         spoken_by: Default::default(),
+        target_text: None,
         pause_ms: None,
         transcript_ms: Some(210),
         clause_ms: None,

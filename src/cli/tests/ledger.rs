@@ -15,6 +15,7 @@ async fn refused(vca: &CommandLine, call: &Call) {
         agent_text: String::new(),
         interrupted: false,
         spoken_by: Default::default(),
+        target_text: None,
         pause_ms: None,
         transcript_ms: None,
         clause_ms: None,

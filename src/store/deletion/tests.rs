@@ -107,6 +107,7 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
         address: "shop".into(),
         method: None,
         style: TransferStyle::Cold,
+        after_bridge: AfterBridge::Stay,
         resolver: None,
         hours: None,
     };

@@ -99,6 +99,7 @@ async fn a_route_has_targets_where_they_can_be_used(db: Database) {
         address: "reception".to_owned(),
         method: None,
         style: TransferStyle::Cold,
+        after_bridge: AfterBridge::Leave,
         resolver: None,
         hours: None,
     };
@@ -348,7 +349,8 @@ async fn writing_twice_is_writing_once(db: Database) {
     scope.add_turn(&turn).await.expect("a turn");
     let text = "answer, cut".to_owned();
     let spoken_by = crate::tenancy::SpokenBy::Operator;
-    let heard = CallTurn { agent_text: text, interrupted: true, spoken_by, ..turn };
+    let target_text = Some("Shop, hello?".to_owned());
+    let heard = CallTurn { agent_text: text, interrupted: true, spoken_by, target_text, ..turn };
     scope.add_turn(&heard).await.expect("the same turn");
     assert_eq!(scope.call(ringing.id).await.expect("an answer"), Some((completed, vec![heard])));
 }

@@ -81,6 +81,7 @@ async fn full(db: &Database) -> TenantFile {
         address: "reception".into(),
         method: TransferMethod::Dialplan,
         style: TransferStyle::Cold,
+        after_bridge: AfterBridge::Leave,
         resolver: None,
         hours: None,
         created_at: "2026-09-01T00:00:00Z".parse().expect("a moment"),

@@ -6,7 +6,7 @@ use super::{Database, on_both, values};
 use crate::store::*;
 use crate::tenancy::Actor;
 
-const STEPS: [&str; 38] = [
+const STEPS: [&str; 39] = [
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
@@ -44,6 +44,7 @@ const STEPS: [&str; 38] = [
     "0046_target_resolvers",
     "0049_analysis_indexes",
     "0050_tenant_pre_call_webhook",
+    "0052_after_bridge",
     "0054_end_call",
 ];
 

@@ -22,6 +22,7 @@ fn shop(tenant: TenantId, address: &str) -> TransferTarget {
         address: address.to_owned(),
         method: None,
         style: TransferStyle::Cold,
+        after_bridge: AfterBridge::Leave,
         resolver: None,
         hours: None,
     };

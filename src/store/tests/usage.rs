@@ -52,6 +52,8 @@ async fn a_call_counts_once_however_often_it_is_told(db: Database) {
     }
     let silent = CallTurn { caller_text: String::new(), ..values::turn(&call, 9) };
     scope.add_turn(&silent).await.expect("a turn of silence");
+    let with_person = CallTurn { target_text: Some(String::new()), ..values::turn(&call, 10) };
+    scope.add_turn(&with_person).await.expect("a turn after the transfer to a person");
     let engines =
         [taken(EngineKind::Llm, UsageUnit::InputTokens, 70), taken(EngineKind::Stt, UsageUnit::AudioMs, 900)];
     for _ in 0..3 {

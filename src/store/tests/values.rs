@@ -167,6 +167,7 @@ pub fn turn(call: &Call, n: u32) -> CallTurn {
         agent_text: format!("answer {n}"),
         interrupted: n.is_multiple_of(2),
         spoken_by: Default::default(),
+        target_text: None,
         pause_ms: Some(60 + n),
         transcript_ms: Some(100 + n),
         clause_ms: Some(300),

@@ -61,6 +61,7 @@ pub const CALLS: [Table; 8] = [
             ("agent_text", Text),
             ("interrupted", Flag),
             ("spoken_by", Word(word::<SpokenBy>)),
+            ("target_text", Text),
             ("pause_ms", UpTo(U32)),
             ("transcript_ms", UpTo(U32)),
             ("reply_ms", UpTo(U32)),

@@ -7,9 +7,9 @@ use super::call_tables::CALLS;
 use super::words::{did, document, events, hold_reason, profile_name, target_address, url, word};
 use crate::billing::Statement;
 use crate::tenancy::{
-    AgentRole, FailoverRoutes, Hours, Label, Month, NumberRouting, Plan, ProfilePurpose, ProfileSettings,
-    ProviderState, ProviderType, Retention, TargetKind, TargetResolver, TenantStatus, TransferMethod,
-    TransferStyle, TransferTarget,
+    AfterBridge, AgentRole, FailoverRoutes, Hours, Label, Month, NumberRouting, Plan, ProfilePurpose,
+    ProfileSettings, ProviderState, ProviderType, Retention, TargetKind, TargetResolver, TenantStatus,
+    TransferMethod, TransferStyle, TransferTarget,
 };
 
 /// A tenant-owned table.
@@ -81,6 +81,7 @@ pub const OWNED: [Table; 12] = [
             ("address", Text),
             ("method", Word(word::<TransferMethod>)),
             ("style", Word(word::<TransferStyle>)),
+            ("after_bridge", Word(word::<AfterBridge>)),
             ("resolver", Document(document::<TargetResolver>)),
             ("hours", Document(document::<Hours>)),
             ("created_at", Moment),

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::tenancy::{TargetId, TransferMethod, TransferRoute, TransferRules, TransferStyle};
+use crate::tenancy::{AfterBridge, TargetId, TransferMethod, TransferRoute, TransferRules, TransferStyle};
 
 fn rules() -> TransferRules {
     TransferRules {
@@ -27,6 +27,7 @@ fn target(name: &str, kind: TargetKind, address: &str) -> TransferTarget {
         address: address.into(),
         method: TransferMethod::Dial,
         style: TransferStyle::Cold,
+        after_bridge: AfterBridge::Leave,
         resolver: None,
         hours: None,
         created_at: DateTime::UNIX_EPOCH,

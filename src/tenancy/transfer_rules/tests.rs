@@ -28,6 +28,7 @@ fn target(kind: TargetKind, address: &str, method: TransferMethod) -> TransferTa
         address: address.into(),
         method,
         style: TransferStyle::Cold,
+        after_bridge: AfterBridge::Leave,
         resolver: None,
         hours: None,
         created_at: DateTime::UNIX_EPOCH,
@@ -193,5 +194,18 @@ fn only_a_dialled_target_can_be_asked_to_accept() {
         for method in [Refer, Dialplan] {
             assert_eq!(asked(method, style), Err(TargetRefusal::Style(method)));
         }
+    }
+}
+
+#[test]
+fn vca_stays_with_a_dialled_target_alone() {
+    use TransferMethod::{Dial, Dialplan, Refer};
+    let route = |method, after_bridge| {
+        let sip = target(TargetKind::Sip, "shop@pbx.example.com", method);
+        rules().route(&TransferTarget { after_bridge, ..sip })
+    };
+    assert_eq!(route(Dial, AfterBridge::Stay), route(Dial, AfterBridge::Leave));
+    for method in [Refer, Dialplan] {
+        assert_eq!(route(method, AfterBridge::Stay), Err(TargetRefusal::AfterBridge(method)));
     }
 }
