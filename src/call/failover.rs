@@ -146,13 +146,14 @@ impl Failover {
     }
 }
 
-/// The exit at a place. For `vca-transfer` it has the endpoint to dial and how long it may ring.
+/// The exit at a place. For `vca-transfer` it has the endpoint to dial, how long it may ring, and how long the call may last.
 pub fn at_place(exit: DialplanExit, place: DialplanRoute, rules: &TransferRules) -> DialplanExit {
     let DialplanRoute { context, extension, endpoint } = place;
     let exit = match endpoint {
-        Some(endpoint) => {
-            exit.variable("VCA_DIAL", endpoint).variable("VCA_RING_S", rules.ring_s.to_string())
-        }
+        Some(endpoint) => exit
+            .variable("VCA_DIAL", endpoint)
+            .variable("VCA_RING_S", rules.ring_s.to_string())
+            .variable("VCA_LIMIT_MS", rules.max_leg_s.saturating_mul(1_000).to_string()),
         None => exit,
     };
     exit.at(DialplanPlace { context, extension })
@@ -298,6 +299,22 @@ mod tests {
             };
             assert_eq!((exit.status(), exit.place()), ("engines", expected.as_ref()));
         }
+    }
+
+    #[test]
+    fn a_dialled_place_has_limits_of_time() {
+        let rules = TransferRules { ring_s: 20, max_leg_s: 90, ..TransferRules::default() };
+        let place = |endpoint: Option<&str>| DialplanRoute {
+            context: DialplanRoute::DIAL_CONTEXT.into(),
+            extension: "s".into(),
+            endpoint: endpoint.map(str::to_owned),
+        };
+        let exit = |endpoint| at_place(DialplanExit::with_status("transfer"), place(endpoint), &rules);
+        let dialled = exit(Some("PJSIP/shop"));
+        let variables: Vec<_> = dialled.variables().skip(1).collect();
+        let expected = [("VCA_DIAL", "PJSIP/shop"), ("VCA_RING_S", "20"), ("VCA_LIMIT_MS", "90000")];
+        assert_eq!(variables, expected);
+        assert_eq!(exit(None).variables().count(), 1);
     }
 
     #[test]

@@ -30,6 +30,7 @@ const USEFUL: &[(&str, &str)] = &[
     ("pbx_config.so", "extensions.conf"),
     ("func_dialplan.so", "failover routes in the dialplan"),
     ("app_dial.so", "transfers by the dialplan to numbers and SIP addresses"),
+    ("bridge_builtin_interval_features.so", "the limit of time of transfers by the dialplan"),
     ("res_pjsip_refer.so", "transfers by SIP REFER"),
     ("res_musiconhold.so", "music for callers who wait for a transfer"),
     ("codec_ulaw.so", "callers with G.711 µ-law whom the agent hears by another codec"),
