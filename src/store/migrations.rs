@@ -205,6 +205,11 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/postgres/0050_tenant_pre_call_webhook.sql"),
     ),
     (
+        "0051_leg_spend",
+        include_str!("../../migrations/sqlite/0051_leg_spend.sql"),
+        include_str!("../../migrations/postgres/0051_leg_spend.sql"),
+    ),
+    (
         "0052_after_bridge",
         include_str!("../../migrations/sqlite/0052_after_bridge.sql"),
         include_str!("../../migrations/postgres/0052_after_bridge.sql"),

@@ -36,6 +36,7 @@ mod idempotency;
 mod inventory;
 mod keys;
 mod ledger;
+mod leg_spend;
 mod login;
 mod migrations;
 mod number_routing;
@@ -96,6 +97,7 @@ pub use idempotency::{ChangedResource, ClaimOutcome, IdempotentRequest, Idempote
 pub use inventory::{InventoryChanges, InventoryFilter, NewInventoryNumber, PutOutcome};
 pub use keys::{KeyFilter, KeyWithSecret, KeyWithTenant, NewKey, Rotation};
 pub use ledger::{Entry, Ledger};
+pub use leg_spend::LegReservation;
 pub use number_rules::{Ambiguity, NumberRefusal};
 pub use number_search::{NumberQuery, OwnedNumber};
 pub use numbers::{NewNumber, NumberChanges, NumberFilter};

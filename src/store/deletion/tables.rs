@@ -56,6 +56,7 @@ pub const OWNED: &[OwnedTable] = &[
     deleted("api_keys", "id"),
     deleted("retention", "tenant_id"),
     deleted("audit_log", "id"),
+    deleted("leg_spend", "tenant_id, day"),
     deleted("rollup_values", "tenant_id, measure, day, phone_number_id, ai_profile_id, value"),
     deleted("rollup_outcomes", "tenant_id, day, phone_number_id, ai_profile_id, disposition, ended_by"),
     deleted("rollup_calls", "tenant_id, quarter, phone_number_id, ai_profile_id"),

@@ -113,6 +113,7 @@ async fn full(db: &Database, n: u32) -> (Route, Call) {
     };
     scope.create_target(&actor, target.of(route.tenant.id)).await.expect("a target");
     scope.set_retention(&actor, Retention::default()).await.expect("a setting");
+    scope.reserve_leg(Utc::now().date_naive(), 1, 1).await.expect("an answer").expect("room");
     let routing = NumberRouting {
         closed_profile_id: route.profile.as_ref().map(|profile| profile.id),
         ..NumberRouting::default()

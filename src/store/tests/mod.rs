@@ -10,6 +10,7 @@ mod idempotency;
 mod imports;
 mod inventory;
 mod isolation;
+mod leg_spend;
 mod limits;
 mod mutation;
 mod opening;

@@ -44,6 +44,7 @@ const STEPS: [&str; 39] = [
     "0046_target_resolvers",
     "0049_analysis_indexes",
     "0050_tenant_pre_call_webhook",
+    "0051_leg_spend",
     "0052_after_bridge",
     "0054_end_call",
 ];

@@ -203,10 +203,10 @@ pub const OWNED: [Table; 12] = [
     },
 ];
 
-/// Tenant-owned tables that stay behind: secrets, the history of changes, deliveries in progress, and the operator's
-/// inventory, in which an import assigns the tenant's numbers.
+/// Tenant-owned tables that stay behind: secrets, the history of changes, deliveries in progress, the spend of a
+/// day, and the operator's inventory, in which an import assigns the tenant's numbers.
 #[cfg(test)]
-const LEFT: [&str; 14] = [
+const LEFT: [&str; 15] = [
     "analysis_jobs",
     "api_keys",
     "audit_log",
@@ -214,6 +214,7 @@ const LEFT: [&str; 14] = [
     "engine_credentials",
     "idempotency_keys",
     "ledger_dead_letters",
+    "leg_spend",
     "number_inventory",
     "rollup_calls",
     "rollup_outcomes",
