@@ -18,8 +18,8 @@ use crate::store::{
     NumberChanges, NumberFilter, NumberQuery, OwnedNumber, Store, StoreError, UnmatchedNumber,
 };
 use crate::tenancy::{
-    FailoverCase, FailoverRoute, FailoverRoutes, NumberId, Numbering, PhoneNumber, ProviderState,
-    ProviderType, TenantId,
+    Continuation, FailoverCase, FailoverRoute, FailoverRoutes, NumberId, Numbering, PhoneNumber,
+    ProviderState, ProviderType, TenantId,
 };
 
 #[derive(Debug, Subcommand)]
@@ -110,8 +110,8 @@ pub struct UpdateNumber {
     #[arg(long, action = ArgAction::Set, value_name = "true|false")]
     active: Option<bool>,
     /// Failover routes as JSON, which replace the present ones as a whole: by case (busy, full, draining, quota, closed,
-    /// no_agent, engines, limit, or default) the action: dialplan (with a label or not), target (with its name), or
-    /// hang_up.
+    /// no_agent, engines, limit, emergency, or default) the action: dialplan (with a label or not), target (with its name),
+    /// hang_up, or message (say: its words; then: one of the other actions).
     #[arg(long, value_name = JSON, value_parser = read_failover)]
     failover: Option<FailoverRoutes>,
     /// Whether the tenant's pre-call webhook is asked about its calls, where the number has none of its own.
@@ -305,17 +305,22 @@ fn sheet(OwnedNumber { number, tenant_name }: &OwnedNumber) -> String {
 
 /// The route of each case that has one.
 pub fn failover_lines(routes: &FailoverRoutes) -> Option<String> {
-    let line = |case: &FailoverCase| {
-        let route = match routes.of(*case)? {
-            FailoverRoute::Dialplan { label: Some(label) } => format!("dialplan ({label})"),
-            FailoverRoute::Dialplan { label: None } => "dialplan".to_owned(),
-            FailoverRoute::Target { target } => format!("target {target}"),
-            FailoverRoute::HangUp {} => "hang up".to_owned(),
-        };
-        Some(format!("{case}: {route}"))
-    };
+    let line = |case: &FailoverCase| Some(format!("{case}: {}", failover_line(routes.of(*case)?)));
     let lines: Vec<String> = FailoverCase::ALL.iter().filter_map(line).collect();
     (!lines.is_empty()).then(|| lines.join(", "))
+}
+
+fn failover_line(route: &FailoverRoute) -> String {
+    let continuation = match route.continuation() {
+        Continuation::Dialplan { label: Some(label) } => format!("dialplan ({label})"),
+        Continuation::Dialplan { label: None } => "dialplan".to_owned(),
+        Continuation::Target { target } => format!("target {target}"),
+        Continuation::HangUp {} => "hang up".to_owned(),
+    };
+    match route.message() {
+        Some(message) => format!("message {:?}, then {continuation}", message.text()),
+        None => continuation,
+    }
 }
 
 fn would_go(OwnedNumber { number, tenant_name }: &OwnedNumber) -> String {

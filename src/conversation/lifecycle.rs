@@ -140,8 +140,20 @@ impl Conversation {
         }
         self.note_rest(Vec::new());
         self.timers.stop_all();
+        let last_words = self.last_words.iter().find(|(it, _)| *it == ending);
+        if let Some(text) = last_words.map(|(_, text)| text.clone()) {
+            return self.say_last_words(now, &text, ending);
+        }
         self.limit_goodbye(now);
         self.prompt(now, phrase, Some(ending));
+    }
+
+    /// Says words in place of a goodbye: as one speech, so that they can be played from the cache.
+    fn say_last_words(&mut self, now: At, text: &str, ending: Ending) {
+        self.limit_words_of_goodbye(now, text);
+        let response = Response::prompt(self.out.new_turn(), now, Some(ending));
+        self.floor = Floor::Agent(response, None);
+        self.say(Say::Text(text.to_owned()));
     }
 
     /// Takes the floor from either side, which is free then. The words so far stay on record.

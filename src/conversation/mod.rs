@@ -78,6 +78,7 @@ mod words;
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -153,6 +154,7 @@ pub struct Conversation {
     opening: Opening,
     survey: Survey,
     without_goodbye: Vec<Ending>,
+    last_words: Vec<(Ending, Arc<str>)>,
     emergency: Emergency,
 }
 
@@ -185,6 +187,7 @@ impl Conversation {
             opening: Opening::Greeting,
             survey: Survey::default(),
             without_goodbye: Vec::new(),
+            last_words: Vec::new(),
             emergency: Emergency::Unsaid,
         }
     }
@@ -219,6 +222,11 @@ impl Conversation {
     /// Sets the endings after which the call continues elsewhere: the agent says no goodbye.
     pub fn without_goodbye(self, endings: Vec<Ending>) -> Conversation {
         Conversation { without_goodbye: endings, ..self }
+    }
+
+    /// Sets the endings at which the agent says these words in place of a goodbye.
+    pub fn with_last_words(self, last_words: Vec<(Ending, Arc<str>)>) -> Conversation {
+        Conversation { last_words, ..self }
     }
 
     /// Handles `input`, and every deadline that has passed by `now`. A `now` before that of an earlier event counts as

@@ -5,8 +5,8 @@ use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder,
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::Label;
 use super::kinds::words;
+use super::{FailoverMessage, Label};
 
 words!(
     /// Why a call needs a failover route. The words are also values of the channel variable `VCA_STATUS`.
@@ -51,38 +51,106 @@ pub enum FailoverRoute {
     /// The call is refused; an answered caller hears a goodbye and is hung up.
     // With braces: serde ignores the fields of a variant without them.
     HangUp {},
+    /// The agent's voice says a message; an unanswered call is answered for it. Where it cannot be spoken, the call continues at
+    /// once. It is not spoken while the daemon stops, without an agent or RTP ports, and in an emergency.
+    Message {
+        /// The words.
+        say: FailoverMessage,
+        /// What follows. Default: the call ends.
+        #[serde(default)]
+        then: Continuation,
+    },
+}
+
+/// Where a call continues, if it does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Continuation {
+    /// As [`FailoverRoute::Dialplan`].
+    Dialplan {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<Label>,
+    },
+    /// As [`FailoverRoute::Target`].
+    Target { target: Label },
+    /// The call ends.
+    HangUp {},
+}
+
+impl Default for Continuation {
+    fn default() -> Continuation {
+        Continuation::HangUp {}
+    }
+}
+
+impl FailoverRoute {
+    /// Where the call continues, after the message if there is one.
+    pub fn continuation(&self) -> Continuation {
+        match self {
+            FailoverRoute::Dialplan { label } => Continuation::Dialplan { label: label.clone() },
+            FailoverRoute::Target { target } => Continuation::Target { target: target.clone() },
+            FailoverRoute::HangUp {} => Continuation::HangUp {},
+            FailoverRoute::Message { then, .. } => then.clone(),
+        }
+    }
+
+    /// The words that the caller hears first.
+    pub fn message(&self) -> Option<&FailoverMessage> {
+        match self {
+            FailoverRoute::Message { say, .. } => Some(say),
+            FailoverRoute::Dialplan { .. } | FailoverRoute::Target { .. } | FailoverRoute::HangUp {} => None,
+        }
+    }
 }
 
 /// utoipa's derived schema would allow each action the fields of others.
 impl PartialSchema for FailoverRoute {
     fn schema() -> RefOr<Schema> {
-        let label = OneOfBuilder::new()
-            .item(ObjectBuilder::new().schema_type(Type::Null))
-            .item(Ref::from_schema_name(Label::name()))
-            .description(Some("A word for the dialplan, such as `night`: the value of `VCA_ROUTE`."));
-        let dialplan = action(
-            "dialplan",
-            "The call continues in the dialplan after `Stasis`, with the case in `VCA_STATUS`.",
-        );
-        let target = action(
-            "target",
-            "The call continues in the dialplan at one of the tenant's transfer targets, by its name. Where the target does not \
-             exist, is not allowed or has closed, it continues as with `dialplan`.",
-        );
         let hang_up =
             action("hang_up", "The call is refused; an answered caller hears a goodbye and is hung up.");
-        OneOfBuilder::new()
-            .item(dialplan.property("label", label))
-            .item(target.property("target", Ref::from_schema_name(Label::name())).required("target"))
-            .item(hang_up)
+        let message = action(
+            "message",
+            "The agent's voice says `say`, for which an unanswered call is answered; then the call continues or ends (`then`, by \
+             default `hang_up`). Where the words cannot be spoken, it continues at once.",
+        );
+        let [dialplan, target] = continuing();
+        let follows = action("hang_up", "The call ends.");
+        let then = continuing().into_iter().chain([follows]).fold(OneOfBuilder::new(), OneOfBuilder::item);
+        let message = message
+            .property("say", Ref::from_schema_name(FailoverMessage::name()))
+            .required("say")
+            .property("then", then.description(Some("What follows. Default: `hang_up`.")));
+        [dialplan, target, hang_up, message]
+            .into_iter()
+            .fold(OneOfBuilder::new(), OneOfBuilder::item)
             .description(Some("What happens to a call in one case."))
             .into()
     }
 }
 
+/// The actions by which a call continues elsewhere.
+fn continuing() -> [ObjectBuilder; 2] {
+    let label = OneOfBuilder::new()
+        .item(ObjectBuilder::new().schema_type(Type::Null))
+        .item(Ref::from_schema_name(Label::name()))
+        .description(Some("A word for the dialplan, such as `night`: the value of `VCA_ROUTE`."));
+    let dialplan = action(
+        "dialplan",
+        "The call continues in the dialplan after `Stasis`, with the case in `VCA_STATUS`.",
+    );
+    let target = action(
+        "target",
+        "The call continues in the dialplan at one of the tenant's transfer targets, by its name. Where the target does not \
+         exist, is not allowed or has closed, it continues as with `dialplan`.",
+    );
+    let target = target.property("target", Ref::from_schema_name(Label::name())).required("target");
+    [dialplan.property("label", label), target]
+}
+
 impl ToSchema for FailoverRoute {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((Label::name().into_owned(), Label::schema()));
+        schemas.push((FailoverMessage::name().into_owned(), FailoverMessage::schema()));
     }
 }
 
@@ -116,7 +184,7 @@ pub struct FailoverRoutes {
     /// The tenant's minutes of the month are used up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<FailoverRoute>,
-    /// Outside of business hours. With `hang_up` the caller hears the profile's message first.
+    /// Outside of business hours. With `hang_up` the caller hears the profile's phrase `closed` first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed: Option<FailoverRoute>,
     /// No profile answers the number, or its engines do not exist.
@@ -150,14 +218,22 @@ impl FailoverRoutes {
         own.as_ref().or(self.default.as_ref())
     }
 
-    /// Does a call continue elsewhere in this case?
+    /// Does a call continue elsewhere in this case, at once or after a message?
     pub fn continues(&self, case: FailoverCase) -> bool {
-        matches!(self.of(case), Some(FailoverRoute::Dialplan { .. } | FailoverRoute::Target { .. }))
+        self.of(case).is_some_and(|route| route.continuation() != Continuation::HangUp {})
+    }
+
+    /// The words that the caller hears first in this case.
+    pub fn message(&self, case: FailoverCase) -> Option<&FailoverMessage> {
+        self.of(case)?.message()
     }
 
     /// Does a case lead to a transfer target?
     pub fn uses_targets(&self) -> bool {
-        FailoverCase::ALL.iter().any(|case| matches!(self.of(*case), Some(FailoverRoute::Target { .. })))
+        let leads_to_target = |case: &FailoverCase| {
+            self.of(*case).is_some_and(|route| matches!(route.continuation(), Continuation::Target { .. }))
+        };
+        FailoverCase::ALL.iter().any(leads_to_target)
     }
 }
 
@@ -187,16 +263,39 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_followed_by_another_action() {
+        let routes: FailoverRoutes = serde_json::from_value(json!({
+            "default": { "action": "message", "say": "All lines are busy." },
+            "closed": {
+                "action": "message", "say": "We are closed.", "then": { "action": "target", "target": "mailbox" },
+            },
+        }))
+        .unwrap();
+        let words = |case| routes.message(case).map(ToString::to_string);
+        assert_eq!(words(FailoverCase::Busy).as_deref(), Some("All lines are busy."));
+        assert_eq!(words(FailoverCase::Closed).as_deref(), Some("We are closed."));
+        assert!(routes.continues(FailoverCase::Closed) && !routes.continues(FailoverCase::Busy));
+        assert!(routes.uses_targets());
+        let stored = serde_json::to_value(&routes).unwrap();
+        assert_eq!(serde_json::from_value::<FailoverRoutes>(stored).unwrap(), routes);
+    }
+
+    #[test]
     fn the_schema_has_the_fields_of_each_action_alone() {
         let schema = serde_json::to_value(FailoverRoute::schema()).unwrap();
-        let actions = [("dialplan", "label"), ("target", "target"), ("hang_up", "action")];
-        for (action, field) in actions {
+        let actions: [(&str, &[&str]); 4] = [
+            ("dialplan", &["action", "label"]),
+            ("target", &["action", "target"]),
+            ("hang_up", &["action"]),
+            ("message", &["action", "say", "then"]),
+        ];
+        for (action, expected) in actions {
             let all = schema["oneOf"].as_array().unwrap();
             let is_it = |it: &&serde_json::Value| it["properties"]["action"]["enum"] == json!([action]);
             let own = all.iter().find(is_it).unwrap();
             let fields: BTreeSet<&str> =
                 own["properties"].as_object().unwrap().keys().map(|it| &**it).collect();
-            assert_eq!(fields, BTreeSet::from(["action", field]), "{action}");
+            assert_eq!(fields, expected.iter().copied().collect(), "{action}");
             assert_eq!(own["additionalProperties"], json!(false), "{action}");
         }
         assert_eq!(serde_json::to_value(FailoverRoute::HangUp {}).unwrap(), json!({ "action": "hang_up" }));
@@ -212,6 +311,11 @@ mod tests {
             json!({ "busy": { "action": "target", "target": "x", "label": "x" } }),
             json!({ "busy": { "action": "dialplan", "label": "${SHELL(rm)}" } }),
             json!({ "busy": { "action": "dialplan", "label": "" } }),
+            json!({ "busy": { "action": "message" } }),
+            json!({ "busy": { "action": "message", "say": "" } }),
+            json!({ "busy": { "action": "message", "say": "Hello {{caller}}" } }),
+            json!({ "busy": { "action": "message", "say": "Busy.", "then": { "action": "message", "say": "x" } } }),
+            json!({ "busy": { "action": "message", "say": "Busy.", "then": { "action": "hang_up", "label": "x" } } }),
         ] {
             assert!(serde_json::from_value::<FailoverRoutes>(wrong.clone()).is_err(), "{wrong}");
         }

@@ -25,6 +25,7 @@ mod limits;
 mod live;
 mod live_command;
 mod mcp_server;
+mod message;
 mod number;
 mod number_routing;
 mod numbering;
@@ -62,7 +63,7 @@ pub use engine_credential::{
     TenantEngineRules, TenantKeys, check_model, key_hint,
 };
 pub use engine_shares::{EngineShareLimit, EngineShareUse, EngineStage, TenantEngineShares};
-pub use failover::{FailoverCase, FailoverRoute, FailoverRoutes};
+pub use failover::{Continuation, FailoverCase, FailoverRoute, FailoverRoutes};
 pub use feedback::{Feedback, FeedbackId};
 pub use hours::{Hours, Opening, Schedule};
 pub use http_tool::{HttpMethod, HttpTool, MAX_HTTP_TOOLS, check_http_tool};
@@ -76,6 +77,7 @@ pub use live_command::{
     AddNoteRequest, LiveCommand, LiveRefusal, MuteAgentRequest, SayToCallerRequest, TransferCallerRequest,
 };
 pub use mcp_server::{MAX_MCP_SERVERS, McpServer, McpTool, check_mcp_server, listed_schema_problem};
+pub use message::{FailoverMessage, FailoverMessageError};
 pub use number::{CallDelivery, NumberId, PhoneNumber, ProviderState, ProviderType};
 pub use number_routing::{
     MAX_SHARES, MAX_WEIGHT, NumberProfiles, NumberRouting, ProfilePurpose, ProfileShare, WeightedProfile,

@@ -120,3 +120,20 @@ fn a_call_that_continues_elsewhere_ends_without_a_goodbye() {
         "#,
     );
 }
+
+#[test]
+fn last_words_take_the_place_of_a_goodbye() {
+    play(
+        Conversation::new(Settings::default())
+            .with_last_words(vec![(Ending::Requested, "A colleague will call you.".into())]),
+        r#"
+        (greeted)
+        +100 end
+            2100 say #1 turn 1 "A colleague will call you."
+        +50 starts #1
+        +500 ends #1
+            2650 finished turn 1 A: A colleague will call you. audio=50
+            2650 hang up: Requested
+        "#,
+    );
+}
