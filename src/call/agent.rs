@@ -19,8 +19,8 @@ use crate::language::{Language, Pronunciations};
 use crate::media::{AudioDelivery, NoiseSuppression};
 use crate::tenancy::variables::names;
 use crate::tenancy::{
-    AiProfile, NoiseSuppressionSetting, Permitted, ProfileId, ProfileSettings, Schedule, TenantId,
-    TransferRules, TransferTarget,
+    AiProfile, FailoverMessage, NoiseSuppressionSetting, Permitted, ProfileId, ProfileSettings, Schedule,
+    TenantId, TransferRules, TransferTarget,
 };
 use crate::tools::{TargetChoice, TargetTools, Toolbox};
 
@@ -272,6 +272,27 @@ impl Agent {
             (true, false) => &[Phrase::Notice],
             (false, true) => &[Phrase::Greeting],
             (false, false) => &[],
+        }
+    }
+
+    /// The agent with a message in place of the phrase that it says outside of business hours.
+    #[must_use]
+    pub fn with_closed_message(self, message: &FailoverMessage) -> Agent {
+        let mut phrases = self.phrases;
+        phrases.insert(Phrase::Closed, message.text().clone());
+        Agent { phrases, ..self }
+    }
+
+    /// Its voice alone, for a call in which the caller hears a message and nothing else.
+    #[must_use]
+    pub fn announcing(self, message: &FailoverMessage) -> Agent {
+        Agent {
+            engines: Engines { realtime: None, ..self.engines.clone() },
+            toolbox: Arc::default(),
+            targets: Arc::default(),
+            other_languages: Vec::new(),
+            switch_to: Arc::default(),
+            ..self.with_closed_message(message)
         }
     }
 

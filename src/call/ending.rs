@@ -155,6 +155,14 @@ pub fn verdict(end: &End, here: EndedHere) -> Verdict {
     let answered = conversation.is_some();
     let ok = answered.then_some(OK);
     match (end, refusal) {
+        // The caller was answered for a message.
+        (End::HungUp(reason), Some(refusal)) if answered => Verdict {
+            status: CallStatus::Completed,
+            ended_by: EndedBy::Agent,
+            disposition: refusal.as_str(),
+            cause: reason.code().into(),
+            sip_status: ok,
+        },
         (End::HungUp(reason), Some(refusal)) => Verdict {
             status: CallStatus::Refused,
             ended_by: EndedBy::System,
@@ -243,6 +251,15 @@ mod tests {
         assert_eq!(verdict.status, CallStatus::Refused);
         assert_eq!((verdict.disposition, verdict.cause), ("refused_tenant_suspended", 21));
         assert_eq!(verdict.sip_status, Some(403));
+    }
+
+    #[test]
+    fn a_message_in_place_of_a_conversation_is_an_answered_call() {
+        let refusal = Refusal::TenantBusy;
+        let here = EndedHere { conversation: Some(Ending::Closed), ..refused(refusal) };
+        let verdict = verdict(&End::HungUp(Reason::NormalClearing), here);
+        assert_eq!((verdict.status, verdict.ended_by), (CallStatus::Completed, EndedBy::Agent));
+        assert_eq!((verdict.disposition, verdict.sip_status), ("refused_tenant_busy", Some(200)));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::ari::Reason;
 use crate::ari::topology::{DialplanExit, DialplanPlace, Input as TopologyInput};
 use crate::conversation::Ending;
 use crate::tenancy::{
-    DialplanRoute, Did, FailoverCase, FailoverRoute, Route, TargetRefusal, TransferRules, TransferTarget,
+    Continuation, DialplanRoute, Did, FailoverCase, FailoverMessage, Label, Route, TargetRefusal,
+    TransferRules, TransferTarget,
 };
 
 /// The failover routes of a call's number.
@@ -18,13 +19,25 @@ pub struct Failover {
     /// `None` for a call without a tenant.
     called: Option<(Arc<Route>, Did)>,
     rules: Arc<TransferRules>,
+    /// Why the caller hears a message and no agent.
+    announced: Option<Refusal>,
     /// The case in which the call continues elsewhere.
     continued: Option<FailoverCase>,
 }
 
 impl Failover {
     pub fn new(called: Option<(Arc<Route>, Did)>, rules: Arc<TransferRules>) -> Failover {
-        Failover { called, rules, continued: None }
+        Failover { called, rules, announced: None, continued: None }
+    }
+
+    /// The caller hears the message of this refusal's route and no agent.
+    pub fn announce(&mut self, refusal: Refusal) {
+        self.announced = Some(refusal);
+    }
+
+    /// Why the caller hears a message and no agent, if so.
+    pub fn announced(&self) -> Option<Refusal> {
+        self.announced
     }
 
     /// The input that refuses the call, or has it continue in the dialplan.
@@ -53,7 +66,8 @@ impl Failover {
             Ending::EngineFailure => Reason::Congestion,
             _ => Reason::NormalClearing,
         };
-        self.leave(case_of(ending), reason, ContinuesByDefault::No)
+        let case = self.announced.map_or_else(|| case_of(ending), Refusal::case);
+        self.leave(case, reason, ContinuesByDefault::No)
     }
 
     /// The same for a call whose media failed.
@@ -82,13 +96,31 @@ impl Failover {
             Ending::Closed,
         ];
         let Some((route, _)) = &self.called else { return Vec::new() };
-        let continues =
-            |ending: &Ending| case_of(*ending).is_some_and(|case| route.number.failover.continues(case));
-        ends.into_iter().filter(continues).collect()
+        let routes = &route.number.failover;
+        let leaves = |ending: &Ending| {
+            // The number to dial in an emergency is the message.
+            let at_once = |case| *ending == Ending::Emergency || routes.message(case).is_none();
+            case_of(*ending).is_some_and(|case| routes.continues(case) && at_once(case))
+        };
+        ends.into_iter().filter(leaves).collect()
     }
 
-    fn route(&self, case: FailoverCase) -> Option<&FailoverRoute> {
-        self.called.as_ref().and_then(|(route, _)| route.number.failover.of(case))
+    /// The messages that take the place of a goodbye, by the ending.
+    pub fn last_words(&self) -> Vec<(Ending, Arc<str>)> {
+        let ends = [Ending::EngineFailure, Ending::TurnLimit, Ending::TimeLimit, Ending::HoldLimit];
+        let words = ends.into_iter().filter_map(|ending| Some((ending, self.message(case_of(ending)?)?)));
+        words.map(|(ending, message)| (ending, message.text().clone())).collect()
+    }
+
+    /// The message of a case's route.
+    pub fn message(&self, case: FailoverCase) -> Option<&FailoverMessage> {
+        self.called.as_ref()?.0.number.failover.message(case)
+    }
+
+    /// Where the call continues in a case; `None` without a route.
+    fn continuation(&self, case: FailoverCase) -> Option<Continuation> {
+        let (route, _) = self.called.as_ref()?;
+        Some(route.number.failover.of(case)?.continuation())
     }
 
     fn leave(
@@ -99,15 +131,18 @@ impl Failover {
     ) -> TopologyInput {
         let hang_up = TopologyInput::HangUp { reason };
         let Some(case) = case else { return hang_up };
-        let label = match (self.route(case), default) {
-            (Some(FailoverRoute::Dialplan { label }), _) => label.as_ref().map(ToString::to_string),
-            (Some(FailoverRoute::Target { target }), _) => Some(target.to_string()),
-            (None, ContinuesByDefault::Yes) => None,
-            (Some(FailoverRoute::HangUp {}), _) | (None, ContinuesByDefault::No) => return hang_up,
+        let (label, place) = match (self.continuation(case), default) {
+            (Some(Continuation::Dialplan { label }), _) => (label, None),
+            (Some(Continuation::Target { target }), _) => {
+                let place = self.target(&target);
+                (Some(target), place)
+            }
+            (None, ContinuesByDefault::Yes) => (None, None),
+            (Some(Continuation::HangUp {}), _) | (None, ContinuesByDefault::No) => return hang_up,
         };
+        let label = label.map(String::from);
         info!(status = case.as_str(), label, "the call continues in the dialplan");
         self.continued = Some(case);
-        let place = self.target(case);
         let exit = self.exit(case.as_str(), label.unwrap_or_default());
         let exit = match place {
             Some(place) => at_place(exit, place, &self.rules),
@@ -116,9 +151,8 @@ impl Failover {
         TopologyInput::ContinueInDialplan { exit, reason }
     }
 
-    /// The place of the target that the case has as its route.
-    fn target(&self, case: FailoverCase) -> Option<DialplanRoute> {
-        let Some(FailoverRoute::Target { target }) = self.route(case) else { return None };
+    /// The place of a target in the dialplan.
+    fn target(&self, target: &Label) -> Option<DialplanRoute> {
         let (route, _) = self.called.as_ref()?;
         let Some(found) = route.targets.iter().find(|it| it.name == *target) else {
             warn!(%target, "the tenant has no such transfer target: the call continues after Stasis");
@@ -182,6 +216,8 @@ fn case_of(ending: Ending) -> Option<FailoverCase> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::store::tests::values;
     use crate::tenancy::{AfterBridge, FailoverRoutes, TargetId, TargetKind, TransferMethod, TransferStyle};
@@ -215,7 +251,7 @@ mod tests {
     #[test]
     fn each_refusal_has_a_route() {
         for (refusal, expected) in REFUSALS {
-            let mut failover = failover(serde_json::json!({ "default": { "action": "dialplan" } }));
+            let mut failover = failover(json!({ "default": { "action": "dialplan" } }));
             assert_eq!(status(&failover.refuse(refusal)), Some(expected));
             assert_eq!(failover.continued().map(FailoverCase::as_str), Some(expected));
         }
@@ -227,7 +263,7 @@ mod tests {
             let continues = matches!(refusal, Refusal::Draining | Refusal::NoGreeting | Refusal::NoRtpPorts);
             let input = Failover::new(None, Arc::default()).refuse(refusal);
             assert_eq!(status(&input), continues.then_some(expected), "{refusal:?}");
-            let input = failover(serde_json::json!({ "default": { "action": "hang_up" } })).refuse(refusal);
+            let input = failover(json!({ "default": { "action": "hang_up" } })).refuse(refusal);
             assert_eq!(status(&input), None, "{refusal:?}");
         }
     }
@@ -241,14 +277,14 @@ mod tests {
             Refusal::TenantDeleted,
             Refusal::NoDatabase,
         ] {
-            let input = failover(serde_json::json!({ "default": { "action": "dialplan" } })).refuse(refusal);
+            let input = failover(json!({ "default": { "action": "dialplan" } })).refuse(refusal);
             assert_eq!(status(&input), None, "{refusal:?}");
         }
     }
 
     #[test]
     fn an_answered_call_is_not_hung_up_where_there_is_a_route() {
-        let routes = || serde_json::json!({ "default": { "action": "dialplan", "label": "night" } });
+        let routes = || json!({ "default": { "action": "dialplan", "label": "night" } });
         let cases = [
             (Ending::EngineFailure, Some("engines")),
             (Ending::TurnLimit, Some("limit")),
@@ -270,9 +306,27 @@ mod tests {
     }
 
     #[test]
+    fn a_message_precedes_what_follows_it() {
+        let routes = json!({
+            "default": { "action": "message", "say": "Goodbye for today.", "then": { "action": "dialplan" } },
+            "busy": { "action": "message", "say": "All lines are busy." },
+        });
+        let mut limited = failover(routes.clone());
+        let endings = [Ending::EngineFailure, Ending::TurnLimit, Ending::TimeLimit, Ending::HoldLimit];
+        let expected = endings.map(|ending| (ending, Arc::<str>::from("Goodbye for today.")));
+        assert_eq!(limited.last_words(), expected);
+        assert_eq!(limited.endings(), [Ending::Emergency], "the caller has heard the number to dial");
+        assert_eq!(status(&limited.end(Ending::TimeLimit)), Some("limit"));
+        assert_eq!(status(&failover(routes.clone()).refuse(Refusal::QuotaReached)), Some("quota"));
+        assert_eq!(status(&failover(routes.clone()).refuse(Refusal::TenantBusy)), None);
+        let mut announced = failover(routes);
+        announced.announce(Refusal::QuotaReached);
+        assert_eq!(status(&announced.end(Ending::Closed)), Some("quota"), "the case of the message");
+    }
+
+    #[test]
     fn a_route_can_be_a_target() {
-        let mut failover =
-            failover(serde_json::json!({ "default": { "action": "target", "target": "shop" } }));
+        let mut failover = failover(json!({ "default": { "action": "target", "target": "shop" } }));
         let (mut route, did) = failover.called.take().unwrap();
         let target = |address: &str| TransferTarget {
             id: TargetId::new(),
@@ -319,7 +373,7 @@ mod tests {
 
     #[test]
     fn the_dialplan_learns_status_label_tenant_and_number() {
-        let routes = serde_json::json!({ "busy": { "action": "dialplan", "label": "night" } });
+        let routes = json!({ "busy": { "action": "dialplan", "label": "night" } });
         let mut failover = failover(routes);
         let TopologyInput::ContinueInDialplan { exit, .. } = failover.refuse(Refusal::TenantBusy) else {
             panic!("it continues");

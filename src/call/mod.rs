@@ -137,4 +137,6 @@ pub struct Admitted {
     pub format: Format,
     /// Whether the agent's prompts are those of other calls too.
     pub prompts: PromptUse,
+    /// Why the caller hears the agent's phrase `closed` and nothing else, where a failover route wants that.
+    pub announces: Option<Refusal>,
 }

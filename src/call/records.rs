@@ -195,9 +195,8 @@ impl Records {
         }
     }
 
-    /// The call is refused because its greeting cannot be synthesised.
-    pub fn greeting_failed(&mut self, engine: &Arc<str>, error: EngineError, refusal: Refusal) {
-        counter!("vca_refusals_total", "reason" => refusal.as_str()).increment(1);
+    /// The call is not answered by its agent, because the greeting cannot be synthesised.
+    pub fn greeting_failed(&mut self, engine: &Arc<str>, error: EngineError) {
         self.engine_failed(&EngineFault { kind: EngineKind::Tts, engine: engine.clone(), error });
         self.fail("the greeting could not be synthesised");
     }

@@ -18,7 +18,7 @@ use super::language_detector::LanguageDetector;
 use super::media_watch::MediaAddresses;
 use super::phase::Phase;
 use super::pipeline::Pipeline;
-use super::prompt_cache::PromptUse;
+use super::prompt_cache::{PromptCache, PromptUse};
 use super::record::RecordWriter;
 use super::records::{Records, save_progress};
 use super::roster::{OtherAgents, Roster};
@@ -30,14 +30,19 @@ use super::{Admitted, Agent, CallServices, IncomingCall};
 use crate::ari::answer::ChannelVariable;
 use crate::ari::{ChannelId, Client, Reason, Request};
 use crate::audio::codec::Format;
-use crate::conversation::{Conversation, Ending, Phrase};
+use crate::conversation::{Conversation, Phrase};
 use crate::engines::core::usage::Meter;
 use crate::media::{CapacityError, MediaSocket};
-use crate::tenancy::{Call, CallId, CallStatus, Did, Direction, FailoverCase, Route, TransferTarget};
+use crate::tenancy::{
+    Call, CallId, CallStatus, Did, Direction, FailoverCase, FailoverMessage, Route, TransferTarget,
+};
 use crate::tools::{CallOf, Runner, Toolbox};
 
 /// The longest value of a SIP header that is read, in characters.
 const LONGEST_HEADER: usize = 1_000;
+
+/// The prompts of a call in which the caller hears a message and nothing else.
+const ANNOUNCEMENT: &[Phrase] = &[Phrase::Closed];
 
 /// Refuses a call, or returns it to the dialplan, with a record where there is a tenant.
 pub async fn refuse(
@@ -81,7 +86,7 @@ fn unanswered(
 
 /// Answers a call and talks until it is over.
 pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, admitted: Admitted) {
-    let Admitted { called, route, agent, format, prompts } = admitted;
+    let Admitted { called, route, agent, format, prompts, announces } = admitted;
     let profile = agent.clone();
     let facts = CallFacts::of(&incoming, &called);
     let agent = Arc::new(with_values(&profile, &facts, &services.asterisk).await);
@@ -97,8 +102,16 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     let of = CallOf { tenant: route.tenant.id, call: id };
     let others = OtherAgents::default();
     let loaded = (route.clone(), services.clone(), others.clone());
-    let failover = Failover::new(Some((route, called)), services.transfer_rules.get());
+    let mut failover = Failover::new(Some((route, called)), services.transfer_rules.get());
+    let opening = match announces {
+        Some(refusal) => {
+            failover.announce(refusal);
+            ANNOUNCEMENT
+        }
+        None => agent.opening(Utc::now()),
+    };
     let mut task = Task::new(incoming, services, records, failover);
+    task.keep_message(agent.clone());
     task.tasks.start(|reports| load_others(profile.clone(), facts, loaded, reports));
     task.tasks.start(|_| agent.engines.clone().connect(agent.voice.at_rate(format.rate())));
     let (toolbox, tools) = (agent.toolbox.clone(), task.services.tools.clone());
@@ -109,7 +122,6 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
         }
     });
     task.tasks.start(|_| save_progress(state.clone(), id, progress));
-    let opening = agent.opening(Utc::now());
     let texts = opening_texts(opening, &agent, (&profile, prompts));
     match SettingUp::new(of, (agent, others), format, opening, &task.services) {
         Ok(setting_up) => {
@@ -336,7 +348,23 @@ impl SettingUp {
         Ok(SettingUp { socket, external_host, agent, others, format, opening, of })
     }
 
-    /// Connects the media to Asterisk's address and begins the conversation, which needs no goodbye for `failover`.
+    /// Whether the caller hears a message, or the agent's phrase for closed hours, and nothing else.
+    pub fn is_announcement(&self) -> bool {
+        self.opening.contains(&Phrase::Closed)
+    }
+
+    /// Whether a message is cached in the agent's voice.
+    pub fn can_announce(&self, message: &FailoverMessage, prompts: &PromptCache) -> bool {
+        prompts.find(self.agent.prompt_voice(), message.text(), self.format.rate()).is_some()
+    }
+
+    /// Has the caller hear a message and nothing else.
+    pub fn announce(&mut self, message: &FailoverMessage) {
+        self.agent = Arc::new(Agent::clone(&self.agent).announcing(message));
+        self.opening = ANNOUNCEMENT;
+    }
+
+    /// Connects the media to Asterisk's address and begins the conversation, which ends as `failover` has it.
     ///
     /// # Errors
     /// The address cannot be reached, or the media threads are full.
@@ -345,7 +373,7 @@ impl SettingUp {
         peer: SocketAddr,
         services: &CallServices,
         meter: Meter,
-        failover: Vec<Ending>,
+        failover: &Failover,
     ) -> Result<Talking, MediaSetupError> {
         let SettingUp { socket, external_host, agent, others, format, opening, of } = self;
         socket.connect(peer).map_err(MediaSetupError::Unreachable)?;
@@ -356,7 +384,8 @@ impl SettingUp {
         let conversation = Conversation::new(agent.turn_settings.clone())
             .with_texts(agent.texts())
             .with_language(agent.language)
-            .without_goodbye(failover)
+            .without_goodbye(failover.endings())
+            .with_last_words(failover.last_words())
             .closed(opening.contains(&Phrase::Closed));
         let conversation =
             if opening.contains(&Phrase::Notice) { conversation.with_notice() } else { conversation };

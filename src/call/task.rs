@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::try_join_all;
+use metrics::counter;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
@@ -11,14 +12,14 @@ use super::failover::Failover;
 use super::live_request::OperatorsTargets;
 use super::phase::{Closing, Phase};
 use super::pipeline::PipelineEvent;
-use super::prompt_cache::PromptUse;
+use super::prompt_cache::{PromptUse, RATES};
 use super::records::Records;
 use super::setup::SettingUp;
 use super::talking::CallAction;
 use super::tasks::{CallTasks, TaskResult};
 use super::topology_driver::{TopologyDriver, TopologyEvent};
 use super::transferring::ActiveTransfer;
-use super::{CallMessage, CallServices, IncomingCall, Refusal, greeting};
+use super::{Agent, CallMessage, CallServices, IncomingCall, Refusal, greeting};
 use crate::ari::topology::{End, Input as TopologyInput, LegId};
 use crate::ari::{ChannelId, Event, Reason};
 use crate::conversation::HoldChange;
@@ -276,13 +277,42 @@ impl Task {
         self.control(input);
     }
 
-    /// The greeting cannot be played: the caller returns to the dialplan unanswered.
+    /// Has the message for a failure of engines synthesised while they work.
+    pub fn keep_message(&mut self, agent: Arc<Agent>) {
+        let Some(message) = self.failover.message(FailoverCase::Engines) else { return };
+        let (text, prompts) = (message.text().clone(), self.services.prompts.clone());
+        self.tasks.start(|_| async move {
+            if let Err(error) = prompts.prepare(agent.prompt_voice(), &text, &RATES).await {
+                warn!(%error, "the message of a failover route could not be pre-synthesised");
+            }
+        });
+    }
+
+    /// The greeting cannot be played: the caller hears the route's message, if that is cached, or returns to the dialplan
+    /// unanswered.
     fn refuse_without_greeting(&mut self, error: EngineError) {
-        let refusal = Refusal::NoGreeting;
-        let Phase::SettingUp(setting_up) = &self.phase else { return };
+        let Phase::SettingUp(setting_up) = &mut self.phase else { return };
         let engine = setting_up.agent.engines.tts.name().clone();
         warn!(%error, %engine, "no greeting: the call is not answered");
-        self.records.greeting_failed(&engine, error, refusal);
+        let refusal = match self.failover.announced() {
+            Some(refusal) => refusal,
+            None if setting_up.is_announcement() && self.failover.message(FailoverCase::Closed).is_some() => {
+                Refusal::Closed
+            }
+            None => Refusal::NoGreeting,
+        };
+        if self.failover.announced().is_none() {
+            counter!("vca_refusals_total", "reason" => refusal.as_str()).increment(1);
+        }
+        self.records.greeting_failed(&engine, error);
+        let message = self.failover.message(FailoverCase::Engines).filter(|_| refusal == Refusal::NoGreeting);
+        if let Some(message) = message
+            && setting_up.can_announce(message, &self.services.prompts)
+        {
+            setting_up.announce(message);
+            self.failover.announce(refusal);
+            return self.admit();
+        }
         self.refuse(refusal);
     }
 
@@ -293,7 +323,7 @@ impl Task {
             self.phase = phase;
             return;
         };
-        match setting_up.start(peer, &self.services, self.records.meter(), self.failover.endings()) {
+        match setting_up.start(peer, &self.services, self.records.meter(), &self.failover) {
             Ok(talking) => {
                 self.records.answered(talking.tap_point());
                 self.phase = Phase::Talking(Box::new(talking));
@@ -310,7 +340,10 @@ impl Task {
         let continued = self.failover.continued();
         let transferred = self.close_transfer(end);
         let closing = match std::mem::replace(&mut self.phase, Phase::Ending(None)) {
-            Phase::Talking(talking) => talking.close(&mut self.records),
+            Phase::Talking(talking) => {
+                let refusal = self.failover.announced();
+                Closing { refusal, ..talking.close(&mut self.records) }
+            }
             Phase::Transferred(closing) => *closing,
             Phase::Ending(refusal) => Closing { refusal, ..Closing::default() },
             Phase::SettingUp(_) | Phase::Done => Closing::default(),

@@ -37,6 +37,10 @@ impl Default for Settings {
     }
 }
 
+/// The most calls at once that are answered for a message alone, and of those of one tenant.
+const MAX_MESSAGES: usize = 20;
+const MAX_TENANT_MESSAGES: usize = 5;
+
 /// The state of daemon and tenant when a call arrives, without the call itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -44,6 +48,9 @@ pub struct Standing {
     pub calls: usize,
     pub tenant_calls: u32,
     pub caller: CallerStanding,
+    /// Calls that are not admitted, and in which the caller hears a message: all, and the tenant's.
+    pub messages: usize,
+    pub tenant_messages: usize,
     /// Asterisk has RTP ports for another call.
     pub has_ports: bool,
     /// The month of its arrival.
@@ -92,6 +99,16 @@ pub fn decide(
         return Err(Refusal::NoRtpPorts);
     }
     Ok(())
+}
+
+/// Whether a call that is refused may be answered for the message of its failover route. A caller beyond the operator's ceilings
+/// hears none, and neither does one while the daemon stops or Asterisk's ports are short.
+pub fn may_announce(refusal: Refusal, standing: Standing) -> bool {
+    let is_announced = matches!(refusal, Refusal::TenantBusy | Refusal::Full | Refusal::QuotaReached);
+    is_announced
+        && standing.has_ports
+        && standing.messages < MAX_MESSAGES
+        && standing.tenant_messages < MAX_TENANT_MESSAGES
 }
 
 /// Is the caller at one of the operator's ceilings?
@@ -193,7 +210,16 @@ mod tests {
 
     fn quiet() -> Standing {
         let caller = CallerStanding::default();
-        Standing { draining: false, calls: 0, tenant_calls: 0, caller, has_ports: true, month: month() }
+        Standing {
+            draining: false,
+            calls: 0,
+            tenant_calls: 0,
+            caller,
+            messages: 0,
+            tenant_messages: 0,
+            has_ports: true,
+            month: month(),
+        }
     }
 
     fn decision(change: impl FnOnce(&mut Route), standing: Standing) -> Result<(), Refusal> {
@@ -226,6 +252,22 @@ mod tests {
         );
         assert_eq!(decision(|r| r.profile = None, quiet()), Err(Refusal::NoAgent));
         assert_eq!(decision(|_| {}, Standing { draining: true, ..quiet() }), Err(Refusal::Draining));
+    }
+
+    #[test]
+    fn messages_are_bounded_and_for_callers_who_may_call() {
+        let heard = [Refusal::TenantBusy, Refusal::Full, Refusal::QuotaReached];
+        let unheard =
+            [Refusal::CallerLimit, Refusal::Draining, Refusal::NoRtpPorts, Refusal::TenantSuspended];
+        assert!(heard.iter().all(|refusal| may_announce(*refusal, quiet())));
+        assert!(!unheard.iter().any(|refusal| may_announce(*refusal, quiet())));
+        for standing in [
+            Standing { messages: MAX_MESSAGES, ..quiet() },
+            Standing { tenant_messages: MAX_TENANT_MESSAGES, ..quiet() },
+            Standing { has_ports: false, ..quiet() },
+        ] {
+            assert!(!may_announce(Refusal::TenantBusy, standing), "{standing:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use super::Switchboard;
-use super::admission::{Standing, decide, engine_terms, format_for};
+use super::admission::{Standing, decide, engine_terms, format_for, may_announce};
 use super::callers::Caller;
 use super::pre_call::CallPlan;
 use crate::ari::answer::ChannelVariable;
@@ -122,6 +122,9 @@ impl Switchboard {
         let services = self.0.services.clone();
         match self.admit(&mut incoming, &called.text).await {
             Ok(admitted) => {
+                if let Some(refusal) = admitted.announces {
+                    self.note_refusal(refusal, &called);
+                }
                 if admitted.prompts == PromptUse::AllCalls {
                     // A profile that changed since the start has new prompts; cached ones cost nothing.
                     let (agent, prompts) = (admitted.agent.clone(), services.prompts.clone());
@@ -135,16 +138,17 @@ impl Switchboard {
                 call::forward(incoming, services, route, &target).await;
             }
             Err(NotAnswered::Refused(refusal, known)) => {
-                counter!("vca_refusals_total", "reason" => refusal.as_str()).increment(1);
-                self.log_refusal(refusal, &called);
+                self.note_refusal(refusal, &called);
                 call::refuse(incoming, services, refusal, known).await;
             }
         }
         drop(guard);
     }
 
-    /// Logs the called number, which is no personal data of the caller's: the operator has to see which one is missing.
-    fn log_refusal(&self, refusal: Refusal, called: &CalledNumber) {
+    /// Counts a refusal, and logs the called number, which is no personal data of the caller's: the operator has to see which
+    /// one is missing.
+    fn note_refusal(&self, refusal: Refusal, called: &CalledNumber) {
+        counter!("vca_refusals_total", "reason" => refusal.as_str()).increment(1);
         let (reason, cause, source) = (refusal.as_str(), refusal.reason().code(), called.source.as_str());
         let text = printable(&called.text);
         if refusal != Refusal::UnknownNumber {
@@ -173,8 +177,10 @@ impl Switchboard {
         if let Some(tenant) = tenant {
             tracing::Span::current().record("tenant_id", tracing::field::display(tenant));
         }
-        self.take_place(incoming, route.map(|route| &**route))
-            .map_err(|refusal| NotAnswered::Refused(refusal, known()))?;
+        if let Err(refusal) = self.take_place(incoming, route.map(|route| &**route)) {
+            let announced = known().and_then(|called| self.announce(incoming, refusal, called, format));
+            return announced.ok_or_else(|| NotAnswered::Refused(refusal, known()));
+        }
         let Some((called, route)) = found else {
             return Err(NotAnswered::Refused(Refusal::UnknownNumber, None));
         };
@@ -187,10 +193,38 @@ impl Switchboard {
             None => return refused(Refusal::NoAgent),
         };
         let Some(agent) = self.agent(&profile, &route) else { return refused(Refusal::NoAgent) };
-        if agent.is_closed(Utc::now()) && route.number.failover.continues(FailoverCase::Closed) {
-            return refused(Refusal::Closed);
+        let routes = &route.number.failover;
+        let agent = match routes.message(FailoverCase::Closed) {
+            Some(message) => agent.with_closed_message(message),
+            None if agent.is_closed(Utc::now()) && routes.continues(FailoverCase::Closed) => {
+                return refused(Refusal::Closed);
+            }
+            None => agent,
+        };
+        Ok(Admitted { called, route, agent: Arc::new(agent), format, prompts, announces: None })
+    }
+
+    /// The answer to a refused call for the message of its failover route; `None` where there is no message, no agent to speak
+    /// it or no place.
+    fn announce(
+        &self,
+        incoming: &IncomingCall,
+        refusal: Refusal,
+        (route, called): Called,
+        format: Format,
+    ) -> Option<Admitted> {
+        let message = route.number.failover.message(refusal.case()?)?;
+        let profile = route.profile_at(incoming.id, Utc::now())?;
+        let agent = Arc::new(self.bare_agent(profile, &route)?.announcing(message));
+        let tenant = route.tenant.id;
+        let mut live = self.0.live();
+        if !may_announce(refusal, live.standing(Some(tenant), Month::of(Utc::now()), &self.0.ports)) {
+            return None;
         }
-        Ok(Admitted { called, route, agent: Arc::new(agent), format, prompts })
+        live.announce(incoming.id, tenant);
+        drop(live);
+        let prompts = PromptUse::AllCalls;
+        Some(Admitted { called, route, agent, format, prompts, announces: Some(refusal) })
     }
 
     /// Decides whether there is a place for a call, and counts it among those of tenant and caller if there is.

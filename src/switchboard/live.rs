@@ -34,6 +34,8 @@ struct LiveEntry {
     /// The caller's.
     channel: ChannelId,
     tenant: Option<TenantId>,
+    /// The tenant of a call that is not admitted, and in which the caller hears a message.
+    announcing: Option<TenantId>,
     /// Of an admitted call, where the caller has a number.
     caller: Option<Caller>,
     view: Option<View>,
@@ -53,7 +55,8 @@ impl Live {
         let (queue, messages) = mpsc::channel(QUEUE);
         let (asterisk, channel) = (asterisk.clone(), channel.clone());
         self.callers.insert((asterisk.clone(), channel.clone()), id);
-        let entry = LiveEntry { queue, asterisk, channel, tenant: None, caller: None, view: None };
+        let entry =
+            LiveEntry { queue, asterisk, channel, tenant: None, announcing: None, caller: None, view: None };
         self.calls.insert(id, entry);
         Some(messages)
     }
@@ -118,12 +121,16 @@ impl Live {
     /// ones takes no places.
     pub fn standing(&self, tenant: Option<TenantId>, month: Month, ports: &PortBudget) -> Standing {
         let calls = self.calls.values().filter(|entry| entry.tenant.is_some()).count();
+        let announcing = || self.calls.values().filter_map(|entry| entry.announcing);
+        let messages = announcing().count();
         // The call itself is one of those that are not admitted yet.
-        let waiting = self.calls.len().saturating_sub(calls + 1);
+        let waiting = self.calls.len().saturating_sub(calls + messages + 1);
         Standing {
             draining: self.draining,
             calls,
-            has_ports: ports.has_room(calls, waiting),
+            messages,
+            tenant_messages: announcing().filter(|it| Some(*it) == tenant).count(),
+            has_ports: ports.has_room(calls + messages, waiting),
             tenant_calls: tenant.and_then(|tenant| self.tenants.get(&tenant).copied()).unwrap_or(0),
             caller: CallerStanding::default(),
             month,
@@ -150,6 +157,13 @@ impl Live {
             && entry.tenant.replace(tenant).is_none()
         {
             *self.tenants.entry(tenant).or_default() += 1;
+        }
+    }
+
+    /// Counts the call among those in which the caller hears a message.
+    pub fn announce(&mut self, id: CallId, tenant: TenantId) {
+        if let Some(entry) = self.calls.get_mut(&id) {
+            entry.announcing = Some(tenant);
         }
     }
 
@@ -209,6 +223,7 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ari::RtpPorts;
     use crate::ari::topology::{bridge_id, dialled_leg_ids, media_id};
 
     fn local() -> AsteriskId {
@@ -221,7 +236,35 @@ mod tests {
 
     fn quiet(month: Month) -> Standing {
         let caller = CallerStanding::default();
-        Standing { draining: false, calls: 0, tenant_calls: 0, caller, has_ports: true, month }
+        Standing {
+            draining: false,
+            calls: 0,
+            tenant_calls: 0,
+            caller,
+            messages: 0,
+            tenant_messages: 0,
+            has_ports: true,
+            month,
+        }
+    }
+
+    #[test]
+    fn calls_for_a_message_alone_are_counted_apart() {
+        let month = Month::of(chrono::DateTime::UNIX_EPOCH);
+        let (mut live, tenant, announced) = (Live::default(), TenantId::new(), CallId::new());
+        let _queues = [
+            live.begin(announced, &local(), &channel("1.1")),
+            live.begin(CallId::new(), &local(), &channel("1.2")),
+        ];
+        live.announce(announced, tenant);
+        let ports = PortBudget::new(Some(RtpPorts::new((10_000, 10_007))));
+        let standing = live.standing(Some(tenant), month, &ports);
+        assert_eq!(standing, Standing { messages: 1, tenant_messages: 1, ..quiet(month) });
+        assert_eq!(live.standing(Some(TenantId::new()), month, &ports).tenant_messages, 0);
+        let short = PortBudget::new(Some(RtpPorts::new((10_000, 10_005))));
+        assert!(!live.standing(Some(tenant), month, &short).has_ports, "it takes the ports of a call");
+        live.end(announced);
+        assert_eq!(live.standing(Some(tenant), month, &ports).messages, 0);
     }
 
     #[test]

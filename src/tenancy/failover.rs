@@ -51,8 +51,8 @@ pub enum FailoverRoute {
     /// The call is refused; an answered caller hears a goodbye and is hung up.
     // With braces: serde ignores the fields of a variant without them.
     HangUp {},
-    /// The agent's voice says a message; an unanswered call is answered for it. Where it cannot be spoken, the call continues at
-    /// once. It is not spoken while the daemon stops, without an agent or RTP ports, and in an emergency.
+    /// The agent's voice says a message; an unanswered call is answered for it. Where it cannot be spoken, and in an emergency,
+    /// the call continues at once.
     Message {
         /// The words.
         say: FailoverMessage,
