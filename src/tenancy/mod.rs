@@ -96,7 +96,8 @@ pub use registration::Registration;
 pub use retention::Retention;
 pub use routing_version::{RoutingComparison, RoutingDifference, RoutingVersion};
 pub use target::{
-    AddressError, AfterBridge, Destination, TargetId, TargetKind, TransferMethod, TransferStyle, TransferTarget,
+    AddressError, AfterBridge, Destination, TargetId, TargetKind, TransferMethod, TransferStyle,
+    TransferTarget,
 };
 pub use target_resolver::{ResolveRequest, ResolvedTarget, TargetResolver, check_resolver};
 pub use tools::{MAX_FIELDS, ToolRun, ToolRunOutcome, ToolSecret, ToolSecretId, validator};
