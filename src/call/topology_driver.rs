@@ -12,6 +12,7 @@ use crate::ari::{ChannelId, Client};
 #[derive(Debug)]
 pub enum TopologyEvent {
     Ready { peer: SocketAddr },
+    MediaReady { leg: LegId, peer: SocketAddr },
     LegAnswered { leg: LegId },
     LegEnded { leg: LegId, cause: Option<u16> },
     ReferFailed,
@@ -58,6 +59,7 @@ impl TopologyDriver {
                     });
                 }
                 Output::Ready { peer } => return Some(TopologyEvent::Ready { peer }),
+                Output::MediaReady { leg, peer } => return Some(TopologyEvent::MediaReady { leg, peer }),
                 Output::LegAnswered { leg } => return Some(TopologyEvent::LegAnswered { leg }),
                 Output::LegEnded { leg, cause } => return Some(TopologyEvent::LegEnded { leg, cause }),
                 Output::ReferFailed => return Some(TopologyEvent::ReferFailed),

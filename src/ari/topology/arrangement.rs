@@ -61,6 +61,10 @@ impl Arrangement {
 
     /// Adds a leg, which is in no group yet.
     pub fn add(&mut self, now: Instant, spec: LegSpec) {
+        let need = match spec {
+            LegSpec::FurtherMedia { .. } => LegNeed::Spared,
+            _ => LegNeed::Needed,
+        };
         let Some(id) = u8::try_from(self.legs.len()).ok().filter(|id| *id < MAX_LEGS) else {
             return tracing::error!("a call has too many legs");
         };
@@ -72,6 +76,10 @@ impl Arrangement {
             LegSpec::ExternalMedia { host, format } => {
                 let kind = LegKind::ExternalMedia { host, format, entry: StasisEntry::Awaited, peer: None };
                 (Resource::absent(self.new_media_id(id)), kind)
+            }
+            LegSpec::FurtherMedia { host, format } => {
+                let kind = LegKind::ExternalMedia { host, format, entry: StasisEntry::Awaited, peer: None };
+                (Resource::absent(leg_id(&self.call_id, id)), kind)
             }
             LegSpec::Dial(spec) => {
                 let kind = LegKind::Dialled { spec, entry: StasisEntry::Awaited };
@@ -85,14 +93,13 @@ impl Arrangement {
                 (Resource::absent(leg_id(&self.call_id, id)), kind)
             }
         };
-        let (sound, need) = (SoundState::Silent, LegNeed::Needed);
         self.legs.push(CallLeg {
             id,
             channel,
             kind,
             home: None,
             placement: LegPlacement::Alone,
-            sound,
+            sound: SoundState::Silent,
             need,
         });
     }
@@ -133,6 +140,13 @@ impl Arrangement {
         if let Some(leg) = self.leg(id).filter(|leg| !leg.is_arrived()) {
             leg.need = LegNeed::Released;
             leg.home = None;
+        }
+    }
+
+    /// The call goes on when this leg ends, which VCA created.
+    pub fn spare(&mut self, id: LegId) {
+        if let Some(leg) = self.leg(id).filter(|leg| !leg.is_arrived() && leg.is_needed()) {
+            leg.need = LegNeed::Spared;
         }
     }
 
@@ -261,8 +275,15 @@ impl Arrangement {
     ) -> Result<(), End> {
         let Some(leg) = self.leg(id) else { return Ok(()) };
         if leg.is_optional() {
-            if leg.created(now, &result.map(drop)) {
+            let created = result.as_ref().map(drop).map_err(Clone::clone);
+            if leg.created(now, &created) {
                 requests.emit(Output::LegEnded { leg: id, cause: None });
+            }
+            if let (LegKind::ExternalMedia { peer, .. }, Ok(answer)) = (&mut leg.kind, result) {
+                *peer = ExternalMedia::deserialize(answer).ok().map(|media| media.local);
+                if let Some(peer) = *peer {
+                    requests.emit(Output::MediaReady { leg: id, peer });
+                }
             }
             return Ok(());
         }

@@ -35,6 +35,8 @@ pub enum LegSpec {
     Arrived(ChannelId),
     /// VCA creates a channel that exchanges RTP with its socket `host`, in Asterisk's codec `format`.
     ExternalMedia { host: SocketAddr, format: String },
+    /// The same for another party that is heard apart: see [`Output::MediaReady`]. The call goes on when it ends.
+    FurtherMedia { host: SocketAddr, format: String },
     /// VCA rings an endpoint of Asterisk. The leg can be moved once it is answered, see [`Output::LegAnswered`].
     Dial(DialSpec),
     /// VCA creates a channel that has the audio of another leg's far end, which does not hear it. The call goes on when it ends.
@@ -103,6 +105,8 @@ pub enum Input {
     ContinueInDialplan { exit: DialplanExit, reason: Reason },
     /// Hangs up a leg that VCA created; the call goes on without it.
     Release { leg: LegId },
+    /// The call goes on when this leg ends, which VCA created.
+    Spare { leg: LegId },
     /// Asks the caller's side to connect this SIP URI instead (SIP REFER), once the caller is in no group.
     Refer { uri: String },
     /// Sends keys to the far end of a leg while the call is up. A failure ends nothing; the client counts it.
@@ -185,6 +189,11 @@ pub enum Output {
     /// The first wanted state is reached: the call is answered and its media flows. `peer` is the only address from
     /// which RTP is accepted.
     Ready {
+        peer: SocketAddr,
+    },
+    /// Further media has a channel, of which `peer` is the only address from which RTP is accepted.
+    MediaReady {
+        leg: LegId,
         peer: SocketAddr,
     },
     /// A dialled leg is answered. It is in no group until it is arranged into one.

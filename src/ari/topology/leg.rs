@@ -33,10 +33,11 @@ pub(super) enum SoundState {
     Stopping,
 }
 
-/// Whether the call needs the leg. One that is released is hung up.
+/// Whether the call needs the leg. One that is spared may end without it; one that is released is hung up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LegNeed {
     Needed,
+    Spared,
     Released,
 }
 
@@ -85,7 +86,7 @@ pub(super) enum LegPlacement {
 
 impl CallLeg {
     pub fn is_needed(&self) -> bool {
-        self.need == LegNeed::Needed
+        self.need != LegNeed::Released
     }
 
     pub fn is_dialled(&self) -> bool {
@@ -94,7 +95,7 @@ impl CallLeg {
 
     /// The call goes on when it ends.
     pub fn is_optional(&self) -> bool {
-        matches!(self.kind, LegKind::Dialled { .. } | LegKind::Snoop { .. })
+        self.need == LegNeed::Spared || matches!(self.kind, LegKind::Dialled { .. } | LegKind::Snoop { .. })
     }
 
     pub fn is_arrived(&self) -> bool {

@@ -20,6 +20,7 @@
 //! | `Up` | `Arrange` | `Up` | the steps to the new wanted state |
 //! | `Up` | a dialled leg answers, or ends or leaves the application | `Up` | `LegAnswered`, `LegEnded` |
 //! | `Up` | `Release` | `Up` | the leg's deletion |
+//! | `Up` | a leg that is spared ends | `Up` | – |
 //! | `Admission`, `SetUp` | the deadline | `Ending` | `Ended(Failed(Deadline))` |
 //! | any of these | `HangUp`, `ContinueInDialplan` | `Ending` | `Ended(HungUp)` |
 //! | any of these | the caller's channel ends or leaves | `Ending` | `Ended(CallerLeft)`, `Ended(HungUpInAsterisk)` |
@@ -119,6 +120,7 @@ impl Topology {
                 self.end(now, End::HungUp(reason));
             }
             Input::Release { leg } => self.arrangement.release(leg),
+            Input::Spare { leg } => self.arrangement.spare(leg),
             Input::Refer { uri } => self.arrangement.refer(uri),
             Input::SendDtmf { leg, keys } => self.send_dtmf(leg, &keys),
             Input::Event(event) => self.on_event(now, &event),

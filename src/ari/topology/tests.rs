@@ -83,6 +83,7 @@ fn shown(output: &Output) -> String {
         }
         Output::Send { id, request } => format!("{} {:?} {}", id.0, request.method, request.target),
         Output::Ready { peer } => format!("ready {peer}"),
+        Output::MediaReady { leg, peer } => format!("leg {} media {peer}", leg.0),
         Output::LegAnswered { leg } => format!("leg {} answered", leg.0),
         Output::LegEnded { leg, cause } => format!("leg {} ended {cause:?}", leg.0),
         Output::ReferFailed => "refer failed".into(),

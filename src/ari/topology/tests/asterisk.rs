@@ -120,6 +120,14 @@ pub(super) fn transfers() -> impl Strategy<Value = Script> {
         arrange(together(&[PERSON, LegId::MEDIA]).with_waiting(WaitingSound::Music("default".into()))),
         arrange(together(&[LegId::CALLER, PERSON])),
         arrange(together(&[LegId::CALLER, LegId::MEDIA])),
+        Input::Arrange {
+            legs: vec![
+                LegSpec::Snoop { of: LegId::CALLER },
+                LegSpec::FurtherMedia { host: "127.0.0.1:4002".parse().unwrap(), format: "ulaw".into() },
+            ],
+            wanted: together(&[LegId::CALLER, PERSON]),
+        },
+        Input::Spare { leg: LegId::MEDIA },
         Input::Release { leg: PERSON },
         Input::Release { leg: LegId::MEDIA },
         Input::HangUp { reason: Reason::NormalClearing },
@@ -349,7 +357,7 @@ impl<'a> World<'a> {
                     self.leaked.extend(channels.iter().map(ToString::to_string));
                     self.leaked.extend(bridges.iter().map(ToString::to_string));
                 }
-                Output::Ready { .. } | Output::Ended(_) | Output::Done => {}
+                Output::Ready { .. } | Output::MediaReady { .. } | Output::Ended(_) | Output::Done => {}
                 Output::LegAnswered { .. } | Output::LegEnded { .. } | Output::ReferFailed => {}
             }
         }

@@ -276,3 +276,27 @@ fn a_leg_that_leaves_the_application_has_ended() {
     assert_eq!(bench.tell(end("vca-leg-7.2")), ["leg 2 ended None"]);
     assert_eq!(bench.tell(destroyed("vca-leg-7.2", 16)), [""; 0], "once");
 }
+
+/// VCA stays when the person has the caller: each side is heard in a group of its own.
+#[test]
+fn both_sides_are_heard_apart_and_the_call_goes_on_without_their_media() {
+    let mut bench = briefed();
+    let legs = vec![
+        LegSpec::Snoop { of: LegId::CALLER },
+        LegSpec::Snoop { of: PERSON },
+        LegSpec::FurtherMedia { host: "127.0.0.1:4002".parse().unwrap(), format: "ulaw".into() },
+    ];
+    let groups = [[LegId::CALLER, PERSON], [LegId::MEDIA, LegId(3)], [LegId(5), LegId(4)]];
+    let groups = groups.into_iter().map(|legs| legs.into_iter().collect()).collect();
+    assert_eq!(bench.tell(Input::Spare { leg: LegId::MEDIA }), [""; 0]);
+    let said = bench.tell(Input::Arrange { legs, wanted: Wanted { groups, waiting: None } });
+    assert!(said.iter().any(|it| it.contains("channels.externalMedia")), "{said:?}");
+    assert_eq!(said.iter().filter(|it| it.contains("snoop")).count(), 2, "{said:?}");
+    let media = said.iter().find_map(|it| it.split_once(' ').filter(|(_, it)| it.contains("externalMedia")));
+    let media = media.and_then(|(id, _)| id.parse().ok()).expect("a request");
+    assert_eq!(bench.respond(media, Ok(super::media())), ["leg 5 media 127.0.0.1:31544"]);
+    for lost in ["vca-media-7", "vca-leg-7.5", "vca-leg-7.3"] {
+        assert_eq!(bench.tell(destroyed(lost, 16)), [""; 0], "{lost}");
+    }
+    assert_eq!(bench.tell(destroyed("vca-leg-7.2", 16)), ["leg 2 ended Some(16)"]);
+}
