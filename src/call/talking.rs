@@ -149,7 +149,7 @@ impl Talking {
                 self.pipeline.flush();
                 self.control_playback(Port::flush);
             }
-            Output::RunTool { tool, call, .. } => self.run_tool(tool, &call, records),
+            Output::RunTool { request, tool, call, .. } => self.run_tool(tool, request, &call, records),
             Output::SendDtmf { tool, keys } => {
                 self.agents.tools.dtmf_sent(tool, &keys);
                 return Some(CallAction::SendDtmf(keys));

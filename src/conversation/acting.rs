@@ -10,12 +10,16 @@ use super::response::Response;
 use super::timer::Timer;
 use super::tool_work::{RequestedTool, ToolState};
 use super::{
-    At, Attempt, Command, ContextItem, Conversation, DtmfMode, Output, Phrase, Say, ToolAction, ToolId,
-    ToolOutcome, ToolRequest, ToolUse, TurnId,
+    At, Attempt, Command, ContextItem, Conversation, DtmfMode, Output, Phrase, Say, ToolAction, ToolEffect,
+    ToolId, ToolOutcome, ToolRequest, ToolUse, TurnId,
 };
 
 /// Tools that run in the background at the same time.
 const MAX_IN_BACKGROUND: usize = 4;
+
+/// The results of a call that is made again for the same request of the caller, or while the same call runs.
+const REPEATED: &str = r#"{"error":"this call was made already for the caller's request: go by its result"}"#;
+const STILL_RUNS: &str = r#"{"error":"the same call still runs: its result follows"}"#;
 
 /// Tools of turns that are over.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -33,6 +37,11 @@ impl LateTools {
     /// The tools that run in the background, with those of the response.
     fn in_background(&self, response: &Response) -> usize {
         self.running.iter().chain(response.tools.running()).filter(|tool| tool.is_in_background()).count()
+    }
+
+    /// The same action runs for an earlier turn.
+    fn is_running(&self, effect: &ToolEffect) -> bool {
+        *effect != ToolEffect::None && self.running.iter().any(|tool| tool.call.effect == *effect)
     }
 
     /// The model reads all results with the request that is sent now, for a response that may be discarded.
@@ -61,63 +70,100 @@ impl Conversation {
 
     /// Starts the tools that are due. When all are done, the model is asked again.
     pub(super) fn advance_tools(&mut self, now: At) {
-        loop {
-            let Floor::Agent(response, _) = &mut self.floor else { return };
+        while let Floor::Agent(response, _) = &mut self.floor {
             let spoken = response.spoken();
-            let is_full = self.late_tools.in_background(response) >= MAX_IN_BACKGROUND;
             let Some(tool) = response.tools.next_to_start(spoken) else { break };
             let (id, call) = (tool.id, tool.call.clone());
-            match &call.action {
-                ToolAction::Start(_) if is_full => {
-                    let reason = r#"{"error":"too many tools are running"}"#;
-                    tool.finish(now, ToolOutcome::Refused, reason.into());
-                }
-                ToolAction::Run(words) | ToolAction::Start(words) => {
-                    tool.state = ToolState::Running { since: now };
-                    let started = words.started.clone();
-                    self.run_tool(now, id, call, started);
-                }
-                ToolAction::SendDtmf { keys } => {
-                    tool.state = ToolState::Running { since: now };
-                    self.out.push(Output::SendDtmf { tool: id, keys: keys.clone() });
-                }
-                ToolAction::Transfer { target, summary } => {
-                    tool.state = ToolState::Running { since: now };
-                    let (target, summary) = (target.clone(), summary.clone());
-                    self.out.push(Output::Transfer { tool: id, target, summary });
-                }
-                ToolAction::ChangeAgent(to) if self.limits.may_change_agent(to) => {
-                    tool.state = ToolState::Running { since: now };
-                    self.out.push(Output::ChangeAgent { tool: id, to: to.clone() });
-                }
-                ToolAction::ChangeAgent(_) => {
-                    let reason = r#"{"error":"there were too many changes in this call: go on as you are"}"#;
-                    tool.finish(now, ToolOutcome::Refused, reason.into());
-                }
-                ToolAction::CollectDigits(_) if self.settings.dtmf == DtmfMode::Ignored => {
-                    let reason = r#"{"error":"keys are switched off for this agent"}"#;
-                    tool.finish(now, ToolOutcome::Refused, reason.into());
-                }
-                ToolAction::CollectDigits(_) => {
-                    tool.state = ToolState::Collecting { since: now, keys: Vec::new() };
-                    self.begin_collection(now);
-                }
-                ToolAction::Refuse { reason } => {
-                    tool.finish(now, ToolOutcome::Refused, reason.clone());
-                }
+            let started = self.start_tool(now, id, &call);
+            if let (Err(reason), Some(tool)) = (started, self.tool_of_response(id)) {
+                tool.finish(now, ToolOutcome::Refused, reason);
             }
         }
         self.ask_again(now);
     }
 
-    fn run_tool(&mut self, now: At, tool: ToolId, call: ToolRequest, started: Option<Arc<str>>) {
+    fn tool_of_response(&mut self, id: ToolId) -> Option<&mut RequestedTool> {
+        match &mut self.floor {
+            Floor::Agent(response, _) => response.tools.find(id),
+            _ => None,
+        }
+    }
+
+    /// Starts a call, once for a request of the caller where it acts.
+    ///
+    /// # Errors
+    /// For the model: why it is refused.
+    fn start_tool(&mut self, now: At, id: ToolId, call: &ToolRequest) -> Result<(), Arc<str>> {
+        let Floor::Agent(response, _) = &self.floor else { return Ok(()) };
+        if self.late_tools.is_running(&call.effect) {
+            return Err(STILL_RUNS.into());
+        }
+        let is_full = self.late_tools.in_background(response) >= MAX_IN_BACKGROUND;
+        let request = self.actions.request_of(response.turn, response.question.is_some());
+        if !self.actions.start(&call.effect) {
+            return Err(REPEATED.into());
+        }
+        let refusal = self.refusal(&call.action, is_full);
+        match refusal {
+            Some(_) => self.actions.withdraw(&call.effect),
+            None => self.carry_out(now, id, call, request),
+        }
+        refusal.map_or(Ok(()), Err)
+    }
+
+    /// Why a call is not carried out at present, for the model.
+    fn refusal(&mut self, action: &ToolAction, is_full: bool) -> Option<Arc<str>> {
+        let reason = match action {
+            ToolAction::Refuse { reason } => return Some(reason.clone()),
+            ToolAction::Start(_) if is_full => r#"{"error":"too many tools are running"}"#,
+            ToolAction::ChangeAgent(to) if !self.limits.may_change_agent(to) => {
+                r#"{"error":"there were too many changes in this call: go on as you are"}"#
+            }
+            ToolAction::CollectDigits(_) if self.settings.dtmf == DtmfMode::Ignored => {
+                r#"{"error":"keys are switched off for this agent"}"#
+            }
+            _ => return None,
+        };
+        Some(reason.into())
+    }
+
+    fn carry_out(&mut self, now: At, id: ToolId, call: &ToolRequest, request: TurnId) {
+        let Some(tool) = self.tool_of_response(id) else { return };
+        tool.state = match call.action {
+            ToolAction::CollectDigits(_) => ToolState::Collecting { since: now, keys: Vec::new() },
+            _ => ToolState::Running { since: now },
+        };
+        match &call.action {
+            ToolAction::Run(words) | ToolAction::Start(words) => {
+                let started = words.started.clone();
+                self.run_tool(now, id, call.clone(), request, started);
+            }
+            ToolAction::SendDtmf { keys } => self.out.push(Output::SendDtmf { tool: id, keys: keys.clone() }),
+            ToolAction::Transfer { target, summary } => {
+                let (target, summary) = (target.clone(), summary.clone());
+                self.out.push(Output::Transfer { tool: id, target, summary });
+            }
+            ToolAction::ChangeAgent(to) => self.out.push(Output::ChangeAgent { tool: id, to: to.clone() }),
+            ToolAction::CollectDigits(_) => self.begin_collection(now),
+            ToolAction::Refuse { .. } => {}
+        }
+    }
+
+    fn run_tool(
+        &mut self,
+        now: At,
+        tool: ToolId,
+        call: ToolRequest,
+        request: TurnId,
+        started: Option<Arc<str>>,
+    ) {
         let Floor::Agent(response, _) = &mut self.floor else { return };
         let turn = response.turn;
         if let Some(words) = started.filter(|_| !response.has_spoken_in_round()) {
             response.say(Say::Text(words.as_ref().to_owned()), &mut self.out);
         }
         let is_silent = !response.is_pending();
-        self.out.push(Output::RunTool { turn, tool, call });
+        self.out.push(Output::RunTool { turn, request, tool, call });
         if is_silent {
             self.await_response(now);
         }
@@ -159,6 +205,9 @@ impl Conversation {
             Some(tool) if matches!(tool.state, ToolState::Running { .. }) => {
                 self.late_tools.unread.extend(tool.is_in_background().then_some(id));
                 tool.finish(now, outcome, result);
+                if outcome == ToolOutcome::Refused {
+                    self.actions.withdraw(&tool.call.effect);
+                }
                 if let Some(words) = tool.take_failure_words() {
                     self.say(Say::Text(words.as_ref().to_owned()));
                 }
@@ -177,6 +226,9 @@ impl Conversation {
         };
         self.transcript.complete_tool(id, &result);
         self.late_tools.unread.extend(tool.is_in_background().then_some(id));
+        if outcome == ToolOutcome::Refused {
+            self.actions.withdraw(&tool.call.effect);
+        }
         tool.finish(now, outcome, result);
         self.late_tools.finished.extend(tool.result().cloned());
     }

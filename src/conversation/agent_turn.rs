@@ -271,6 +271,9 @@ impl Conversation {
         } else if response.question.is_some() && response.is_broken() && !response.failed {
             self.limits.turn_failed();
         }
+        if (!interrupted && !response.failed) || response.was_heard_after_acting() {
+            self.actions.answered();
+        }
         self.prompted = response.wants_an_answer(&self.texts);
         let mut record = response.record(&self.texts, interrupted);
         record.tools.splice(..0, self.take_late_tools());

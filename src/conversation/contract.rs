@@ -90,8 +90,9 @@ pub enum Output {
     Resume,
     /// Drop all speech that was not played yet. Playback is no longer paused.
     Flush,
-    /// Run a tool, once. [`Input::Tool`] reports its result, within a time limit of the driver's, also after the turn.
-    RunTool { turn: TurnId, tool: ToolId, call: ToolRequest },
+    /// Run a tool, once. [`Input::Tool`] reports its result, within a time limit of the driver's, also after the turn. `request` is
+    /// the turn in which the caller's request began: with the key of an action it identifies what is to be done once.
+    RunTool { turn: TurnId, request: TurnId, tool: ToolId, call: ToolRequest },
     /// Send keys to the far end. [`Input::Tool`] reports the end of the last one.
     SendDtmf { tool: ToolId, keys: Vec<Tone> },
     /// Transfer the caller to a target. The driver holds the conversation meanwhile; [`Input::Tool`] reports that the target

@@ -25,7 +25,7 @@ use super::response::Response;
 use super::timer::Timer;
 use super::utterance::Utterance;
 use super::words::Words;
-use super::{At, Conversation, Ending, Phrase, ToolAction, ToolRequest};
+use super::{At, Conversation, Ending, Phrase, ToolAction, ToolEffect, ToolRequest};
 use crate::dtmf::Digit;
 use crate::language::{Language, dictated_digits, words};
 
@@ -327,11 +327,16 @@ impl Conversation {
                 self.say_text(step.say.as_deref().unwrap_or_default());
             }
             MenuAction::Act { name, arguments, action } => {
+                self.actions.begin_anew();
                 let turn = self.out.new_turn();
                 let mut response = Response::composed(turn, now);
                 let tool = self.out.new_tool();
                 let id = format!("menu-{}", tool.0).into();
-                response.tools.add(tool, turn, ToolRequest { id, name, arguments, action });
+                response.tools.add(
+                    tool,
+                    turn,
+                    ToolRequest { id, name, arguments, action, effect: ToolEffect::None },
+                );
                 self.floor = Floor::Agent(response, None);
                 self.say_text(step.say.as_deref().unwrap_or_default());
                 self.advance_tools(now);

@@ -12,7 +12,7 @@
 //!
 //! [`Conversation`] routes each event to the part that owns the state: `floor` (who speaks) with `utterance` (the caller's
 //! turn, endpointing, with its `words` and `segments`), `recognition` (their words), `background` (voices that are not the caller's), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
-//! `acting` (its tools) with `agent_change`, `repair` (failures of the model and stalls) and `emergency`; `keypad`, `menu`, `collection`, `hold`, `operator`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
+//! `acting` (its tools) with `actions` and `agent_change`, `repair` (failures of the model and stalls) and `emergency`; `keypad`, `menu`, `collection`, `hold`, `operator`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
 //!
 //! # Who holds the floor
 //!
@@ -37,6 +37,7 @@
 //! | any | `CallerLeft`, goodbye played or overdue | ended |
 
 mod acting;
+mod actions;
 mod agent_change;
 mod agent_turn;
 mod at;
@@ -98,6 +99,7 @@ pub use tool::*;
 
 use crate::language::Language;
 use acting::LateTools;
+use actions::Actions;
 use background::{BackgroundVoice, Voices};
 use emergency::Emergency;
 use floor::Floor;
@@ -146,6 +148,7 @@ pub struct Conversation {
     /// The latest filler, until it has been played.
     filler: Option<SpeechId>,
     late_tools: LateTools,
+    actions: Actions,
     operator: OperatorWork,
     out: Outbox,
     transcript: Transcript,
@@ -179,6 +182,7 @@ impl Conversation {
             timers: Timers::default(),
             filler: None,
             late_tools: LateTools::default(),
+            actions: Actions::default(),
             operator: OperatorWork::default(),
             out: Outbox::default(),
             transcript: Transcript::default(),

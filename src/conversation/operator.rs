@@ -259,6 +259,7 @@ impl Conversation {
     /// The model is asked although the caller has said nothing.
     fn answer_notes(&mut self, now: At) {
         self.operator.answer = NoteAnswer::Later;
+        self.actions.begin_anew();
         self.timers.stop(Timer::Silence);
         self.transcript.add(ContextItem::ActOnNotes);
         let turn = self.out.new_turn();

@@ -334,7 +334,16 @@ impl Response {
 
     /// Some of the response's own words were heard.
     pub fn was_heard(&self) -> bool {
-        self.speeches.iter().any(|speech| match &speech.what {
+        self.was_heard_from(0)
+    }
+
+    /// Some of its own words were heard that follow its last action; any words where it has not acted.
+    pub fn was_heard_after_acting(&self) -> bool {
+        self.was_heard_from(self.tools.rounds_with_actions())
+    }
+
+    fn was_heard_from(&self, round: usize) -> bool {
+        self.speeches.iter().filter(|speech| speech.round >= round).any(|speech| match &speech.what {
             Say::Text(_) | Say::Spoken => !speech.heard(speech.text(&HashMap::new())).is_empty(),
             Say::Phrase(_) => false,
         })

@@ -24,6 +24,18 @@ pub struct ToolRequest {
     /// JSON, as the model wrote it.
     pub arguments: Arc<str>,
     pub action: ToolAction,
+    pub effect: ToolEffect,
+}
+
+/// Whether a repetition of a call does harm.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToolEffect {
+    /// It does none: the call looks something up, or asks the caller.
+    #[default]
+    None,
+    /// The call acts. Calls with the same key, which stands for tool and arguments, are the same action: it is carried out once for
+    /// a request of the caller.
+    Acts { key: Arc<str> },
 }
 
 /// The action of a call, once the driver has read its arguments.

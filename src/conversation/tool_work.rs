@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{At, ContextItem, ToolAction, ToolId, ToolOutcome, ToolRequest, ToolUse, TurnId};
+use super::{At, ContextItem, ToolAction, ToolEffect, ToolId, ToolOutcome, ToolRequest, ToolUse, TurnId};
 use crate::dtmf::Digit;
 
 /// Requests to the model in one turn.
@@ -140,6 +140,12 @@ impl ToolWork {
         self.rounds.iter().flatten().any(|tool| !matches!(tool.state, ToolState::Waiting))
     }
 
+    /// The number of the rounds up to the last one that has acted.
+    pub fn rounds_with_actions(&self) -> usize {
+        let acted = |round: &Vec<RequestedTool>| round.iter().any(RequestedTool::has_acted);
+        self.rounds.iter().rposition(acted).map_or(0, |last| last + 1)
+    }
+
     /// Another request to the model is allowed. Begins the round.
     pub fn begin_round(&mut self) -> bool {
         let may = self.rounds.len() < MAX_ROUNDS;
@@ -209,6 +215,10 @@ impl ToolWork {
 impl RequestedTool {
     fn is_settled(&self) -> bool {
         matches!(self.state, ToolState::Done(_)) || self.is_in_background()
+    }
+
+    fn has_acted(&self) -> bool {
+        self.call.effect != ToolEffect::None && !matches!(self.state, ToolState::Waiting)
     }
 
     /// It runs, and the conversation does not wait for it.

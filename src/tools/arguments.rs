@@ -1,10 +1,12 @@
 //! The model's arguments for tools.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jsonschema::Validator;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use crate::tenancy::validator;
 
@@ -14,6 +16,16 @@ use crate::tenancy::validator;
 /// For the model: the problem.
 pub(super) fn parsed<'a, T: Deserialize<'a>>(arguments: &'a str) -> Result<T, String> {
     serde_json::from_str(arguments).map_err(|error| format!("the arguments cannot be read: {error}"))
+}
+
+/// The key of an action: tool and arguments, independent of the order of fields and of spaces.
+pub(super) fn action_key(name: &str, arguments: &str) -> Arc<str> {
+    let arguments = match serde_json::from_str::<Value>(arguments) {
+        Ok(arguments) => arguments.to_string(),
+        Err(_) => arguments.trim().to_owned(),
+    };
+    let digest = Sha256::digest(format!("{name}\n{arguments}"));
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 /// The compiled schema of a tool's arguments. Compiling takes up to milliseconds: it is done when a tool is offered, not when it

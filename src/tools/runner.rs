@@ -14,7 +14,7 @@ use super::mcp::{McpCall, McpSessions};
 use super::reply::{KeptValues, ToolReply};
 use super::toolbox::TenantTool;
 use super::{ToolServices, Toolbox};
-use crate::conversation::{ToolAction, ToolId, ToolOutcome, ToolRequest};
+use crate::conversation::{ToolAction, ToolEffect, ToolId, ToolOutcome, ToolRequest, TurnId};
 use crate::dtmf::{Digit, Tone};
 use crate::tenancy::{CallId, MAX_FIELDS, TenantId};
 
@@ -98,11 +98,11 @@ impl Runner {
         self.toolbox = toolbox;
     }
 
-    /// Runs a tool once, and reports its result. A field to remember is returned instead: report it by
-    /// [`Runner::remembered`].
-    pub fn run(&mut self, tool: ToolId, call: &ToolRequest) -> Option<Remembered> {
+    /// Runs a tool once, for the caller's request that began in the turn `request`, and reports its result. A field to remember is
+    /// returned instead: report it by [`Runner::remembered`].
+    pub fn run(&mut self, tool: ToolId, request: TurnId, call: &ToolRequest) -> Option<Remembered> {
         if let Some(wanted) = self.toolbox.tenant_tool(&call.name) {
-            self.request(tool, wanted, call);
+            self.request(tool, wanted, request, call);
             return None;
         }
         match remembered(&call.arguments) {
@@ -112,9 +112,17 @@ impl Runner {
         None
     }
 
-    fn prepared(&self, id: ToolId, tool: TenantTool, arguments: &str) -> Result<TenantRequest, String> {
-        let CallOf { tenant, call } = self.of;
-        let (entries, key) = (&self.entries, format!("{call}-{}", id.0));
+    /// The idempotency key: one for the same action of the same request of the caller, else one for each call of a tool.
+    fn key(&self, id: ToolId, request: TurnId, effect: &ToolEffect) -> String {
+        match effect {
+            ToolEffect::Acts { key } => format!("{}-{}-{key}", self.of.call, request.0),
+            ToolEffect::None => format!("{}-{}", self.of.call, id.0),
+        }
+    }
+
+    fn prepared(&self, key: String, tool: TenantTool, arguments: &str) -> Result<TenantRequest, String> {
+        let CallOf { tenant, .. } = self.of;
+        let entries = &self.entries;
         match tool {
             TenantTool::Http(offer) => {
                 HttpCall::new(&offer, tenant, arguments, entries, self.variables.clone(), key)
@@ -127,9 +135,10 @@ impl Runner {
         }
     }
 
-    fn request(&mut self, id: ToolId, tool: TenantTool, call: &ToolRequest) {
+    fn request(&mut self, id: ToolId, tool: TenantTool, request: TurnId, call: &ToolRequest) {
         let tenant = self.of.tenant;
-        let request = match self.prepared(id, tool, &call.arguments) {
+        let key = self.key(id, request, &call.effect);
+        let request = match self.prepared(key, tool, &call.arguments) {
             Ok(request) => request,
             Err(reason) => return self.report(id, ToolReply::refused(&reason)),
         };

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use super::*;
-use crate::conversation::{ToolAction, ToolId, ToolOutcome, ToolRequest, ToolWords};
+use crate::conversation::{ToolAction, ToolEffect, ToolId, ToolOutcome, ToolRequest, ToolWords, TurnId};
 use crate::dtmf::{Digit, Tone};
 use crate::tenancy::{CallId, HttpTool, ProfileSettings, TenantId};
 
@@ -123,8 +123,10 @@ impl Bench {
         let id = ToolId(self.next);
         self.next += 1;
         let action = action(ToolWords::default());
-        let call = ToolRequest { id: "1".into(), name: name.into(), arguments: arguments.into(), action };
-        assert_eq!(self.runner.run(id, &call), None);
+        let effect = ToolEffect::None;
+        let call =
+            ToolRequest { id: "1".into(), name: name.into(), arguments: arguments.into(), action, effect };
+        assert_eq!(self.runner.run(id, TurnId(1), &call), None);
         id
     }
 
@@ -181,6 +183,36 @@ async fn a_request_that_acts_has_a_body_with_static_values_and_a_key() {
         line.expect("a key").to_owned()
     };
     assert_ne!(key(&requests[0]), key(&requests[1]), "each call of the tool has its own");
+}
+
+#[tokio::test]
+async fn the_key_of_a_request_is_that_of_the_callers_request_tool_and_arguments() {
+    let server = Server::json("201 Created", "").await;
+    let order = tool(&format!("{}/orders", server.url), json!({ "method": "POST" }));
+    let mut bench = Bench::local(vec![order.clone()]);
+    let toolbox = Toolbox::new(&ProfileSettings { http_tools: vec![order], ..ProfileSettings::default() });
+    for (tool, request, arguments) in [
+        (1, 4, r#"{"bread":"rye","pin":"1"}"#),
+        (2, 4, r#"{ "pin": "1", "bread": "rye" }"#),
+        (3, 5, r#"{"bread":"rye","pin":"1"}"#),
+        (4, 4, r#"{"bread":"rye"}"#),
+    ] {
+        let call = crate::engines::llm::ToolCall {
+            id: "1".into(),
+            name: "check_stock".into(),
+            arguments: arguments.into(),
+        };
+        let Reading::Call(read) = toolbox.read(call) else { panic!("no call") };
+        assert_eq!(bench.runner.run(ToolId(tool), TurnId(request), &read), None);
+        assert_eq!(bench.runner.next().await.outcome, ToolOutcome::Succeeded);
+    }
+    let key = |request: &String| {
+        let line = request.lines().find(|line| line.to_ascii_lowercase().starts_with("idempotency-key: "));
+        line.expect("a key").to_owned()
+    };
+    let keys: Vec<String> = server.requests().iter().map(key).collect();
+    assert_eq!(keys[0], keys[1], "the same action for the same request");
+    assert!(keys[2] != keys[0] && keys[3] != keys[0] && keys[2] != keys[3], "{keys:?}");
 }
 
 #[tokio::test]

@@ -7,13 +7,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::stream::{self, Stream, StreamExt};
 
+use super::arguments::action_key;
 use super::builtin::{self, BuiltIn, refusal};
 use super::http::HttpOffer;
 use super::mcp::{self, McpOffer};
 use super::services::ToolServices;
 use super::switching;
 use super::transfer::TargetTools;
-use crate::conversation::{ToolAction, ToolRequest, ToolWords};
+use crate::conversation::{ToolAction, ToolEffect, ToolRequest, ToolWords};
 use crate::engines::llm::{self, ToolSpec};
 use crate::tenancy::{
     HttpTool, MAX_HTTP_TOOLS, MAX_MCP_SERVERS, McpServer, McpTool, ProfileSettings, TenantId, Tool,
@@ -159,7 +160,20 @@ impl Toolbox {
             Err(reason) => ToolAction::Refuse { reason: refusal(&reason) },
         };
         let arguments = if call.arguments.len() > MAX_ARGUMENTS { "{}".into() } else { call.arguments };
-        Reading::Call(ToolRequest { id: call.id, name: call.name, arguments, action })
+        let effect = self.effect(&call.name, &arguments, &action);
+        Reading::Call(ToolRequest { id: call.id, name: call.name, arguments, action, effect })
+    }
+
+    /// Requests that may change something act, as do keys that are sent. A transfer that failed may be tried again.
+    fn effect(&self, name: &str, arguments: &str, action: &ToolAction) -> ToolEffect {
+        let acts = match action {
+            ToolAction::Run(_) | ToolAction::Start(_) => {
+                self.tenant_tool(name).is_some_and(|tool| tool.acts())
+            }
+            ToolAction::SendDtmf { .. } => true,
+            _ => false,
+        };
+        if acts { ToolEffect::Acts { key: action_key(name, arguments) } } else { ToolEffect::None }
     }
 
     fn action(&self, call: &llm::ToolCall) -> Result<BuiltIn, String> {
@@ -186,6 +200,14 @@ impl Toolbox {
 }
 
 impl TenantTool {
+    /// Any tool of an MCP server may: its annotations are hints only.
+    fn acts(&self) -> bool {
+        match self {
+            TenantTool::Http(offer) => offer.tool.method.acts(),
+            TenantTool::Mcp(_) => true,
+        }
+    }
+
     fn is_waited_for(&self) -> bool {
         let setting = match self {
             TenantTool::Http(offer) => offer.tool.wait,
@@ -361,6 +383,36 @@ mod tests {
             let Reading::Call(read) = tool(wait).read(call("book", "{}")) else { panic!("hangs up") };
             assert_eq!(matches!(read.action, ToolAction::Run(_)), is_waited_for, "{wait:?}");
             assert_eq!(matches!(read.action, ToolAction::Start(_)), !is_waited_for, "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn equal_calls_of_a_tool_that_acts_are_the_same_action() {
+        let tool = |name: &str, method: &str| {
+            let tool = serde_json::json!({
+                "name": name, "description": "x", "method": method, "url": "https://example.com/",
+                "parameters": { "type": "object" },
+            });
+            serde_json::from_value(tool).expect("a tool")
+        };
+        let http_tools = vec![tool("stock", "GET"), tool("order", "POST"), tool("cancel", "DELETE")];
+        let toolbox = Toolbox::new(&ProfileSettings { http_tools, ..ProfileSettings::default() });
+        let effect = |name: &str, arguments: &str| match toolbox.read(call(name, arguments)) {
+            Reading::Call(read) => read.effect,
+            Reading::EndCall => panic!("{name} ends the call"),
+        };
+        assert_eq!(effect("stock", "{}"), ToolEffect::None);
+        assert_eq!(effect("fly", "{}"), ToolEffect::None);
+        let rye = effect("order", r#"{"bread":"rye","count":2}"#);
+        assert!(matches!(rye, ToolEffect::Acts { .. }));
+        assert_eq!(effect("order", r#"{ "count": 2, "bread": "rye" }"#), rye);
+        for (name, arguments) in [
+            ("order", r#"{"bread":"rye","count":3}"#),
+            ("order", r#"{"bread":"rye"}"#),
+            ("order", "rye"),
+            ("cancel", r#"{"bread":"rye","count":2}"#),
+        ] {
+            assert_ne!(effect(name, arguments), rye, "{name}({arguments})");
         }
     }
 

@@ -8,7 +8,7 @@ use crate::call::Agent;
 use crate::call::language_detector::LanguageDetector;
 use crate::call::records::Records;
 use crate::call::roster::{self, Roster};
-use crate::conversation::{AgentChoice, ContextItem, Input, Recognition, ToolId, ToolRequest};
+use crate::conversation::{AgentChoice, ContextItem, Input, Recognition, ToolId, ToolRequest, TurnId};
 use crate::tenancy::AgentChangeCause;
 use crate::tools::{Finished, Remembered, Runner};
 
@@ -63,8 +63,14 @@ impl Talking {
         self.handle(Instant::now(), Input::Tool { tool, outcome, result });
     }
 
-    pub(super) fn run_tool(&mut self, tool: ToolId, call: &ToolRequest, records: &mut Records) {
-        if let Some(Remembered { field, value }) = self.agents.tools.run(tool, call) {
+    pub(super) fn run_tool(
+        &mut self,
+        tool: ToolId,
+        request: TurnId,
+        call: &ToolRequest,
+        records: &mut Records,
+    ) {
+        if let Some(Remembered { field, value }) = self.agents.tools.run(tool, request, call) {
             let is_kept = records.remember(field, value);
             self.agents.tools.remembered(tool, is_kept);
         }

@@ -229,5 +229,11 @@ fn turns_of_a_starter(call: &mut Conversation) -> usize {
 fn starter(id: usize) -> ResponseEvent {
     let action = ToolAction::Start(ToolWords::default());
     let (id, arguments) = (id.to_string().into(), "{}".into());
-    ResponseEvent::ToolCall(ToolRequest { id, name: "look".into(), arguments, action })
+    ResponseEvent::ToolCall(ToolRequest {
+        id,
+        name: "look".into(),
+        arguments,
+        action,
+        effect: ToolEffect::None,
+    })
 }

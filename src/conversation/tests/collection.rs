@@ -313,6 +313,7 @@ fn keys_that_a_tool_collects_are_not_stored_where_they_are_masked() {
             name: "collect_digits".into(),
             arguments: "{}".into(),
             action: ToolAction::CollectDigits(DigitRules::of(8, masked)),
+            effect: ToolEffect::None,
         };
         for event in [ResponseEvent::ToolCall(request), ResponseEvent::Finished] {
             call.handle(At::default(), Input::Response { turn: TurnId(0), event });

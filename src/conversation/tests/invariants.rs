@@ -116,6 +116,8 @@ pub struct Watch {
     finished: Vec<TurnId>,
     /// Tools that were started, with their turns.
     started: Vec<(ToolId, Option<TurnId>)>,
+    /// Actions that were carried out, with their turns and the requests that they are for.
+    actions: Vec<(TurnId, TurnId, std::sync::Arc<str>)>,
     /// Transfers that the operator has asked for. The random tools have none.
     transfers: Vec<ToolId>,
     /// The pause of the latest utterance whose end is judged.
@@ -157,7 +159,10 @@ impl Watch {
                 self.paused = false;
                 self.held.clear();
             }
-            Output::RunTool { turn, tool, .. } => self.start(tool, Some(turn)),
+            Output::RunTool { turn, request, tool, call } => {
+                self.start(tool, Some(turn));
+                self.act(turn, request, &call.effect);
+            }
             Output::SendDtmf { tool, .. } | Output::ChangeAgent { tool, .. } => self.start(tool, None),
             Output::Transfer { tool, .. } => self.transfers.push(tool),
             Output::KeepEntry { keys, .. } => assert!(!keys.is_empty()),
@@ -183,6 +188,19 @@ impl Watch {
             assert!(!self.cancelled.contains(&turn) && !self.finished.contains(&turn), "{turn:?} is dead");
         }
         self.started.push((tool, turn));
+    }
+
+    /// An action is carried out once in a turn, and once for a request of the caller.
+    fn act(&mut self, turn: TurnId, request: TurnId, effect: &ToolEffect) {
+        assert!(request <= turn, "a request of a later turn");
+        let ToolEffect::Acts { key } = effect else { return };
+        for began in [turn, request] {
+            let is_repeated = |(acted, of, other): &(TurnId, TurnId, std::sync::Arc<str>)| {
+                (*acted == began || *of == began) && other == key
+            };
+            assert!(!self.actions.iter().any(is_repeated), "{key} is carried out twice for {began:?}");
+        }
+        self.actions.push((turn, request, key.clone()));
     }
 
     fn see_command(&mut self, command: Command) {
@@ -392,7 +410,13 @@ fn tool_call(event: &Event) -> ToolRequest {
         _ => ToolAction::SendDtmf { keys: vec![Tone::Pause] },
     };
     let id = format!("{}-{}", event.kind, event.wait);
-    ToolRequest { id: id.into(), name: "stock".into(), arguments: "{}".into(), action }
+    let effect = match action {
+        ToolAction::Run(_) | ToolAction::Start(_) if event.wait % 2 == 0 => {
+            ToolEffect::Acts { key: (event.back % 2).to_string().into() }
+        }
+        _ => ToolEffect::None,
+    };
+    ToolRequest { id: id.into(), name: "stock".into(), arguments: "{}".into(), action, effect }
 }
 
 /// The utterance that an input ends.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test needs some moment to count from")]
 
+mod actions;
 mod agents;
 mod background;
 mod background_tools;

@@ -17,7 +17,7 @@
 //! `tool NAME` is a call of a tool with an id of its name (`call=ID` sets another), which the driver runs; `refused`,
 //! `dtmf=KEYS`, `collect=N` and words in quotes make it another: for its start, after `delayed` (`after=MS`) for a delay, after
 //! `failed` for a failure; `background` is one that is not waited for. `result #0 "text"` is the result of a tool that ran, `fails #0`
-//! a failure. `agent=NAME` and `language=TAG` make it a change of the agent, and `changed #0` reports it, with `greets` where
+//! a failure, `refuses #0` a refusal. With `acts=KEY` the tool acts, and calls of one key are the same action. `agent=NAME` and `language=TAG` make it a change of the agent, and `changed #0` reports it, with `greets` where
 //! the next agent begins with its greeting.
 //! `key 1` is a key that the caller presses; `hold_key` a hold by the caller's telephone, `uncertain` that its end may be missed.
 //! `op_say [now] [end] "text"`, `op_note [soon] "text"`, `op_mute MS`, `op_unmute`, `op_transfer TARGET [now]` and `op_end [now]`
@@ -280,6 +280,7 @@ impl Stage {
                 Input::AgentChanged { tool: ToolId(id.expect("a tool's id")), result: text.into(), then }
             }
             "fails" => finished_tool(id, ToolOutcome::Failed, &text),
+            "refuses" => finished_tool(id, ToolOutcome::Refused, &text),
             "writes" => response(ResponseEvent::Writing),
             "pauses" => response(ResponseEvent::Paused),
             "hangup" => response(ResponseEvent::EndCall),
@@ -314,8 +315,10 @@ impl Stage {
             Output::Pause => "pause playback".to_owned(),
             Output::Resume => "resume playback".to_owned(),
             Output::Flush => "flush".to_owned(),
-            Output::RunTool { turn, tool, call } => {
-                format!("run #{} turn {} {}({})", tool.0, turn.0, call.name, call.arguments)
+            Output::RunTool { turn, request, tool, call } => {
+                let is_own = request == turn || call.effect == ToolEffect::None;
+                let request = if is_own { String::new() } else { format!(" for turn {}", request.0) };
+                format!("run #{} turn {}{request} {}({})", tool.0, turn.0, call.name, call.arguments)
             }
             Output::SendDtmf { tool, keys } => {
                 format!("dtmf #{} {}", tool.0, keys.iter().map(|key| key.as_char()).collect::<String>())
@@ -468,7 +471,8 @@ fn tool_call(arguments: &[&str], words: &str) -> ToolRequest {
         })
     };
     let id = given("call=").unwrap_or(name);
-    ToolRequest { id: id.into(), name: (*name).into(), arguments: "{}".into(), action }
+    let effect = given("acts=").map_or(ToolEffect::None, |key| ToolEffect::Acts { key: key.into() });
+    ToolRequest { id: id.into(), name: (*name).into(), arguments: "{}".into(), action, effect }
 }
 
 fn operator_command(verb: &str, arguments: &[&str], text: &str) -> OperatorCommand {

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
-use crate::conversation::{ToolAction, ToolId, ToolOutcome, ToolRequest, ToolWords};
+use crate::conversation::{ToolAction, ToolEffect, ToolId, ToolOutcome, ToolRequest, ToolWords, TurnId};
 use crate::tenancy::{CallId, McpServer, ProfileSettings, TargetKind, TenantId};
 use crate::tools::{
     CallOf, McpProblem, Reading, Runner, Secrets, Settings, TargetChoice, TargetTools, ToolServices, Toolbox,
@@ -249,8 +249,9 @@ impl Bench {
             name: "shop_check_stock".into(),
             arguments: arguments.into(),
             action,
+            effect: ToolEffect::None,
         };
-        assert_eq!(self.runner.run(id, &call), None);
+        assert_eq!(self.runner.run(id, TurnId(1), &call), None);
         id
     }
 
@@ -629,8 +630,9 @@ async fn fields_of_a_result_are_variables_of_http_tools() {
     assert_eq!(bench.run(RYE).await.0, ToolOutcome::Succeeded);
     bench.runner.use_toolbox(Arc::new(Toolbox::new(&profile).for_call()));
     let action = ToolAction::Run(ToolWords::default());
-    let call = ToolRequest { id: "2".into(), name: "order".into(), arguments: "{}".into(), action };
-    bench.runner.run(ToolId(9), &call);
+    let effect = ToolEffect::None;
+    let call = ToolRequest { id: "2".into(), name: "order".into(), arguments: "{}".into(), action, effect };
+    bench.runner.run(ToolId(9), TurnId(1), &call);
     tokio::time::timeout(Duration::from_secs(10), bench.runner.next()).await.expect("it ends");
     let requests = stub.requests.lock().unwrap();
     let order = requests.iter().find(|request| request.head.contains("/orders/3 ")).expect("the order");
