@@ -146,23 +146,28 @@ fn twenty_callers_are_transferred_at_once() {
     assert_eq!(outcomes, [TransferOutcome::Connected; 20], "{}", env.log());
 }
 
-/// The target is removed while the call lasts, and is reached all the same: the call has the targets of its ring.
+/// The target is changed or deleted while the call lasts. The call has the targets of its ring, but none that was deleted.
 #[test]
-fn a_call_keeps_the_targets_of_its_ring() {
+fn a_call_keeps_the_targets_of_its_ring_unless_they_are_deleted() {
     let Some((mut env, _vendor)) = test_env() else { return };
-    let did = "+49305550330";
-    let tenant = tenant(&env, did, extension("answers"));
+    let cases = [
+        ("+49305550330", &["update", "shop", "--address", "busy@people"][..], TransferOutcome::Connected),
+        ("+49305550332", &["delete", "shop"][..], TransferOutcome::Refused),
+    ];
+    let tenants = cases.map(|(did, ..)| tenant(&env, did, extension("answers")));
     env.open();
-    let script = vec![listen(), question(), listen(), Step::Wait(ms(30_000))];
-    let mut call = env.place(did, script);
-    let rings = wait::until_true(ms(10_000), || {
-        call.step();
-        !env.seed.calls(tenant).is_empty()
-    });
-    assert!(rings, "{}", env.log());
-    env.vca.cli(&["target", "delete", "shop", "--tenant", did]).expect("a deletion");
-    see_to_the_end(&env, std::slice::from_mut(&mut call));
-    assert_eq!(transfer(&env, tenant).0.outcome, TransferOutcome::Connected, "{}", env.log());
+    for ((did, change, outcome), tenant) in cases.into_iter().zip(tenants) {
+        let script = vec![listen(), question(), listen(), Step::Wait(ms(6_000)), Step::HangUp];
+        let mut call = env.place(did, script);
+        let rings = wait::until_true(ms(10_000), || {
+            call.step();
+            !env.seed.calls(tenant).is_empty()
+        });
+        assert!(rings, "{}", env.log());
+        env.vca.cli(&[&["target"][..], change, &["--tenant", did]].concat()).expect("a change");
+        see_to_the_end(&env, std::slice::from_mut(&mut call));
+        assert_eq!(transfer(&env, tenant).0.outcome, outcome, "{}", env.log());
+    }
 }
 
 /// The target moves to an extension that is busy. A profile that is rolled back dials the one of its version again.

@@ -27,6 +27,7 @@ mod sentence_cache;
 mod setup;
 mod situation;
 mod talking;
+mod target_check;
 mod target_resolution;
 mod task;
 mod tasks;
@@ -59,6 +60,7 @@ pub use prompt_cache::{PromptCache, PromptUse};
 pub use roster::{AgentSource, OtherAgents};
 pub use sentence_cache::SentenceCacheSettings;
 pub use setup::{answer, forward, refuse, sip_headers};
+pub use target_check::TargetSource;
 pub use tenant_metrics::TenantMetrics;
 
 /// A message to a call.
@@ -92,6 +94,8 @@ pub struct CallServices {
     pub prompts: Arc<PromptCache>,
     /// Finds the agents that calls change to.
     pub agents: Arc<dyn AgentSource>,
+    /// Knows whether a transfer target was deleted while a call lasts.
+    pub targets: Arc<dyn TargetSource>,
     pub tenant_metrics: TenantMetrics,
     pub tools: Arc<ToolServices>,
     pub transfer_rules: Current<TransferRules>,

@@ -190,6 +190,7 @@ impl Task {
             TaskResult::Greeting(Err(error)) => self.refuse_without_greeting(error),
             TaskResult::McpProblems(problems) => self.records.tools_missing(&problems),
             TaskResult::Resolved(resolution) => self.target_resolved(resolution),
+            TaskResult::TargetChecked(check) => self.target_checked(check),
         }
     }
 

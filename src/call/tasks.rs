@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use super::target_check::TargetCheck;
 use super::target_resolution::TargetResolution;
 use crate::ari::answer::AriError;
 use crate::ari::topology::RequestId;
@@ -27,6 +28,8 @@ pub enum TaskResult {
     McpProblems(Vec<McpProblem>),
     /// The endpoint of a transfer target has responded, or has not.
     Resolved(TargetResolution),
+    /// Whether the tenant still has the target of a transfer.
+    TargetChecked(TargetCheck),
 }
 
 /// Results that wait for the call; a task that finds the queue full waits.

@@ -4,9 +4,11 @@
 //!
 //! | phase | event | next | step |
 //! |---|---|---|---|
-//! | `LastWords` | the last words have reached the caller | `Waiting` | `Dial`, `Refer` or `HandOver` |
-//! | `LastWords` | the same, and the tenant's endpoint names the place | `Resolving` | `Ask` |
-//! | `Resolving` | the place is known | `Waiting` | `Dial`, `Refer` or `HandOver` |
+//! | `LastWords` | the last words have reached the caller | `Checking` | `Check` |
+//! | `Checking` | the tenant has the target | `Waiting` | `Dial`, `Refer` or `HandOver` |
+//! | `Checking` | the same, and the tenant's endpoint names the place | `Resolving` | `Ask` |
+//! | `Checking` | the target was deleted | – | `Return` |
+//! | `Resolving` | the place is known | `Checking` | `Check` |
 //! | `Resolving` | it is not | – | `Return` |
 //! | `Waiting` | the driver has dialled | `Ringing` | – |
 //! | `Waiting` | the driver has sent the REFER | `Referring` | – |
@@ -79,6 +81,10 @@ enum TransferPhase {
         until: Instant,
         route: TransferRoute,
     },
+    /// The database is asked whether the tenant still has the target, which has a time limit of its own.
+    Checking {
+        route: TransferRoute,
+    },
     /// The endpoint is asked, which has a time limit of its own.
     Resolving,
     Waiting,
@@ -146,7 +152,7 @@ impl Transfer {
             | TransferPhase::Connected { until, .. } => Some(until),
             TransferPhase::Deciding { until, answer, .. } => Some(answer.deadline().unwrap_or(until)),
             TransferPhase::Answering { words, .. } => Some(words.until()),
-            TransferPhase::Waiting | TransferPhase::Resolving => None,
+            TransferPhase::Checking { .. } | TransferPhase::Waiting | TransferPhase::Resolving => None,
         }
     }
 
@@ -155,7 +161,7 @@ impl Transfer {
             return None;
         }
         match std::mem::replace(&mut self.phase, TransferPhase::Waiting) {
-            TransferPhase::LastWords { route, .. } => Some(self.begin(route)),
+            TransferPhase::LastWords { route, .. } => Some(self.check(route)),
             TransferPhase::Ringing { leg, until, .. } if until <= now => {
                 returned(TransferOutcome::NoAnswer, Some(leg))
             }
@@ -178,7 +184,23 @@ impl Transfer {
                 }
             },
             TransferPhase::Connected { .. } => Some(TransferStep::End { by: TransferEnd::System }),
-            TransferPhase::Waiting | TransferPhase::Resolving => None,
+            TransferPhase::Checking { .. } | TransferPhase::Waiting | TransferPhase::Resolving => None,
+        }
+    }
+
+    fn check(&mut self, route: TransferRoute) -> TransferStep {
+        self.phase = TransferPhase::Checking { route };
+        TransferStep::Check
+    }
+
+    /// The tenant still has the target, or has deleted it meanwhile.
+    pub fn checked(&mut self, exists: bool) -> Option<TransferStep> {
+        if !matches!(self.phase, TransferPhase::Checking { .. }) {
+            return None;
+        }
+        match std::mem::replace(&mut self.phase, TransferPhase::Waiting) {
+            TransferPhase::Checking { route } if exists => Some(self.begin(route)),
+            _ => returned(TransferOutcome::Refused, None),
         }
     }
 
@@ -199,8 +221,7 @@ impl Transfer {
         let is_asked = matches!(self.phase, TransferPhase::Resolving) && route != TransferRoute::Ask;
         is_asked.then(|| {
             self.style = style;
-            self.phase = TransferPhase::Waiting;
-            self.begin(route)
+            self.check(route)
         })
     }
 
@@ -337,7 +358,9 @@ impl Transfer {
     /// caller's side has been asked to connect it.
     pub fn cancel(&mut self, by: TransferEnd) -> Option<TransferStep> {
         let release = match self.phase {
-            TransferPhase::LastWords { .. } | TransferPhase::Resolving => None,
+            TransferPhase::LastWords { .. } | TransferPhase::Checking { .. } | TransferPhase::Resolving => {
+                None
+            }
             TransferPhase::Ringing { leg, .. }
             | TransferPhase::Answering { leg, .. }
             | TransferPhase::Announcing { leg, .. }
@@ -357,6 +380,7 @@ impl Transfer {
             TransferPhase::Referring { .. } if by == TransferEnd::Caller => Some(TransferOutcome::HandedOver),
             TransferPhase::Connected { .. } => None,
             TransferPhase::LastWords { .. }
+            | TransferPhase::Checking { .. }
             | TransferPhase::Resolving
             | TransferPhase::Waiting
             | TransferPhase::Ringing { .. }

@@ -196,6 +196,7 @@ impl Task {
     pub(super) fn carry_out(&mut self, step: Option<TransferStep>) {
         match step {
             None => {}
+            Some(TransferStep::Check) => self.check_target(),
             Some(TransferStep::Ask) => self.ask_endpoint(),
             Some(TransferStep::Dial { endpoint }) => self.dial(endpoint),
             Some(TransferStep::Refer { uri }) => self.refer(uri),

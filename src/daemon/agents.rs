@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::analysis::Model;
 use crate::billing::{EngineTerms, Percent, Plans};
-use crate::call::{Agent, AgentSource, Engines, PromptCache};
+use crate::call::{Agent, AgentSource, Engines, PromptCache, TargetSource};
 use crate::config::Config;
 use crate::control::TenantEngines;
 use crate::current::Current;
@@ -28,7 +28,8 @@ use crate::store::{Store, StoreError};
 use crate::switchboard;
 use crate::tenancy::{
     AiProfile, EngineAccess, EngineCredential, EngineFallback, EngineHealth, EngineKind, EngineTrial,
-    Permitted, Tenant, TenantEngineShares, TenantId, TenantKeys, TenantStatus, TransferRules, TransferTarget,
+    Permitted, TargetId, Tenant, TenantEngineShares, TenantId, TenantKeys, TenantStatus, TransferRules,
+    TransferTarget,
 };
 use crate::violation::Violation;
 
@@ -63,7 +64,7 @@ async fn active_agents(store: &Store, agent_factory: &AgentFactory) -> Result<Ve
 /// The agents of other profiles that one call can change to at most.
 const MOST_OTHERS: usize = 10;
 
-/// Other agents of a tenant, from the database.
+/// Other agents and the transfer targets of a tenant, from the database.
 pub struct StoredAgents {
     pub store: Store,
     pub factory: Current<AgentFactory>,
@@ -100,6 +101,19 @@ impl AgentSource for StoredAgents {
                 others.extend(other);
             }
             Ok(others)
+        }
+        .boxed()
+    }
+}
+
+impl TargetSource for StoredAgents {
+    fn has_target(&self, tenant: TenantId, target: TargetId) -> BoxFuture<'_, Result<bool, StoreError>> {
+        async move {
+            match self.store.scope(tenant).target(target).await {
+                Ok(_) => Ok(true),
+                Err(StoreError::NotFound) => Ok(false),
+                Err(error) => Err(error),
+            }
         }
         .boxed()
     }

@@ -206,6 +206,7 @@ fn services(
         ledger: ledger.clone(),
         state: state.clone(),
         prompts: prompts.clone(),
+        targets: agents.clone(),
         agents,
         tenant_metrics: TenantMetrics::default(),
         tools: tools.clone(),

@@ -6,6 +6,8 @@ use crate::tenancy::{DialplanRoute, TransferEnd, TransferOutcome};
 /// An action for the driver.
 #[derive(Debug, PartialEq, Eq)]
 pub enum TransferStep {
+    /// Ask whether the tenant still has the target, then call [`Transfer::checked`].
+    Check,
     /// Ask the endpoint of the target, then call [`Transfer::resolved`] or [`Transfer::unresolved`].
     Ask,
     /// Ring this endpoint of Asterisk, then call [`Transfer::ringing`].

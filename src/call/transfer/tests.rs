@@ -24,11 +24,18 @@ fn begun(route: TransferRoute, style: TransferStyle) -> (Transfer, Instant) {
     (Transfer::new(ToolId(1), route, style, TIMES, now + seconds(1)), now)
 }
 
+/// The first step after the last words, to a target that the tenant still has.
+fn after_check(transfer: &mut Transfer, now: Instant) -> Option<TransferStep> {
+    assert_eq!(transfer.tick(now + seconds(1)), Some(TransferStep::Check));
+    assert_eq!(transfer.deadline(), None, "the check has a time limit of its own");
+    transfer.checked(true)
+}
+
 fn ringing(style: TransferStyle) -> (Transfer, Instant) {
     let (mut transfer, now) = begun(TransferRoute::Dial { endpoint: "PJSIP/alice".into() }, style);
     assert_eq!(transfer.tick(now), None, "the last words are still played");
     let dial = TransferStep::Dial { endpoint: "PJSIP/alice".into() };
-    assert_eq!(transfer.tick(now + seconds(1)), Some(dial));
+    assert_eq!(after_check(&mut transfer, now), Some(dial));
     transfer.ringing(LEG, now + seconds(30));
     (transfer, now)
 }
@@ -318,7 +325,7 @@ fn a_transfer_is_cancelled_until_the_target_has_the_caller() {
     transfer.leg_answered(LEG, now);
     assert_eq!(transfer.cancel(TransferEnd::Operator), None, "the target has the caller");
     let (mut transfer, now) = begun(TransferRoute::Refer { uri: "sip:shop@pbx".into() }, TransferStyle::Cold);
-    transfer.tick(now + seconds(1));
+    after_check(&mut transfer, now);
     transfer.referring(now);
     assert_eq!(transfer.cancel(TransferEnd::Caller), None, "the trunk may have connected them");
 }
@@ -327,7 +334,7 @@ fn a_transfer_is_cancelled_until_the_target_has_the_caller() {
 fn a_refer_without_an_end_returns_the_caller() {
     let refer = || begun(TransferRoute::Refer { uri: "sip:shop@pbx".into() }, TransferStyle::Cold);
     let (mut transfer, now) = refer();
-    let step = transfer.tick(now + seconds(1));
+    let step = after_check(&mut transfer, now);
     assert_eq!(step, Some(TransferStep::Refer { uri: "sip:shop@pbx".into() }));
     transfer.referring(now);
     assert_eq!(transfer.call_ended(TransferEnd::Caller), Some(TransferOutcome::HandedOver));
@@ -336,7 +343,7 @@ fn a_refer_without_an_end_returns_the_caller() {
     assert_eq!(transfer.tick(now + REFER_LIMIT), returned);
     let (mut transfer, now) = refer();
     assert_eq!(transfer.refer_failed(), None);
-    transfer.tick(now + seconds(1));
+    after_check(&mut transfer, now);
     transfer.referring(now);
     assert_eq!(transfer.refer_failed(), returned);
 }
@@ -346,7 +353,7 @@ fn the_dialplan_takes_over_after_the_last_words() {
     let place = DialplanRoute { context: "sales".into(), extension: "1001".into(), endpoint: None };
     let (mut transfer, now) = begun(TransferRoute::Dialplan(place.clone()), TransferStyle::Cold);
     assert_eq!(transfer.call_ended(TransferEnd::Caller), Some(TransferOutcome::Cancelled));
-    assert_eq!(transfer.tick(now + seconds(1)), Some(TransferStep::HandOver(place)));
+    assert_eq!(after_check(&mut transfer, now), Some(TransferStep::HandOver(place)));
     assert_eq!(transfer.tick(now + seconds(2)), None);
 }
 
@@ -354,14 +361,15 @@ fn the_dialplan_takes_over_after_the_last_words() {
 fn an_endpoint_names_the_place() {
     let asked = || {
         let (mut transfer, now) = begun(TransferRoute::Ask, TransferStyle::Cold);
-        assert_eq!(transfer.tick(now + seconds(1)), Some(TransferStep::Ask));
+        assert_eq!(after_check(&mut transfer, now), Some(TransferStep::Ask));
         assert_eq!(transfer.deadline(), None, "the request has a time limit of its own");
         (transfer, now)
     };
     let route = || TransferRoute::Dial { endpoint: "PJSIP/alice".into() };
     let (mut transfer, now) = asked();
     let dial = Some(TransferStep::Dial { endpoint: "PJSIP/alice".into() });
-    assert_eq!(transfer.resolved(route(), TransferStyle::Warm), dial);
+    assert_eq!(transfer.resolved(route(), TransferStyle::Warm), Some(TransferStep::Check));
+    assert_eq!(transfer.checked(true), dial);
     assert_eq!(transfer.resolved(route(), TransferStyle::Warm), None, "once");
     transfer.ringing(LEG, now + seconds(30));
     assert_eq!(transfer.leg_answered(LEG, now), Some(TransferStep::Consult { leg: LEG }), "its own style");
@@ -377,6 +385,24 @@ fn an_endpoint_names_the_place() {
     assert!(transfer.cancel(TransferEnd::Caller).is_some());
     assert_eq!(transfer.resolved(route(), TransferStyle::Cold), None, "it was cancelled");
     assert_eq!(transfer.unresolved(TransferOutcome::Unreachable), None);
+}
+
+#[test]
+fn a_target_that_was_deleted_meanwhile_returns_the_caller() {
+    let check = || {
+        let (mut transfer, now) =
+            begun(TransferRoute::Dial { endpoint: "PJSIP/alice".into() }, TransferStyle::Cold);
+        assert_eq!(transfer.checked(true), None, "during the last words");
+        assert_eq!(transfer.tick(now + seconds(1)), Some(TransferStep::Check));
+        transfer
+    };
+    let mut transfer = check();
+    assert_eq!(transfer.checked(false), returned(TransferOutcome::Refused, None));
+    assert_eq!(transfer.checked(true), None, "too late");
+    let mut transfer = check();
+    assert_eq!(transfer.call_ended(TransferEnd::Caller), Some(TransferOutcome::Cancelled));
+    assert!(transfer.cancel(TransferEnd::Caller).is_some());
+    assert_eq!(transfer.checked(true), None, "it was cancelled");
 }
 
 #[derive(Debug, Clone, Copy)]
