@@ -45,17 +45,18 @@ impl Failover {
         self.leave(refusal.case(), refusal.reason(), refusal.continues_by_default())
     }
 
-    /// The input that has a call continue at a target, with `forwarded` in `VCA_STATUS`; one that the operator no longer allows
-    /// refuses the call.
+    /// The input that has a call continue at a target, with `forwarded` in `VCA_STATUS`; after Stasis where the operator no longer
+    /// allows the target.
     pub fn forward(&self, target: &TransferTarget) -> TopologyInput {
+        let exit = self.exit("forwarded", target.name.to_string());
         match self.rules.dialplan(target) {
             Ok(place) => {
-                let exit = at_place(self.exit("forwarded", target.name.to_string()), place, &self.rules);
+                let exit = at_place(exit, place, &self.rules);
                 TopologyInput::ContinueInDialplan { exit, reason: Reason::NormalClearing }
             }
             Err(refusal) => {
-                warn!(to = %target.name, %refusal, "[transfer] does not allow the target");
-                TopologyInput::HangUp { reason: Reason::Congestion }
+                warn!(to = %target.name, %refusal, "[transfer] does not allow the target: the call continues after Stasis");
+                TopologyInput::ContinueInDialplan { exit, reason: Reason::Congestion }
             }
         }
     }
@@ -343,6 +344,7 @@ mod tests {
             created_at: route.tenant.created_at,
         };
         let (allowed, refused) = (target("1001@sales"), target("1001@inside"));
+        let (forwarded, not_forwarded) = (allowed.clone(), refused.clone());
         let rules = Arc::new(TransferRules { contexts: vec!["sales".into()], ..TransferRules::default() });
         let sales = DialplanPlace { context: "sales".into(), extension: "1001".into() };
         for (targets, expected) in [(vec![allowed], Some(sales)), (vec![refused], None), (vec![], None)] {
@@ -352,6 +354,13 @@ mod tests {
                 panic!("it continues");
             };
             assert_eq!((exit.status(), exit.place()), ("engines", expected.as_ref()));
+        }
+        let failover = Failover::new(Some((route, did)), rules);
+        for (target, is_there) in [(forwarded, true), (not_forwarded, false)] {
+            let TopologyInput::ContinueInDialplan { exit, .. } = failover.forward(&target) else {
+                panic!("it continues");
+            };
+            assert_eq!((exit.status(), exit.place().is_some()), ("forwarded", is_there));
         }
     }
 
