@@ -36,7 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("state", &["current", "tenancy", "transport"]),
     ("egress", &[]),
     ("webhooks", &["egress", "store", "tenancy"]),
-    ("analysis", &["engines", "store", "tenancy"]),
+    ("analysis", &["billing", "current", "engines", "store", "tenancy"]),
     ("tools", &["conversation", "dtmf", "egress", "engines", "language", "store", "tenancy"]),
     (
         "call",

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::prompt::prompt;
 use super::questions::{check, schema};
 use super::{AnalysisTrial, AnalysisTrials, Analyst, FindModel, Model, Settings};
+use crate::current::Current;
 use crate::engines::core::usage::{Meter, Unit};
 use crate::engines::core::vendor::{Vendor, answer, chunked};
 use crate::engines::core::{EngineError, retry};
@@ -85,7 +86,10 @@ async fn analysis_of(db: &Database, call: &Call) -> CallAnalysis {
 async fn analysed(db: &Database, llm: Arc<dyn Llm>, settings: Settings) -> CallAnalysis {
     let route = analysed_tenant(db, 1).await;
     let call = ended(db, &route).await;
-    Analyst::new(db.store.clone(), settings, finding(llm)).round(soon()).await.expect("a round");
+    Analyst::new(db.store.clone(), settings, finding(llm), Current::default())
+        .round(soon())
+        .await
+        .expect("a round");
     analysis_of(db, &call).await
 }
 
@@ -161,7 +165,8 @@ async fn a_model_that_is_down_is_asked_over_an_hour_and_then_given_up() {
         let down = || Err::<String, _>(EngineError::Temporary("sk-secret of another".into()));
         let busy = Err(EngineError::Busy { after: Duration::from_secs(900), reason: "429".into() });
         let model = PreparedModel::new([busy, down(), down(), down(), down(), down(), Ok(GOOD.to_owned())]);
-        let mut analyst = Analyst::new(db.store.clone(), Settings::default(), finding(model.clone()));
+        let mut analyst =
+            Analyst::new(db.store.clone(), Settings::default(), finding(model.clone()), Current::default());
         let mut at = soon();
         for (attempts, wait) in [(1, 890), (2, 150), (3, 600), (4, 1_400), (5, 2_100)] {
             analyst.round(at).await.expect("a round");
@@ -197,7 +202,8 @@ async fn an_analysis_whose_attempts_leave_no_record_is_given_up() {
             at = lease + TimeDelta::seconds(1);
         }
         let model = PreparedModel::new([Ok(GOOD.to_owned())]);
-        let mut analyst = Analyst::new(db.store.clone(), Settings::default(), finding(model.clone()));
+        let mut analyst =
+            Analyst::new(db.store.clone(), Settings::default(), finding(model.clone()), Current::default());
         analyst.round(at).await.expect("a round");
         assert_eq!(analysis_of(&db, &call).await.status, AnalysisStatus::Failed);
         assert_eq!(model.prompts().len(), 0);
@@ -231,7 +237,8 @@ async fn a_server_with_openais_api_replies_with_plain_json() {
         let llm = OpenAiLlm::new("openai".into(), vendor.endpoint(), Default::default());
         let route = analysed_tenant(&db, 1).await;
         let call = ended(&db, &route).await;
-        let mut analyst = Analyst::new(db.store.clone(), Settings::default(), finding(Arc::new(llm)));
+        let mut analyst =
+            Analyst::new(db.store.clone(), Settings::default(), finding(Arc::new(llm)), Current::default());
         analyst.round(soon()).await.expect("a round");
         assert_eq!(analysis_of(&db, &call).await.problem.as_deref(), Some("openai: busy"));
         analyst.round(soon() + TimeDelta::seconds(60)).await.expect("a round");
@@ -255,7 +262,10 @@ async fn a_long_queue_of_one_tenant_does_not_delay_another() {
         let replies = (0..3).map(|_| Ok(GOOD));
         let model = PreparedModel::new(replies);
         let settings = Settings { max_concurrent: 1, timeout_ms: 200, ..Settings::default() };
-        Analyst::new(db.store.clone(), settings, finding(model)).round(soon()).await.expect("a round");
+        Analyst::new(db.store.clone(), settings, finding(model), Current::default())
+            .round(soon())
+            .await
+            .expect("a round");
         assert_eq!(
             analysis_of(&db, &late).await.status,
             AnalysisStatus::Done,

@@ -16,6 +16,8 @@ use tracing::{info, warn};
 
 use super::Settings;
 use super::asking::{AskError, ask};
+use crate::billing::Billing;
+use crate::current::Current;
 use crate::engines::core::EngineError;
 use crate::engines::llm::Llm;
 use crate::store::{AnalysedCall, AnalysisAttempt, AnalysisOutcome, ClaimedAnalysis, Store, StoreError};
@@ -49,6 +51,7 @@ pub struct Analyst {
     store: Store,
     settings: Arc<Settings>,
     find_model: FindModel,
+    billing: Current<Billing>,
     in_progress: JoinSet<()>,
     tenants: HashMap<Id, TenantId>,
     served: HashMap<TenantId, Instant>,
@@ -57,11 +60,17 @@ pub struct Analyst {
 }
 
 impl Analyst {
-    pub fn new(store: Store, settings: Settings, find_model: FindModel) -> Analyst {
+    pub fn new(
+        store: Store,
+        settings: Settings,
+        find_model: FindModel,
+        billing: Current<Billing>,
+    ) -> Analyst {
         Analyst {
             store,
             settings: Arc::new(settings),
             find_model,
+            billing,
             in_progress: JoinSet::new(),
             tenants: HashMap::new(),
             served: HashMap::new(),
@@ -120,9 +129,9 @@ impl Analyst {
 
     fn start(&mut self, claimed: ClaimedAnalysis, now: DateTime<Utc>) {
         let (store, settings) = (self.store.clone(), self.settings.clone());
-        let (find_model, tenant) = (self.find_model.clone(), claimed.tenant);
+        let (find_model, billing, tenant) = (self.find_model.clone(), self.billing.clone(), claimed.tenant);
         let task = self.in_progress.spawn(async move {
-            if let Err(error) = analyse(&store, &settings, &find_model, (&claimed, now)).await {
+            if let Err(error) = analyse(&store, &settings, &find_model, &billing, (&claimed, now)).await {
                 let (tenant_id, call_id) = (claimed.tenant, claimed.call);
                 warn!(%tenant_id, %call_id, %error, "analysis not recorded: it is repeated when its lease ends");
             }
@@ -167,6 +176,7 @@ async fn analyse(
     store: &Store,
     settings: &Settings,
     find_model: &FindModel,
+    billing: &Current<Billing>,
     (claimed, now): (&ClaimedAnalysis, DateTime<Utc>),
 ) -> Result<(), StoreError> {
     let scope = store.scope(claimed.tenant);
@@ -189,7 +199,7 @@ async fn analyse(
     let label = label(&attempt.outcome);
     counter!("vca_analyses_total", "outcome" => label).increment(1);
     histogram!("vca_analysis_seconds").record(begun.elapsed().as_secs_f64());
-    scope.settle_analysis(claimed, attempt).await.map(drop)
+    scope.settle_analysis(claimed, attempt, &billing.get().prices).await.map(drop)
 }
 
 async fn attempt(

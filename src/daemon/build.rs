@@ -119,7 +119,7 @@ impl Services {
 
     /// The worker that analyses calls.
     pub fn analyst(&self) -> Analyst {
-        Analyst::new(self.store.clone(), self.analysis.clone(), self.find_model())
+        Analyst::new(self.store.clone(), self.analysis.clone(), self.find_model(), self.billing.clone())
     }
 
     fn find_model(&self) -> FindModel {

@@ -14,9 +14,10 @@ use super::statement::{Value, any_of, rows, sql};
 use super::tx::{Access, AllTenants, RowScope, Tx};
 use super::usage::kept_count;
 use super::{Scope, Store, StoreError, kept, now};
+use crate::billing::{Bill, Prices};
 use crate::tenancy::{
     AiProfile, AnalysisResult, AnalysisSettings, AnalysisStatus, Call, CallAnalysis, CallId, CallTurn,
-    EngineUse, EventId, EventType, Month, NumberId, ProfileId, TenantId,
+    EngineUse, EventId, EventType, Month, NumberId, ProfileId, TenantId, Usage,
 };
 
 /// An analysis that is ours until its lease ends.
@@ -250,11 +251,12 @@ impl Scope {
     }
 
     /// Records how an attempt went. Its usage counts in any case; its result does unless the lease was lost, because the call was
-    /// erased or another daemon has the analysis. Returns whether it did.
+    /// erased or another daemon has the analysis. Returns whether it did. The event of its end has the cost by `prices`.
     pub async fn settle_analysis(
         &self,
         claimed: &ClaimedAnalysis,
         attempt: AnalysisAttempt,
+        prices: &Prices,
     ) -> Result<bool, StoreError> {
         const CALL: &str = "SELECT phone_number_id, ai_profile_id, ai_profile_version, started_at, answered_at, \
             ended_at, analysis FROM calls WHERE tenant_id = $1 AND id = $2";
@@ -272,7 +274,7 @@ impl Scope {
             if analysis.status == AnalysisStatus::Done {
                 tx.replace_labels(self.tenant, claimed.call, &analysis.result).await?;
             }
-            deliveries = tx.emit_analysis(claimed, &call, &analysis).await?;
+            deliveries = tx.emit_analysis(claimed, &call, &analysis, prices).await?;
         }
         if !usage.is_empty() {
             let of = (claimed.tenant, claimed.call);
@@ -337,11 +339,13 @@ impl Tx {
         claimed: &ClaimedAnalysis,
         call: &AnalysedRow,
         analysis: &CallAnalysis,
+        prices: &Prices,
     ) -> Result<u64, StoreError> {
         if analysis.status == AnalysisStatus::Pending {
             return Ok(0);
         }
         let id = analysis_event(claimed.call, analysis.run);
+        let usage = Usage { engines: analysis.usage.clone(), ..Usage::default() };
         let data = AnalysisPayload {
             call_id: claimed.call,
             tenant_id: claimed.tenant,
@@ -352,6 +356,7 @@ impl Tx {
             answered_at: call.answered_at,
             ended_at: call.ended_at,
             analysis,
+            cost: Bill::new(prices, None, &usage),
         };
         self.emit(claimed.tenant, EventType::CallAnalyzed, id, &data).await
     }
@@ -371,4 +376,6 @@ pub struct AnalysisPayload<'a> {
     answered_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     analysis: &'a CallAnalysis,
+    /// The cost of the analysis's usage, by the price list at its end.
+    cost: Bill,
 }

@@ -28,6 +28,8 @@ pub struct CallFilter {
     pub min_duration_s: Option<u32>,
     /// Answered for so long at most.
     pub max_duration_s: Option<u32>,
+    /// The caller's rating, from 1 to 5.
+    pub rating: Option<u8>,
     pub analysis: AnalysisFilter,
 }
 
@@ -142,6 +144,9 @@ impl CallFilter {
         query.and_if("started_at <", self.to);
         query.and_if("duration_ms >=", self.min_duration_s.map(millis));
         query.and_if("duration_ms <=", self.max_duration_s.map(millis));
+        if let Some(rating) = self.rating {
+            query.and_callers_rating(tenant, rating);
+        }
         for (name, value) in self.analysis.labels() {
             query.and_label(tenant, name, value);
         }

@@ -53,6 +53,16 @@ impl Conditions {
         self.text.push(')');
     }
 
+    /// Adds the condition that the caller gave the row's call this rating.
+    pub fn and_callers_rating(&mut self, tenant: Option<Uuid>, rating: u8) {
+        self.and(
+            "id IN (SELECT call_id FROM call_feedback WHERE source = 'caller' AND rating =",
+            i64::from(rating),
+        );
+        self.and_if("tenant_id =", tenant);
+        self.text.push(')');
+    }
+
     /// Adds the text that follows the conditions.
     pub fn then(&mut self, rest: &'static str) {
         self.text.push(' ');

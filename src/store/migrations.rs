@@ -215,9 +215,9 @@ const STEPS: &[MigrationStep] = &[
         include_str!("../../migrations/postgres/0052_after_bridge.sql"),
     ),
     (
-        "0054_end_call",
-        include_str!("../../migrations/sqlite/0054_end_call.sql"),
-        include_str!("../../migrations/postgres/0054_end_call.sql"),
+        "0054_end_call_and_ratings",
+        include_str!("../../migrations/sqlite/0054_end_call_and_ratings.sql"),
+        include_str!("../../migrations/postgres/0054_end_call_and_ratings.sql"),
     ),
 ];
 

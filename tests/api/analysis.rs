@@ -5,6 +5,7 @@ use axum::{Json, Router};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
+use vca::billing::Prices;
 use vca::store::{AnalysisAttempt, AnalysisOutcome};
 use vca::tenancy::{AnalysisResult, Call, EngineKind, EngineUse, Role, UsageUnit};
 
@@ -79,7 +80,12 @@ pub async fn carry_out(line: &Line, outcome: AnalysisOutcome) {
         quantity: 700,
     };
     let attempt = AnalysisAttempt { at, usage: vec![tokens], outcome };
-    assert!(line.scope.settle_analysis(&claimed.expect("it is due"), attempt).await.expect("an answer"));
+    assert!(
+        line.scope
+            .settle_analysis(&claimed.expect("it is due"), attempt, &Prices::default())
+            .await
+            .expect("an answer")
+    );
 }
 
 async fn found(admin: &Client, tenant: Uuid, filter: &str) -> usize {

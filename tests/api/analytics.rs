@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
+use vca::billing::Prices;
 use vca::store::{AnalysisAttempt, AnalysisOutcome, NewFeedback};
 use vca::tenancy::{Actor, AnalysisResult, Sentiment};
 
@@ -149,7 +150,10 @@ async fn judged(line: &Line, version: u32, day: &str, result: AnalysisResult, ra
     let due = Utc::now() + TimeDelta::seconds(1);
     let claimed = line.scope.claim_analysis(due, due + TimeDelta::seconds(60)).await.expect("an answer");
     let attempt = AnalysisAttempt { at: due, usage: Vec::new(), outcome: AnalysisOutcome::Done(result) };
-    line.scope.settle_analysis(&claimed.expect("it is due"), attempt).await.expect("an answer");
+    line.scope
+        .settle_analysis(&claimed.expect("it is due"), attempt, &Prices::default())
+        .await
+        .expect("an answer");
     if let Some(rating) = rating {
         let new = NewFeedback { rating, comment: None, source: "caller".into() };
         line.scope.create_feedback(&Actor::system(), ended.id, new).await.expect("feedback");

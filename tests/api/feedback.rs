@@ -39,6 +39,20 @@ async fn feedback_is_given_and_found(api: ApiServer) {
     let next = page["next_cursor"].as_str().expect("a cursor").to_owned();
     assert_eq!(ratings(admin.get(&format!("{list}?limit=2&cursor={next}")).await.expect(200)), [5]);
 
+    let (other, stranger) = api.tenant("Florist").await;
+    for (client, tenant, filter, count) in [
+        (&admin, tenant, "rating=5", 1),
+        (&admin, tenant, "rating=4", 0),
+        (&admin, tenant, "rating=3", 0),
+        (&stranger, other, "rating=5", 0),
+    ] {
+        let found = client.get(&format!("/api/tenants/{tenant}/calls?{filter}")).await.expect(200);
+        assert_eq!(found["items"].as_array().map(Vec::len), Some(count), "{filter}: those of callers count");
+    }
+    for filter in ["rating=0", "rating=6", "rating=five"] {
+        admin.get(&format!("/api/tenants/{tenant}/calls?{filter}")).await.problem(400);
+    }
+
     for body in [
         json!({ "rating": 0 }),
         json!({ "rating": 6 }),

@@ -63,6 +63,9 @@ struct CallsQuery {
     /// Longest time from answer to end, in seconds.
     #[param(value_type = Option<i64>, minimum = 0, maximum = 4294967295_i64)]
     max_duration_s: Option<u32>,
+    /// Only calls that their caller gave this rating.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 5)]
+    rating: Option<u8>,
     /// Only calls with this outcome of their analysis.
     outcome: Option<String>,
     /// Only calls that are a success by their analysis, or that are not.
@@ -84,6 +87,9 @@ async fn list(
     ValidQuery(filter): ValidQuery<CallsQuery>,
     ValidQuery(paging): ValidQuery<Paging>,
 ) -> Result<Json<Listed<Call>>, Problem> {
+    if filter.rating.is_some_and(|rating| !(1..=5).contains(&rating)) {
+        return Err(Problem::field("rating", "a number from 1 to 5"));
+    }
     let field = filter.field.as_deref().map(field_and_value).transpose()?;
     let filter = CallFilter {
         analysis: AnalysisFilter {
@@ -101,6 +107,7 @@ async fn list(
         to: filter.to,
         min_duration_s: filter.min_duration_s,
         max_duration_s: filter.max_duration_s,
+        rating: filter.rating,
     };
     Ok(scope.calls(&filter, paging.window()?).await?.into())
 }

@@ -63,6 +63,9 @@ pub struct ListCalls {
     /// Answered for so many seconds at most.
     #[arg(long, value_name = "SECONDS")]
     max_duration: Option<u32>,
+    /// Rated so by the caller, from 1 to 5.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=5))]
+    rating: Option<u8>,
     /// At most so many.
     #[arg(long, default_value_t = 50)]
     limit: u32,
@@ -169,6 +172,7 @@ impl ListCalls {
             to: self.to,
             min_duration_s: self.min_duration,
             max_duration_s: self.max_duration,
+            rating: self.rating,
             analysis: self.analysis.into(),
         };
         let page = match self.tenant.as_deref() {

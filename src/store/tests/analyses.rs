@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{Database, on_both, values};
+use crate::billing::{Price, Prices};
 use crate::store::statement::sql;
 use crate::store::tx::{Access, RowScope};
 use crate::store::*;
@@ -86,6 +87,13 @@ fn attempt(at: DateTime<Utc>, outcome: AnalysisOutcome) -> AnalysisAttempt {
     AnalysisAttempt { at, usage, outcome }
 }
 
+/// A price list with a price for a million input tokens.
+fn price_of_input(price: u64) -> Prices {
+    let (kind, unit) = (EngineKind::Llm, UsageUnit::InputTokens);
+    let price = Price { kind, engine: "openai".into(), model: "*".into(), unit, price, per: 1_000_000 };
+    Prices { engines: vec![price], ..Prices::default() }
+}
+
 async fn analysis_of(scope: &Scope, call: &Call) -> Option<CallAnalysis> {
     let (call, _) = scope.call(call.id).await.expect("an answer").expect("the call");
     call.analysis.map(|analysis| *analysis)
@@ -125,10 +133,13 @@ async fn an_analysis_of_a_killed_daemon_is_taken_again(db: Database) {
     let again = claim(&scope, later).await.expect("it is due again");
     assert_eq!((again.call, again.attempt), (call.id, 2));
     let late = attempt(later, AnalysisOutcome::Failed("too late".into()));
-    assert!(!scope.settle_analysis(&lost, late).await.expect("an answer"), "another has the lease");
+    assert!(
+        !scope.settle_analysis(&lost, late, &Prices::default()).await.expect("an answer"),
+        "another has the lease"
+    );
     assert_eq!(analysis_of(&scope, &call).await.expect("one").status, AnalysisStatus::Pending);
     let done = attempt(later, AnalysisOutcome::Done(result()));
-    assert!(scope.settle_analysis(&again, done).await.expect("an answer"));
+    assert!(scope.settle_analysis(&again, done, &Prices::default()).await.expect("an answer"));
     assert_eq!(claim(&scope, later + TimeDelta::days(1)).await, None);
 }
 
@@ -142,7 +153,7 @@ async fn a_result_is_on_the_record_with_its_usage_and_an_event(db: Database) {
     let claimed = claim(&scope, soon()).await.expect("it is due");
     let at = soon();
     let done = attempt(at, AnalysisOutcome::Done(result()));
-    scope.settle_analysis(&claimed, done.clone()).await.expect("it is recorded");
+    scope.settle_analysis(&claimed, done.clone(), &price_of_input(2_000_000)).await.expect("it is recorded");
     let analysis = analysis_of(&scope, &call).await.expect("an analysis");
     assert_eq!((analysis.status, analysis.run, &analysis.problem), (AnalysisStatus::Done, 1, &None));
     assert_eq!((&analysis.result, analysis.tokens()), (&result(), 560));
@@ -155,6 +166,14 @@ async fn a_result_is_on_the_record_with_its_usage_and_an_event(db: Database) {
     let webhooks = scope.webhooks(Window::first(9)).await.expect("webhooks").items;
     let sent = scope.deliveries(webhooks[0].id, DeliveryFilter::default(), Window::first(9)).await;
     assert_eq!(sent.expect("deliveries").items.len(), 1);
+    let due =
+        scope.claim_deliveries(webhooks[0].id, at, at + TimeDelta::seconds(20), 9).await.expect("a claim");
+    let payload: serde_json::Value = serde_json::from_str(&due[0].payload).expect("JSON");
+    let cost = &payload["data"]["cost"];
+    assert_eq!((&cost["currency"], &cost["total_micros"]), (&json!("EUR"), &json!(1_000)), "{payload}");
+    let amounts: Vec<_> =
+        cost["lines"].as_array().into_iter().flatten().map(|it| &it["amount_micros"]).collect();
+    assert_eq!(amounts, [0, 1_000, 0], "call time, input, output: {payload}");
     scope.update_call(&call).await.expect("a late state of the call");
     assert_eq!(analysis_of(&scope, &call).await, Some(analysis), "it stays");
 }
@@ -166,7 +185,7 @@ async fn a_failed_attempt_is_due_again_and_the_last_one_ends_visibly(db: Databas
     let (at, next) = (soon(), soon() + TimeDelta::seconds(30));
     let claimed = claim(&scope, at).await.expect("it is due");
     let again = attempt(at, AnalysisOutcome::Again(next, "openai: timeout".into()));
-    scope.settle_analysis(&claimed, again).await.expect("recorded");
+    scope.settle_analysis(&claimed, again, &Prices::default()).await.expect("recorded");
     let waiting = analysis_of(&scope, &call).await.expect("one");
     assert_eq!(
         (waiting.status, waiting.problem.as_deref()),
@@ -175,7 +194,7 @@ async fn a_failed_attempt_is_due_again_and_the_last_one_ends_visibly(db: Databas
     assert_eq!(claim(&scope, at).await, None);
     let claimed = claim(&scope, next + TimeDelta::seconds(1)).await.expect("it is due again");
     let last = attempt(next, AnalysisOutcome::Failed("openai: timeout".into()));
-    scope.settle_analysis(&claimed, last).await.expect("recorded");
+    scope.settle_analysis(&claimed, last, &Prices::default()).await.expect("recorded");
     let over = analysis_of(&scope, &call).await.expect("one");
     assert_eq!((over.status, over.tokens()), (AnalysisStatus::Failed, 2 * 560));
     assert!(over.finished_at.is_some());
@@ -188,7 +207,7 @@ async fn calls_are_found_by_their_analysis(db: Database) {
     let call = ended(&db, &route).await;
     let claimed = claim(&scope, soon()).await.expect("it is due");
     let done = attempt(soon(), AnalysisOutcome::Done(result()));
-    scope.settle_analysis(&claimed, done).await.expect("it is recorded");
+    scope.settle_analysis(&claimed, done, &Prices::default()).await.expect("it is recorded");
     let found = async |analysis: AnalysisFilter| {
         let filter = CallFilter { analysis, ..CallFilter::default() };
         let own = scope.calls(&filter, Window::first(9)).await.expect("calls").items;
@@ -222,7 +241,10 @@ async fn an_erased_call_loses_its_analysis(db: Database) {
     let (done, due) = (ended(&db, &route).await, ended(&db, &route).await);
     let first = claim(&scope, soon()).await.expect("it is due");
     assert_eq!(first.call, done.id, "the oldest one");
-    scope.settle_analysis(&first, attempt(soon(), AnalysisOutcome::Done(result()))).await.expect("recorded");
+    scope
+        .settle_analysis(&first, attempt(soon(), AnalysisOutcome::Done(result())), &Prices::default())
+        .await
+        .expect("recorded");
     let second = claim(&scope, soon()).await.expect("it is due");
     for call in [&done, &due] {
         let erased = scope.erase(&Actor::system(), &Subject::Call(call.id), false).await.expect("erased");
@@ -230,7 +252,10 @@ async fn an_erased_call_loses_its_analysis(db: Database) {
         assert_eq!(analysis_of(&scope, call).await, None);
     }
     let late = attempt(soon(), AnalysisOutcome::Done(result()));
-    assert!(!scope.settle_analysis(&second, late).await.expect("an answer"), "the call was erased meanwhile");
+    assert!(
+        !scope.settle_analysis(&second, late, &Prices::default()).await.expect("an answer"),
+        "the call was erased meanwhile"
+    );
     assert_eq!(analysis_of(&scope, &due).await, None);
     let outcome = AnalysisFilter { outcome: Some("order placed".into()), ..AnalysisFilter::default() };
     let filter = CallFilter { analysis: outcome, ..CallFilter::default() };
@@ -249,7 +274,7 @@ async fn an_event_is_erased_after_the_analysis_was_deleted(db: Database) {
     let call = ended(&db, &route).await;
     let claimed = claim(&scope, soon()).await.expect("it is due");
     scope
-        .settle_analysis(&claimed, attempt(soon(), AnalysisOutcome::Done(result())))
+        .settle_analysis(&claimed, attempt(soon(), AnalysisOutcome::Done(result())), &Prices::default())
         .await
         .expect("recorded");
     // As the retention of transcripts does, while the event is younger than the turns.
@@ -268,13 +293,16 @@ async fn a_call_is_analysed_again_on_request(db: Database) {
     };
     assert_eq!(scope.request_analysis(&actor, call.id).await.expect("it is due already").run, 1);
     let first = claim(&scope, soon()).await.expect("it is due");
-    scope.settle_analysis(&first, attempt(soon(), AnalysisOutcome::Done(result()))).await.expect("recorded");
+    scope
+        .settle_analysis(&first, attempt(soon(), AnalysisOutcome::Done(result())), &Prices::default())
+        .await
+        .expect("recorded");
     let again = scope.request_analysis(&actor, call.id).await.expect("it is due again");
     assert_eq!((again.run, again.status), (2, AnalysisStatus::Pending));
     assert_eq!(again.result, result(), "the former result stays until there is another");
     let second = claim(&scope, soon()).await.expect("it is due");
     let failed = AnalysisOutcome::Failed("openai: auth".into());
-    scope.settle_analysis(&second, attempt(soon(), failed)).await.expect("recorded");
+    scope.settle_analysis(&second, attempt(soon(), failed), &Prices::default()).await.expect("recorded");
     let kept = analysis_of(&scope, &call).await.expect("one");
     assert_eq!((kept.status, &kept.result), (AnalysisStatus::Failed, &result()));
     let about = AuditFilter { resource_id: Some(call.id.to_string()), ..AuditFilter::default() };
@@ -311,7 +339,7 @@ async fn another_tenant_neither_takes_nor_requests_an_analysis(db: Database) {
     let requested = theirs.request_analysis(&Actor::system(), call.id).await;
     assert!(matches!(requested, Err(StoreError::NotFound)), "{requested:?}");
     let done = attempt(soon(), AnalysisOutcome::Done(result()));
-    assert!(own.settle_analysis(&claimed, done).await.expect("its own"));
+    assert!(own.settle_analysis(&claimed, done, &Prices::default()).await.expect("its own"));
     assert_eq!(theirs.usage_of_analyses(call.id).await.expect("usage"), []);
     let success = AnalysisFilter { success: Some(true), ..AnalysisFilter::default() };
     let filter = CallFilter { analysis: success, ..CallFilter::default() };

@@ -46,7 +46,7 @@ const STEPS: [&str; 39] = [
     "0050_tenant_pre_call_webhook",
     "0051_leg_spend",
     "0052_after_bridge",
-    "0054_end_call",
+    "0054_end_call_and_ratings",
 ];
 
 on_both!(
@@ -101,7 +101,7 @@ async fn profiles_of_an_earlier_version_may_end_the_call(db: Database) {
         db.raw(earlier).await.expect("earlier settings");
     }
     db.raw("DELETE FROM _sqlx_migrations WHERE version = 54".to_owned()).await.expect("a step to take");
-    assert_eq!(db.store.migrate().await.expect("a step"), ["0054_end_call"]);
+    assert_eq!(db.store.migrate().await.expect("a step"), ["0054_end_call_and_ratings"]);
     assert_eq!(scope.profile(expected.id).await.expect("a profile").settings, expected.settings);
     let first = scope.profile_version(expected.id, 1).await.expect("a version");
     assert_eq!(first.settings, expected.settings);

@@ -18,3 +18,6 @@ UPDATE ai_profile_versions SET settings = replace(settings,
     '"keypad_menus":' || (settings::json -> 'keypad_menus')::text,
     '"keypad_menus":' || replace((settings::json -> 'keypad_menus')::text, '"action":"hang_up"', '"action":"end_call"'))
 WHERE (settings::json -> 'keypad_menus')::text LIKE '%"action":"hang_up"%';
+
+-- Calls are found by the rating of their caller.
+CREATE INDEX call_feedback_rating ON call_feedback (tenant_id, rating, call_id);
