@@ -3,6 +3,7 @@
 mod agreement;
 mod backups;
 mod calls;
+mod documented;
 mod keys;
 mod ledger;
 mod numbers;
