@@ -5,6 +5,7 @@
 //! task never blocks: slow work is done in tasks of its own, and everything ends with the call.
 
 mod agent;
+mod bridged;
 mod clock;
 mod dialled_legs;
 mod ending;
@@ -26,6 +27,7 @@ mod roster;
 mod sentence_cache;
 mod setup;
 mod situation;
+mod staying;
 mod talking;
 mod target_check;
 mod target_resolution;

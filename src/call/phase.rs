@@ -6,12 +6,14 @@
 //! | `SettingUp` | the greeting cannot be synthesised | `Ending`, with a refusal |
 //! | `SettingUp` | no media | `Ending` |
 //! | `Talking` | the caller is transferred | `Transferred` |
+//! | `Talking` | the same, and VCA stays for the record | `Bridged` |
 //! | any of these | the call is over in Asterisk | `Ending`: the record is closed |
 //! | `Ending` | everything is deleted in Asterisk | `Done` |
 
 use std::time::Instant;
 
 use super::Refusal;
+use super::bridged::{Bridged, BridgedEvent};
 use super::live_request::LiveRequest;
 use super::media_watch::MissingMedia;
 use super::pipeline::PipelineEvent;
@@ -31,6 +33,8 @@ pub enum Phase {
     Talking(Box<Talking>),
     /// The caller talks to the target of a transfer, or continues in the dialplan. The conversation is over.
     Transferred(Box<Closing>),
+    /// The caller talks to the target of a transfer, and both are heard for the record.
+    Bridged(Box<Bridged>),
     /// The call ends; with a reason if it was refused.
     Ending(Option<Refusal>),
     /// Nothing of the call is left in Asterisk.
@@ -53,13 +57,21 @@ pub struct Closing {
 impl Phase {
     /// The time at which the call has to wake up in any case.
     pub fn deadline(&self) -> Option<Instant> {
-        self.as_talking().and_then(Talking::deadline)
+        match self {
+            Phase::Talking(talking) => talking.deadline(),
+            Phase::Bridged(bridged) => bridged.deadline(),
+            _ => None,
+        }
     }
 
     /// The next event of the phase.
     pub async fn next(&mut self) -> Waking {
         match self {
             Phase::Talking(talking) => talking.next().await,
+            Phase::Bridged(bridged) => match bridged.next().await {
+                BridgedEvent::Media => Waking::Media,
+                event => Waking::Bridged(event),
+            },
             _ => std::future::pending().await,
         }
     }
@@ -78,8 +90,10 @@ impl Phase {
 
     /// Handles the media thread's events.
     pub fn listen(&mut self, records: &mut Records) {
-        if let Some(talking) = self.talking() {
-            talking.listen(records);
+        match self {
+            Phase::Talking(talking) => talking.listen(records),
+            Phase::Bridged(bridged) => bridged.listen(Instant::now()),
+            _ => {}
         }
     }
 
@@ -151,7 +165,7 @@ impl Phase {
         match self {
             Phase::SettingUp(_) => request.answer(Err(LiveRefusal::NotAnswered)),
             Phase::Talking(talking) => talking.operate(request, records),
-            Phase::Transferred(_) => request.answer(Err(LiveRefusal::Transferring)),
+            Phase::Transferred(_) | Phase::Bridged(_) => request.answer(Err(LiveRefusal::Transferring)),
             Phase::Ending(_) | Phase::Done => request.answer(Err(LiveRefusal::Ending)),
         }
     }
@@ -163,6 +177,9 @@ impl Phase {
 
     /// Handles passed deadlines. Returns the conversation's ending once its last words are played.
     pub fn tick(&mut self, now: Instant) -> Option<Ending> {
+        if let Phase::Bridged(bridged) = self {
+            bridged.tick(now);
+        }
         self.talking()?.tick(now)
     }
 

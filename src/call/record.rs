@@ -5,6 +5,7 @@ use std::time::Instant;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
+use super::bridged::BridgedParty;
 use super::ending::Verdict;
 use super::failures;
 use super::feed::Feed;
@@ -55,6 +56,8 @@ pub struct RecordWriter {
     feed: Feed,
     /// The caller's words in the last event: their turn, and the conversation's number of items with them.
     published: Option<(u32, usize)>,
+    /// The number of the latest turn.
+    latest_turn: u32,
     /// For the record of the next turn.
     tools_missing: Vec<ToolRun>,
 }
@@ -66,7 +69,7 @@ impl RecordWriter {
         feed.set(&call);
         feed.tell(call.started_at, LiveEventKind::Ringing { call: Box::new(call.clone()) });
         let clock = CallClock::new(call.started_at, since);
-        RecordWriter { call, clock, ledger, feed, published: None, tools_missing: Vec::new() }
+        RecordWriter { call, clock, ledger, feed, published: None, latest_turn: 0, tools_missing: Vec::new() }
     }
 
     /// Lets the call be listened to.
@@ -210,6 +213,7 @@ impl RecordWriter {
         let at = self.clock.at(times.now);
         let millis =
             |time: Option<std::time::Duration>| time.map(|t| t.as_millis().min(u32::MAX.into()) as u32);
+        self.latest_turn = self.latest_turn.max(record.turn.0);
         self.ledger.record(Entry::Taken(self.call.tenant_id, self.call.id, engine_use(meter)));
         let missing = std::mem::take(&mut self.tools_missing);
         self.ledger.record(Entry::Turn(CallTurn {
@@ -235,6 +239,42 @@ impl RecordWriter {
             at,
         }));
         self.publish_turn(record, items, at);
+    }
+
+    /// The caller and a person talk to each other, and one of them has spoken.
+    pub fn bridged_turn(&mut self, party: BridgedParty, words: String, meter: &Meter, at: Instant) {
+        let at = self.clock.at(at);
+        self.latest_turn += 1;
+        let turn = self.latest_turn;
+        let (caller_text, target_text, event) = match party {
+            BridgedParty::Caller => {
+                (words.clone(), String::new(), LiveEventKind::CallerTurn { turn, text: words })
+            }
+            BridgedParty::Target => {
+                (String::new(), words.clone(), LiveEventKind::TargetTurn { turn, text: words })
+            }
+        };
+        self.ledger.record(Entry::Taken(self.call.tenant_id, self.call.id, engine_use(meter)));
+        self.ledger.record(Entry::Turn(CallTurn {
+            call_id: self.call.id,
+            tenant_id: self.call.tenant_id,
+            turn,
+            caller_text,
+            agent_text: String::new(),
+            interrupted: false,
+            spoken_by: SpokenBy::Agent,
+            target_text: Some(target_text),
+            pause_ms: None,
+            transcript_ms: None,
+            reply_ms: None,
+            clause_ms: None,
+            speech_ms: None,
+            commit_ms: None,
+            audio_ms: None,
+            tools: Vec::new(),
+            at,
+        }));
+        self.feed.tell(at, event);
     }
 
     /// Tools of MCP servers are not offered to the model. The record of the next turn has each as a failed run, of the

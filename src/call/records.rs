@@ -7,6 +7,7 @@ use metrics::{counter, histogram};
 use tokio::sync::watch;
 use tracing::{debug, error, info};
 
+use super::bridged::BridgedParty;
 use super::ending::{EndedHere, Refusal, Verdict, verdict};
 use super::phase::Closing;
 use super::pipeline::EngineFault;
@@ -232,6 +233,15 @@ impl Records {
         // Keys may be a PIN: the log has their number only.
         let keys = record.keys.as_ref().map(|keys| keys.masked().to_string());
         debug!(target: "vca::transcript", turn = record.turn.0, caller = record.caller, keys, agent = record.agent);
+    }
+
+    /// The caller and a person talk to each other, and one of them has spoken. The words go to the record, and to the log only
+    /// under the target `vca::transcript`.
+    pub fn bridged_turn(&mut self, party: BridgedParty, words: String) {
+        debug!(target: "vca::transcript", ?party, words);
+        if let Some(writer) = &mut self.writer {
+            writer.bridged_turn(party, words, &self.meter, Instant::now());
+        }
     }
 
     /// Counts the time that each engine of the agent took in a turn.

@@ -280,6 +280,18 @@ fn wall_clock(at: Instant) -> DateTime<Utc> {
     Utc::now() - at.elapsed()
 }
 
+/// A socket for media, and its address as Asterisk reaches it.
+///
+/// # Errors
+/// No port is free.
+pub fn bind_media(services: &CallServices) -> std::io::Result<(MediaSocket, SocketAddr)> {
+    let settings = &services.media_settings;
+    let socket = MediaSocket::bind(settings.bind_address, settings.ports, rand::random())?;
+    let address = settings.public_address.unwrap_or(settings.bind_address);
+    let host = SocketAddr::new(address, socket.local().port());
+    Ok((socket, host))
+}
+
 /// The resources for a conversation, until Asterisk has answered.
 pub struct SettingUp {
     socket: MediaSocket,
@@ -341,10 +353,7 @@ impl SettingUp {
         opening: &'static [Phrase],
         services: &CallServices,
     ) -> std::io::Result<SettingUp> {
-        let settings = &services.media_settings;
-        let socket = MediaSocket::bind(settings.bind_address, settings.ports, rand::random())?;
-        let address = settings.public_address.unwrap_or(settings.bind_address);
-        let external_host = SocketAddr::new(address, socket.local().port());
+        let (socket, external_host) = bind_media(services)?;
         Ok(SettingUp { socket, external_host, agent, others, format, opening, of })
     }
 

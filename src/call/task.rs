@@ -8,6 +8,7 @@ use metrics::counter;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
+use super::bridged::BridgedEvent;
 use super::failover::Failover;
 use super::live_request::OperatorsTargets;
 use super::phase::{Closing, Phase};
@@ -51,6 +52,7 @@ pub enum Waking {
     Result(TaskResult),
     Media,
     Pipeline(PipelineEvent),
+    Bridged(BridgedEvent),
     Tool(Finished),
     Time,
 }
@@ -92,6 +94,7 @@ impl Task {
                 Waking::Result(result) => self.take(result),
                 Waking::Media => self.phase.listen(&mut self.records),
                 Waking::Pipeline(event) => self.phase.take(event, &mut self.records),
+                Waking::Bridged(event) => event.record(&mut self.records),
                 Waking::Tool(finished) => self.phase.tool_finished(finished),
                 Waking::Time => self.tick(),
             }
@@ -207,6 +210,7 @@ impl Task {
     fn follow(&mut self, event: TopologyEvent) {
         match event {
             TopologyEvent::Ready { peer } => self.start_conversation(peer),
+            TopologyEvent::MediaReady { leg, peer } => self.media_ready(leg, peer),
             TopologyEvent::LegAnswered { leg } => self.leg_answered(leg),
             TopologyEvent::LegEnded { leg, cause } => self.leg_ended(leg, cause),
             TopologyEvent::ReferFailed => self.refer_failed(),
@@ -346,6 +350,7 @@ impl Task {
                 Closing { refusal, ..talking.close(&mut self.records) }
             }
             Phase::Transferred(closing) => *closing,
+            Phase::Bridged(bridged) => bridged.close(),
             Phase::Ending(refusal) => Closing { refusal, ..Closing::default() },
             Phase::SettingUp(_) | Phase::Done => Closing::default(),
         };

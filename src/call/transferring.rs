@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::dialled_legs::CountedLeg;
 use super::failover::at_place;
 use super::phase::{Closing, Phase};
-use super::talking::{ConsultationEvent, ListenStep};
+use super::talking::{ConsultationEvent, ListenStep, Talking};
 use super::task::Task;
 use super::transfer::{Transfer, TransferStep, TransferTimes};
 use crate::ari::Reason;
@@ -18,8 +18,8 @@ use crate::ari::topology::{DialSpec, End, Input as TopologyInput, LegId, LegSpec
 use crate::conversation::{Ending, HoldChange, ToolId, ToolOutcome};
 use crate::dtmf::Digit;
 use crate::tenancy::{
-    CallerIdPolicy, DialplanRoute, Did, TransferEnd, TransferOutcome, TransferRoute, TransferRules,
-    TransferStyle, TransferTarget,
+    AfterBridge, CallerIdPolicy, DialplanRoute, Did, TransferEnd, TransferOutcome, TransferRoute,
+    TransferRules, TransferStyle, TransferTarget,
 };
 use crate::tools::Finished;
 
@@ -274,15 +274,23 @@ impl Task {
 
     fn connect(&mut self, leg: LegId) {
         let Some(ActiveTransfer { transfer, target, .. }) = &self.transfer else { return };
-        let (tool, style) = (transfer.tool, target.style);
-        self.control(TopologyInput::Arrange { legs: vec![], wanted: Wanted::together([LegId::CALLER, leg]) });
-        self.control(TopologyInput::Release { leg: LegId::MEDIA });
+        let (tool, style, after_bridge) = (transfer.tool, target.style, target.after_bridge);
         if style == TransferStyle::Cold {
             self.records.transfer_answered();
         }
         self.records.transfer_connected();
+        match after_bridge {
+            AfterBridge::Leave => self.leave_caller_to(leg, tool),
+            AfterBridge::Stay => self.stay_with(leg, tool),
+        }
+        info!(%after_bridge, "the target has the call: it talks to the caller");
+    }
+
+    /// Joins the caller with the target. VCA's part is over but for the record of the call's end.
+    fn leave_caller_to(&mut self, leg: LegId, tool: ToolId) {
+        self.control(TopologyInput::Arrange { legs: vec![], wanted: Wanted::together([LegId::CALLER, leg]) });
+        self.control(TopologyInput::Release { leg: LegId::MEDIA });
         self.finish_conversation(tool, "connected");
-        info!("the target has the call: it talks to the caller");
     }
 
     /// The agent has the caller again, and reads why.
@@ -327,15 +335,21 @@ impl Task {
         }
     }
 
-    /// The agent's part is over; the record has its words.
-    fn finish_conversation(&mut self, tool: ToolId, status: &str) {
+    /// Takes the conversation out of its phase, for the one that follows. Its tool has ended with this status.
+    pub(super) fn take_conversation(&mut self, tool: ToolId, status: &str) -> Option<Box<Talking>> {
         let phase = std::mem::replace(&mut self.phase, Phase::Ending(None));
         let Phase::Talking(mut talking) = phase else {
             self.phase = phase;
-            return;
+            return None;
         };
         let result = json!({ "status": status }).to_string().into();
         talking.tool_finished(Finished { tool, outcome: ToolOutcome::Succeeded, result });
+        Some(talking)
+    }
+
+    /// The agent's part is over; the record has its words.
+    fn finish_conversation(&mut self, tool: ToolId, status: &str) {
+        let Some(talking) = self.take_conversation(tool, status) else { return };
         let closing = talking.close(&mut self.records);
         let closing = Closing { ending: Some(Ending::Transferred), ..closing };
         self.phase = Phase::Transferred(Box::new(closing));

@@ -138,8 +138,16 @@ impl Cascade {
 
     /// Listens to a party of a transfer, which has the call's media from now on.
     pub fn party_listener(&self) -> PartyListener {
+        self.listener_from(self.positions.before_end(Duration::ZERO))
+    }
+
+    /// Listens to a party with media of its own, from the first sample on.
+    pub fn other_listener(&self) -> PartyListener {
+        self.listener_from(0)
+    }
+
+    fn listener_from(&self, from: u64) -> PartyListener {
         let config = session(&self.agent, &self.meter, self.positions.rate());
-        let from = self.positions.before_end(Duration::ZERO);
         PartyListener::new(&*self.agent.engines.stt, config, from)
     }
 

@@ -15,6 +15,8 @@ pub struct PartyListener {
     session: Box<dyn SttSession>,
     /// The position at which the session began.
     from: u64,
+    /// The samples since then.
+    heard: u64,
     /// The latest utterance.
     utterance: Utterance,
 }
@@ -27,13 +29,24 @@ pub enum PartyWords {
 }
 
 impl PartyListener {
-    pub(super) fn new(engine: &dyn Stt, config: SessionConfig, from: u64) -> PartyListener {
+    pub(in crate::call) fn new(engine: &dyn Stt, config: SessionConfig, from: u64) -> PartyListener {
         let session = engine.open(config);
-        PartyListener { engine: engine.name().clone(), session, from, utterance: Utterance(0) }
+        PartyListener { engine: engine.name().clone(), session, from, heard: 0, utterance: Utterance(0) }
+    }
+
+    /// The position after the samples so far.
+    pub fn position(&self) -> u64 {
+        self.from + self.heard
+    }
+
+    /// The latest utterance that has begun.
+    pub fn latest(&self) -> Utterance {
+        self.utterance
     }
 
     /// The next samples of the party, silence included.
     pub fn audio(&mut self, samples: &[i16]) {
+        self.heard += samples.len() as u64;
         self.session.audio(samples);
     }
 
@@ -53,19 +66,28 @@ impl PartyListener {
         self.session.cancel(self.utterance);
     }
 
-    /// Waits for the words of an utterance. Dropping the future loses none.
+    /// Waits for the words of the latest utterance. Dropping the future loses none.
     pub async fn next(&mut self) -> PartyWords {
         loop {
+            let (utterance, words) = self.next_of_any().await;
+            if utterance == self.utterance {
+                return words;
+            }
+        }
+    }
+
+    /// Waits for the words of any utterance. Dropping the future loses none.
+    pub async fn next_of_any(&mut self) -> (Utterance, PartyWords) {
+        loop {
             match poll_fn(|cx| self.session.poll_event(cx)).await {
-                SttEvent::Final { utterance, text } | SttEvent::TurnEnded { utterance, text }
-                    if utterance == self.utterance =>
-                {
-                    return PartyWords::Words(text);
+                SttEvent::Final { utterance, text } | SttEvent::TurnEnded { utterance, text } => {
+                    return (utterance, PartyWords::Words(text));
                 }
-                SttEvent::Failed { utterance, error } if utterance == self.utterance => {
+                SttEvent::Failed { utterance, error } => {
                     let engine = self.engine.clone();
                     warn!(%error, %engine, "no transcript of the words of a transfer's party");
-                    return PartyWords::Failed(EngineFault { kind: EngineKind::Stt, engine, error });
+                    let fault = EngineFault { kind: EngineKind::Stt, engine, error };
+                    return (utterance, PartyWords::Failed(fault));
                 }
                 _ => {}
             }

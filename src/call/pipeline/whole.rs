@@ -83,6 +83,11 @@ impl Pipeline {
         self.cascade.party_listener()
     }
 
+    /// As of [`Cascade::other_listener`].
+    pub fn other_listener(&self) -> PartyListener {
+        self.cascade.other_listener()
+    }
+
     /// Carries out a command of the conversation.
     pub fn command(&mut self, command: Command) -> PlaybackEffect {
         let Some(voice) = &mut self.voice else { return self.without_session(command) };
