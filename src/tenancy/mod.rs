@@ -21,6 +21,7 @@ mod inventory;
 mod keypad_menu;
 mod kinds;
 mod label;
+mod leg_prices;
 mod limits;
 mod live;
 mod live_command;
@@ -71,6 +72,7 @@ pub use inventory::{AvailableNumber, InventoryNumber, InventoryNumberId, NumberS
 pub use keypad_menu::{KeypadAction, KeypadChoice, KeypadMenu, KeypadStep};
 pub use kinds::{UnknownValueError, given};
 pub use label::{Label, LabelError};
+pub use leg_prices::{PrefixPrice, leg_cost};
 pub use limits::{LimitReached, TenantLimits};
 pub use live::{LiveEvent, LiveEventKind};
 pub use live_command::{

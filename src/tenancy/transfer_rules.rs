@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
+use super::leg_prices::PrefixPrice;
 use super::target::{AddressError, Destination};
 use super::{AfterBridge, Did, Label, TargetKind, TransferMethod, TransferStyle, TransferTarget};
 
@@ -38,6 +39,12 @@ pub struct TransferRules {
     pub max_legs: u32,
     /// Dialled legs of one tenant at once. Default 10.
     pub max_legs_per_tenant: u32,
+    /// The price of a minute of a dialled leg, in millionths of the unit of `prices.currency`. Default: 0.
+    pub leg_minute: u64,
+    /// Prices of legs to numbers by their prefix, of which the longest one applies. Default: none.
+    pub prefix_prices: Vec<PrefixPrice>,
+    /// The most that the dialled legs of one tenant may cost a day (UTC), in the same millionths. Default: no limit.
+    pub max_daily_spend_per_tenant: Option<u64>,
     /// How long a target rings, in seconds. Default 25.
     pub ring_s: u64,
     /// The longest conversation with a target, in seconds. Default 3600.
@@ -81,6 +88,9 @@ impl Default for TransferRules {
             caller_id: CallerIdPolicy::Called,
             max_legs: 50,
             max_legs_per_tenant: 10,
+            leg_minute: 0,
+            prefix_prices: Vec::new(),
+            max_daily_spend_per_tenant: None,
             ring_s: 25,
             max_leg_s: 3_600,
             music_class: String::new(),

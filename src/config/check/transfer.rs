@@ -1,7 +1,7 @@
 //! `[transfer]`: templates that lead nowhere, and ceilings that contradict each other.
 
 use super::zeros;
-use crate::tenancy::TransferRules;
+use crate::tenancy::{TransferRules, TransferStyle, leg_cost};
 use crate::violation::Violation;
 
 /// Ten minutes, and a day.
@@ -36,7 +36,10 @@ pub(super) fn check(rules: &TransferRules) -> Vec<Violation> {
     found.extend(template("transfer.refer_uri", &rules.refer_uri, &number, example));
     found.extend(prefixes("transfer.prefixes", &rules.prefixes));
     found.extend(prefixes("transfer.blocked_prefixes", &rules.blocked_prefixes));
+    let priced: Vec<String> = rules.prefix_prices.iter().map(|price| price.prefix.clone()).collect();
+    found.extend(prefixes("transfer.prefix_prices", &priced));
     found.extend(contradictions(rules));
+    found.extend(spend(rules));
     let shipped = [(&rules.queue_context, "vca-queue"), (&rules.voicemail_context, "vca-voicemail")];
     let own = shipped.into_iter().filter(|(name, shipped)| !name.is_empty() && name != shipped);
     found.extend(contexts(rules.contexts.iter().chain(own.map(|(name, _)| name))));
@@ -114,6 +117,30 @@ fn contradictions(rules: &TransferRules) -> Vec<Violation> {
     found
 }
 
+/// A ceiling of spend that limits nothing, or under which nothing is dialled.
+fn spend(rules: &TransferRules) -> Option<Violation> {
+    let limit = rules.max_daily_spend_per_tenant?;
+    let key = "transfer.max_daily_spend_per_tenant";
+    let prices = || rules.prefix_prices.iter().map(|price| price.minute).chain([rules.leg_minute]);
+    if prices().all(|minute| minute == 0) {
+        let remedy = "set leg_minute or prefix_prices";
+        return Some(Violation::with_remedy(key, "legs have no price, so that nothing is limited", remedy));
+    }
+    let has_price = |prefix: &&String| rules.prefix_prices.iter().any(|it| prefix.starts_with(&*it.prefix));
+    if rules.leg_minute == 0
+        && let Some(prefix) = rules.prefixes.iter().find(|prefix| !has_price(prefix))
+    {
+        let problem = format!("numbers that begin with {prefix} are allowed and have no price");
+        return Some(Violation::with_remedy("transfer.prefix_prices", problem, "add it, or set leg_minute"));
+    }
+    let longest = rules.longest_leg(TransferStyle::Warm);
+    let dearest = prices().map(|minute| leg_cost(minute, longest)).max().unwrap_or(0);
+    (dearest > limit).then(|| {
+        let problem = format!("a leg of max_leg_s may cost {dearest}: it would never be dialled");
+        Violation::with_remedy(key, problem, "raise it, or lower max_leg_s")
+    })
+}
+
 /// Contexts by which a caller would enter VCA again.
 fn contexts<'a>(named: impl Iterator<Item = &'a String>) -> Option<Violation> {
     let wrong = named.into_iter().find(|name| name.starts_with("vca-"))?;
@@ -124,6 +151,7 @@ fn contexts<'a>(named: impl Iterator<Item = &'a String>) -> Option<Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tenancy::PrefixPrice;
 
     fn keys(change: impl FnOnce(&mut TransferRules)) -> Vec<String> {
         let mut rules = TransferRules::default();
@@ -148,6 +176,29 @@ mod tests {
         };
         assert_eq!(keys(blocked), ["transfer.blocked_prefixes"]);
         assert_eq!(keys(|rules| rules.max_legs = 5), ["transfer.max_legs_per_tenant"]);
+    }
+
+    #[test]
+    fn a_ceiling_of_spend_needs_prices_and_room_for_a_leg() {
+        let priced = |limit, leg_minute, prices: &[(&str, u64)]| {
+            let price =
+                |(prefix, minute): &(&str, u64)| PrefixPrice { prefix: (*prefix).into(), minute: *minute };
+            keys(|rules| {
+                rules.number_endpoint = "PJSIP/{number}@trunk".into();
+                rules.prefixes = vec!["+49".into()];
+                (rules.max_leg_s, rules.leg_minute) = (600, leg_minute);
+                rules.prefix_prices = prices.iter().map(price).collect();
+                rules.max_daily_spend_per_tenant = limit;
+            })
+        };
+        let (ceiling, unpriced) = ("transfer.max_daily_spend_per_tenant", "transfer.prefix_prices");
+        assert_eq!(priced(None, 0, &[]), [] as [&str; 0]);
+        assert_eq!(priced(Some(1_000_000), 20_000, &[]), [] as [&str; 0]);
+        assert_eq!(priced(Some(1_000_000), 0, &[("+49", 20_000)]), [] as [&str; 0]);
+        assert_eq!(priced(Some(1_000_000), 0, &[]), [ceiling]);
+        assert_eq!(priced(Some(100_000), 20_000, &[]), [ceiling], "less than a leg of ten minutes");
+        assert_eq!(priced(Some(1_000_000), 0, &[("+4930", 20_000)]), [unpriced]);
+        assert_eq!(priced(None, 20_000, &[("49", 20_000)]), [unpriced], "without a plus sign");
     }
 
     #[test]
