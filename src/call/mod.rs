@@ -13,7 +13,9 @@ mod failover;
 mod failures;
 mod feed;
 mod greeting;
+mod handed_over;
 mod language_detector;
+mod leg_spend;
 mod listening;
 mod live_request;
 mod media_watch;
@@ -57,6 +59,8 @@ pub use agent::{Agent, Engines};
 pub use dialled_legs::DialledLegs;
 pub use ending::Refusal;
 pub use feed::{Feed, TooManyReaders, Unheard, View};
+pub use handed_over::HandedOverLegs;
+pub use leg_spend::LegSpend;
 pub use live_request::LiveRequest;
 pub use prompt_cache::{PromptCache, PromptUse};
 pub use roster::{AgentSource, OtherAgents};
@@ -103,6 +107,10 @@ pub struct CallServices {
     pub transfer_rules: Current<TransferRules>,
     /// Counts the legs that calls have dialled.
     pub dialled_legs: DialledLegs,
+    /// Legs that the dialplan dials for callers whom VCA has handed over.
+    pub handed_over_legs: HandedOverLegs,
+    /// Charges legs to the tenant's day.
+    pub leg_spend: LegSpend,
 }
 
 /// A call that has arrived and is neither admitted nor refused yet.

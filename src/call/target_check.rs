@@ -1,4 +1,5 @@
-//! Whether the tenant still has a transfer target, asked before the caller is taken there: targets are deleted while calls last.
+//! The last check before the caller is taken to a transfer target: whether the tenant still has it, because targets are deleted
+//! while calls last, and whether the leg is within the tenant's spend of the day.
 
 use std::time::Duration;
 
@@ -6,11 +7,12 @@ use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 use tracing::warn;
 
+use super::leg_spend::{ChargeError, LegCharge, LegSpend, PricedLeg};
 use super::task::Task;
 use super::tasks::TaskResult;
 use crate::conversation::ToolId;
 use crate::store::StoreError;
-use crate::tenancy::{TargetId, TenantId};
+use crate::tenancy::{TargetId, TenantId, TransferOutcome};
 
 /// Knows the transfer targets of tenants.
 pub trait TargetSource: Send + Sync {
@@ -26,26 +28,54 @@ pub struct TargetCheck {
     /// Of the transfer.
     pub tool: ToolId,
     pub exists: bool,
+    /// Of a leg that the ceiling of the day's spend concerns.
+    pub charge: Result<Option<LegCharge>, ChargeError>,
 }
 
 impl Task {
-    /// Asks whether the tenant still has the transfer's target.
+    /// Asks whether the tenant still has the transfer's target, and charges the leg.
     pub(super) fn check_target(&mut self) {
         let Some(active) = &self.transfer else { return };
         let (tool, tenant, target) = (active.tool(), active.target.tenant_id, active.target.id);
-        let targets = self.services.targets.clone();
+        let leg = PricedLeg::of(&active.target, &self.services.transfer_rules.get());
+        let (targets, spend) = (self.services.targets.clone(), self.services.leg_spend.clone());
         self.tasks.start(|reports| async move {
             let exists = still_exists(&*targets, tenant, target).await;
+            let charge = charge(&spend, leg.filter(|_| exists)).await;
             // Without a receiver the call is over.
-            let _ = reports.send(TaskResult::TargetChecked(TargetCheck { tool, exists })).await;
+            let _ = reports.send(TaskResult::TargetChecked(TargetCheck { tool, exists, charge })).await;
         });
     }
 
     /// The transfer goes on, or the caller returns to the agent. A transfer that was cancelled meanwhile has ended already.
     pub(super) fn target_checked(&mut self, check: TargetCheck) {
-        let active = self.transfer.as_mut().filter(|active| active.tool() == check.tool);
-        let step = active.and_then(|active| active.transfer.checked(check.exists));
+        let TargetCheck { tool, exists, charge } = check;
+        let Some(active) = self.transfer.as_mut().filter(|active| active.tool() == tool) else { return };
+        let step = match charge {
+            Ok(charge) => {
+                active.charge = charge;
+                active.transfer.checked(exists)
+            }
+            Err(error) => {
+                warn!(to = %active.target.name, tenant = %active.target.tenant_id, %error, "the target is not dialled");
+                active.transfer.not_charged(outcome_of(&error))
+            }
+        };
         self.carry_out(step);
+    }
+}
+
+async fn charge(spend: &LegSpend, leg: Option<PricedLeg>) -> Result<Option<LegCharge>, ChargeError> {
+    match leg {
+        Some(leg) => spend.charge(leg).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+fn outcome_of(error: &ChargeError) -> TransferOutcome {
+    match error {
+        ChargeError::LimitReached => TransferOutcome::SpendLimit,
+        ChargeError::Database(_) | ChargeError::Timeout => TransferOutcome::Unreachable,
     }
 }
 

@@ -224,6 +224,11 @@ impl Task {
         self.topology.next_leg()
     }
 
+    /// The channel of a leg of the call.
+    pub fn channel_of(&self, leg: LegId) -> Option<&ChannelId> {
+        self.topology.channel_of(leg)
+    }
+
     /// Passes an input to the machine that controls the call in Asterisk.
     pub fn control(&mut self, input: TopologyInput) {
         self.topology.handle(Instant::now(), input);

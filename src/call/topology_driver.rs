@@ -43,6 +43,11 @@ impl TopologyDriver {
         self.topology.leg_of(channel)
     }
 
+    /// The channel of a leg of this call.
+    pub fn channel_of(&self, leg: LegId) -> Option<&ChannelId> {
+        self.topology.channel_of(leg)
+    }
+
     pub fn deadline(&self) -> Option<Instant> {
         self.topology.deadline()
     }

@@ -7,7 +7,7 @@
 //! | `LastWords` | the last words have reached the caller | `Checking` | `Check` |
 //! | `Checking` | the tenant has the target | `Waiting` | `Dial`, `Refer` or `HandOver` |
 //! | `Checking` | the same, and the tenant's endpoint names the place | `Resolving` | `Ask` |
-//! | `Checking` | the target was deleted | – | `Return` |
+//! | `Checking` | the target was deleted, or the leg exceeds the spend of the day | – | `Return` |
 //! | `Resolving` | the place is known | `Checking` | `Check` |
 //! | `Resolving` | it is not | – | `Return` |
 //! | `Waiting` | the driver has dialled | `Ringing` | – |
@@ -202,6 +202,14 @@ impl Transfer {
             TransferPhase::Checking { route } if exists => Some(self.begin(route)),
             _ => returned(TransferOutcome::Refused, None),
         }
+    }
+
+    /// The leg must not be dialled, because it is not within the tenant's spend of the day, or that is not known.
+    pub fn not_charged(&mut self, outcome: TransferOutcome) -> Option<TransferStep> {
+        matches!(self.phase, TransferPhase::Checking { .. }).then(|| {
+            self.phase = TransferPhase::Waiting;
+            failed(outcome, None)
+        })
     }
 
     fn begin(&mut self, route: TransferRoute) -> TransferStep {

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::dialled_legs::CountedLeg;
 use super::failover::at_place;
+use super::leg_spend::LegCharge;
 use super::phase::{Closing, Phase};
 use super::talking::{ConsultationEvent, ListenStep, Talking};
 use super::task::Task;
@@ -30,13 +31,16 @@ const BACKSTOP: Duration = Duration::from_secs(5);
 /// Transfers of one call.
 const MOST_TRANSFERS: usize = 5;
 
-/// A transfer that is under way, with its target and its place among the dialled legs.
+/// A transfer that is under way, with its target.
 pub struct ActiveTransfer {
     pub(super) transfer: Transfer,
     pub(super) target: TransferTarget,
     /// The agent's words about the call, for the target.
     pub(super) summary: Option<Arc<str>>,
-    _leg: Option<CountedLeg>,
+    /// Its place among the dialled legs, until its outcome is known.
+    pub(super) leg: Option<CountedLeg>,
+    /// Its part of the tenant's spend of the day.
+    pub(super) charge: Option<LegCharge>,
     /// The leg by which the waiting caller is heard.
     pub(super) snoop: Option<LegId>,
 }
@@ -49,7 +53,7 @@ impl ActiveTransfer {
 
     /// The caller goes to this target in place of the one that has led to it.
     pub(super) fn following(self, target: TransferTarget, leg: Option<CountedLeg>) -> ActiveTransfer {
-        ActiveTransfer { target, _leg: leg, ..self }
+        ActiveTransfer { target, leg, charge: None, ..self }
     }
 }
 
@@ -75,7 +79,8 @@ impl Task {
                 let times = TransferTimes::of(&self.services.transfer_rules.get());
                 let until = Instant::now() + LAST_WORDS;
                 let transfer = Transfer::new(tool, route, target.style, times, until);
-                self.transfer = Some(ActiveTransfer { transfer, target, summary, _leg: leg, snoop: None });
+                let (charge, snoop) = (None, None);
+                self.transfer = Some(ActiveTransfer { transfer, target, summary, leg, charge, snoop });
             }
             Err(problem) => {
                 if self.records.transfers() < MOST_TRANSFERS {
@@ -103,7 +108,7 @@ impl Task {
         self.phase.targets()
     }
 
-    /// The way to a target, and a place among the dialled legs where it is dialled.
+    /// The way to a target, and a place among the dialled legs where it is one that is dialled, by whichever method.
     ///
     /// # Errors
     /// Why the target is not attempted, for the model.
@@ -127,14 +132,12 @@ impl Task {
         }
         let rules = self.services.transfer_rules.get();
         let route = rules.route(target).map_err(|refusal| refusal.to_string())?;
-        let leg = match &route {
-            TransferRoute::Dial { .. } => {
-                let counted = self.services.dialled_legs.count(target.tenant_id, &rules);
-                Some(counted.ok_or_else(|| "all lines are in use".to_owned())?)
-            }
-            TransferRoute::Refer { .. } | TransferRoute::Dialplan(_) | TransferRoute::Ask => None,
-        };
-        Ok((route, leg))
+        if !target.kind.is_dialled() {
+            return Ok((route, None));
+        }
+        let leg = self.services.dialled_legs.count(target.tenant_id, &rules);
+        let leg = leg.ok_or_else(|| "all lines are in use".to_owned())?;
+        Ok((route, Some(leg)))
     }
 
     pub(super) fn tick_transfer(&mut self, now: Instant) {
@@ -143,8 +146,11 @@ impl Task {
     }
 
     pub(super) fn leg_answered(&mut self, leg: LegId) {
-        let now = Instant::now();
-        let step = self.transfer.as_mut().and_then(|active| active.transfer.leg_answered(leg, now));
+        let Some(active) = &mut self.transfer else { return };
+        let step = active.transfer.leg_answered(leg, Instant::now());
+        if let (Some(_), Some(charge)) = (&step, &mut active.charge) {
+            charge.answered();
+        }
         self.carry_out(step);
     }
 
@@ -264,7 +270,8 @@ impl Task {
     }
 
     fn hand_over(&mut self, place: DialplanRoute) {
-        let Some(ActiveTransfer { transfer, target, .. }) = self.transfer.take() else { return };
+        let Some(ActiveTransfer { transfer, target, leg, charge, .. }) = self.transfer.take() else { return };
+        self.leave_leg(leg, charge);
         self.records.transfer_ended(Some(TransferOutcome::HandedOver), None);
         self.finish_conversation(transfer.tool, "handed over");
         let rules = self.services.transfer_rules.get();
@@ -316,6 +323,7 @@ impl Task {
             TransferOutcome::NoAnswer => "the target does not answer",
             TransferOutcome::Declined => "the target declined the call",
             TransferOutcome::NotAccepted => "the target answered, but did not accept the call",
+            TransferOutcome::SpendLimit => "the limit on the cost of transfers a day is reached",
             _ => "the target cannot be reached",
         };
         self.phase.tool_finished(failed(transfer.tool, outcome, problem));

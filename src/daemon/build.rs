@@ -15,7 +15,7 @@ use crate::admin::api::{ApiState, Inbound, LastUse, Limits};
 use crate::analysis::{self, AnalysisTrials, Analyst, FindModel};
 use crate::ari;
 use crate::billing::Billing;
-use crate::call::{CallServices, DialledLegs, PromptCache, TenantMetrics};
+use crate::call::{CallServices, DialledLegs, HandedOverLegs, LegSpend, PromptCache, TenantMetrics};
 use crate::config::{Config, Environment};
 use crate::current::Current;
 use crate::media;
@@ -47,6 +47,7 @@ pub struct Services {
     pub agent_factory: Current<AgentFactory>,
     pub permitted: Current<Permitted>,
     pub transfer: Current<TransferRules>,
+    pub leg_spend: LegSpend,
     pub billing: Current<Billing>,
     pub tools: Arc<ToolServices>,
     pub analysis: analysis::Settings,
@@ -75,9 +76,16 @@ impl Services {
         let transfer = Current::new(config.transfer.clone());
         let agents =
             StoredAgents { store: calls.clone(), factory: agent_factory.clone(), rules: transfer.clone() };
+        let leg_spend = LegSpend::new(calls.clone());
         let services = CallServices {
             transfer_rules: transfer.clone(),
-            ..services(config, &asterisk, &ledger, (&state, &prompts, &tools), Arc::new(agents))?
+            ..services(
+                config,
+                &asterisk,
+                (&ledger, &leg_spend),
+                (&state, &prompts, &tools),
+                Arc::new(agents),
+            )?
         };
         let routing = Routing::new(calls.clone(), &config.routing).with_numbering(config.numbers);
         let unmatched = routing.unmatched();
@@ -109,6 +117,7 @@ impl Services {
             agent_factory,
             permitted,
             transfer,
+            leg_spend,
             billing,
             warm_up,
             tools,
@@ -192,7 +201,7 @@ impl Services {
 fn services(
     config: &Config,
     asterisk: &Arc<ari::Client>,
-    ledger: &Ledger,
+    (ledger, leg_spend): (&Ledger, &LegSpend),
     (state, prompts, tools): (&Arc<dyn ConversationState>, &Arc<PromptCache>, &Arc<ToolServices>),
     agents: Arc<StoredAgents>,
 ) -> anyhow::Result<CallServices> {
@@ -212,6 +221,8 @@ fn services(
         tools: tools.clone(),
         transfer_rules: Current::default(),
         dialled_legs: DialledLegs::default(),
+        handed_over_legs: HandedOverLegs::default(),
+        leg_spend: leg_spend.clone(),
     })
 }
 

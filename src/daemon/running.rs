@@ -158,8 +158,11 @@ impl Daemon {
                 warn!("a task did not stop in time");
             }
         }
-        let ((), lost) =
-            tokio::join!(analysis_trials.finish(LAST_TRIALS), services.ledger.close(LAST_RECORDS));
+        let ((), (), lost) = tokio::join!(
+            analysis_trials.finish(LAST_TRIALS),
+            services.leg_spend.finish(LAST_TASK),
+            services.ledger.close(LAST_RECORDS)
+        );
         write_unmatched(&services).await;
         // The outbox now has the events of the last calls.
         all_written.cancel();
@@ -188,6 +191,7 @@ fn start_jobs(services: &Services) -> Jobs {
     jobs.start("roll-up of calls", rollups::add_calls(store.clone()));
     jobs.start("record of unmatched numbers", unmatched.clone().write_to(store.clone()));
     jobs.start("watch of RTP ports", switchboard.clone().watch_rtp_ports());
+    jobs.start("watch of handed-over legs", switchboard.clone().watch_handed_over_legs());
     jobs.start("watchdog", systemd::keep_watchdog_quiet(switchboard.clone()));
     jobs
 }

@@ -10,6 +10,7 @@ mod live;
 mod port_budget;
 mod pre_call;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -179,6 +180,23 @@ impl Switchboard {
         }
     }
 
+    /// Looks at intervals whether callers are gone whom the dialplan has connected with a leg.
+    pub async fn watch_handed_over_legs(self) {
+        let mut looks = tokio::time::interval(LEG_WATCH);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let legs = &self.0.services.handed_over_legs;
+        loop {
+            looks.tick().await;
+            if legs.is_empty() {
+                continue;
+            }
+            if let Ok(channels) = self.0.services.asterisk.ask::<Vec<Channel>>(Request::channels()).await {
+                let present: HashSet<ChannelId> = channels.into_iter().map(|channel| channel.id).collect();
+                legs.retain(|caller| present.contains(caller));
+            }
+        }
+    }
+
     /// Refuses new calls, lets those in progress continue for `limit`, then ends them politely.
     pub async fn drain(&self, limit: Duration) {
         self.0.live().drain();
@@ -209,6 +227,8 @@ impl Switchboard {
 const COMMAND_LIMIT: Duration = Duration::from_secs(2);
 /// The pause between two counts of Asterisk's channels.
 const PORT_WATCH: Duration = Duration::from_secs(5);
+/// The pause between two looks for the callers of legs that the dialplan dials.
+const LEG_WATCH: Duration = Duration::from_secs(5);
 /// A teardown takes this long at most.
 const TEARDOWN: Duration = Duration::from_secs(3);
 /// A goodbye, its time limit and the teardown take this long at most.

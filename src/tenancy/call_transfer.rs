@@ -24,6 +24,8 @@ words!(
         Unreachable = "unreachable",
         /// It was not attempted: outside of its hours, at a limit, or not allowed by the operator.
         Refused = "refused",
+        /// It was not attempted: the tenant's dialled legs have cost the most that the operator allows a day.
+        SpendLimit = "spend_limit",
         /// The call ended before the target had the caller, or the transfer was cancelled: `ended_by` is the party that did it.
         Cancelled = "cancelled",
     }

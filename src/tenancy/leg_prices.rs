@@ -38,7 +38,8 @@ impl TransferRules {
             TransferStyle::Cold => Duration::ZERO,
             TransferStyle::Confirmed | TransferStyle::Warm => {
                 let first_words = Duration::from_millis(self.first_words_ms);
-                first_words.saturating_add(Duration::from_secs(self.accept_s)) + LONGEST_CONSULTATION
+                let decision = Duration::from_secs(self.accept_s);
+                first_words.saturating_add(decision).saturating_add(LONGEST_CONSULTATION)
             }
         };
         consultation.saturating_add(Duration::from_secs(self.max_leg_s))
@@ -57,7 +58,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::tenancy::{TargetId, TargetKind, TenantId, TransferMethod};
+    use crate::tenancy::{AfterBridge, TargetId, TargetKind, TenantId, TransferMethod};
 
     fn target(kind: TargetKind, address: &str) -> TransferTarget {
         TransferTarget {
@@ -69,7 +70,7 @@ mod tests {
             address: address.into(),
             method: TransferMethod::Dial,
             style: TransferStyle::Cold,
-            after_bridge: Default::default(),
+            after_bridge: AfterBridge::Leave,
             resolver: None,
             hours: None,
             created_at: DateTime::UNIX_EPOCH,

@@ -103,6 +103,14 @@ pub struct TransferTarget {
 }
 
 impl TargetKind {
+    /// Is a target of this kind a party that is dialled, by VCA, the dialplan or the caller's trunk?
+    pub fn is_dialled(self) -> bool {
+        match self {
+            TargetKind::Extension | TargetKind::Number | TargetKind::Sip => true,
+            TargetKind::Queue | TargetKind::Voicemail | TargetKind::Http => false,
+        }
+    }
+
     /// The method of a target for which none is chosen.
     pub fn usual_method(self) -> TransferMethod {
         match self {

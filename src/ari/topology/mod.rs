@@ -143,6 +143,11 @@ impl Topology {
         self.arrangement.legs.iter().find(|leg| leg.channel.id == *channel).map(|leg| leg.id)
     }
 
+    /// The channel of a leg of this call.
+    pub fn channel_of(&self, leg: LegId) -> Option<&ChannelId> {
+        self.arrangement.legs.iter().find(|it| it.id == leg).map(|it| &it.channel.id)
+    }
+
     /// The next action.
     pub fn poll(&mut self) -> Option<Output> {
         self.requests.poll()

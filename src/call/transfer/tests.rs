@@ -400,6 +400,10 @@ fn a_target_that_was_deleted_meanwhile_returns_the_caller() {
     assert_eq!(transfer.checked(false), returned(TransferOutcome::Refused, None));
     assert_eq!(transfer.checked(true), None, "too late");
     let mut transfer = check();
+    let outcome = TransferOutcome::SpendLimit;
+    assert_eq!(transfer.not_charged(outcome), returned(outcome, None));
+    assert_eq!(transfer.not_charged(outcome), None, "once");
+    let mut transfer = check();
     assert_eq!(transfer.call_ended(TransferEnd::Caller), Some(TransferOutcome::Cancelled));
     assert!(transfer.cancel(TransferEnd::Caller).is_some());
     assert_eq!(transfer.checked(true), None, "it was cancelled");
