@@ -303,6 +303,12 @@ impl Channel {
             .any(|technology| self.name.starts_with(technology))
     }
 
+    /// The endpoint of `pjsip.conf` that a SIP call arrived from: its trunk.
+    pub fn sip_endpoint(&self) -> Option<&str> {
+        let peer = self.name.strip_prefix("PJSIP/")?;
+        Some(peer.rsplit_once('-').map_or(peer, |(endpoint, _)| endpoint))
+    }
+
     /// Is it Asterisk's end of an external-media socket, not a caller?
     pub fn is_external_media(&self) -> bool {
         self.name.starts_with("UnicastRTP/")

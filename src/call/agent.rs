@@ -63,6 +63,8 @@ pub struct Agent {
     pub variables: Arc<BTreeMap<String, String>>,
     /// The SIP headers that variables may name.
     pub trusted_headers: Arc<[String]>,
+    /// The trunks of which they are trusted; all where it is empty.
+    pub header_trunks: Arc<[String]>,
     /// The model that responds; the engine's default when absent.
     pub model: Option<Arc<str>>,
     /// The longest response, in tokens; the engine's default when absent.
@@ -141,6 +143,7 @@ impl Agent {
             notice: settings.notice.unwrap_or(false),
             variables: Arc::new(settings.variables.clone()),
             trusted_headers: permitted.ceilings.sip_headers.as_slice().into(),
+            header_trunks: permitted.ceilings.sip_header_trunks.as_slice().into(),
             model: given(&settings.llm_model),
             max_reply_tokens: settings.max_reply_tokens,
             targets: Arc::default(),

@@ -65,7 +65,7 @@ pub use live_request::LiveRequest;
 pub use prompt_cache::{PromptCache, PromptUse};
 pub use roster::{AgentSource, OtherAgents};
 pub use sentence_cache::SentenceCacheSettings;
-pub use setup::{answer, forward, refuse, sip_headers};
+pub use setup::{answer, forward, refuse, trusted_headers};
 pub use target_check::TargetSource;
 pub use tenant_metrics::TenantMetrics;
 
@@ -119,8 +119,8 @@ pub struct IncomingCall {
     /// The caller's channel: Asterisk's UNIQUEID.
     pub channel: ChannelId,
     pub caller: Option<String>,
-    /// Whether it is a SIP call, which has a SIP status.
-    pub is_sip: bool,
+    /// The trunk of a SIP call, an endpoint of `pjsip.conf`.
+    pub trunk: Option<String>,
     /// The provider's id of the call.
     pub provider_call_id: Option<String>,
     pub topology: Topology,

@@ -80,7 +80,7 @@ fn unanswered(
         let feed = std::mem::take(&mut incoming.feed);
         RecordWriter::begin(call, incoming.since, services.ledger.clone(), feed)
     });
-    let records = Records::new(writer, incoming.is_sip);
+    let records = Records::new(writer, incoming.trunk.is_some());
     Task::new(incoming, services, records, failover)
 }
 
@@ -95,7 +95,7 @@ pub async fn answer(mut incoming: IncomingCall, services: Arc<CallServices>, adm
     let set_up_since = incoming.set_up_since;
     let feed = std::mem::take(&mut incoming.feed);
     let writer = RecordWriter::begin(call, since, services.ledger.clone(), feed);
-    let records = Records::new(Some(writer), incoming.is_sip);
+    let records = Records::new(Some(writer), incoming.trunk.is_some());
     let state = services.state.clone();
     state.begin(id, started_at).await;
     let progress = records.progress();
@@ -156,7 +156,8 @@ fn opening_texts(
 struct CallFacts {
     id: CallId,
     channel: ChannelId,
-    is_sip: bool,
+    /// Of a SIP call.
+    trunk: Option<String>,
     caller: Option<String>,
     called: Did,
 }
@@ -166,7 +167,7 @@ impl CallFacts {
         CallFacts {
             id: incoming.id,
             channel: incoming.channel.clone(),
-            is_sip: incoming.is_sip,
+            trunk: incoming.trunk.clone(),
             caller: incoming.caller.clone(),
             called: called.clone(),
         }
@@ -175,7 +176,7 @@ impl CallFacts {
 
 /// The agent with the values of this call in its texts.
 async fn with_values(agent: &Agent, facts: &CallFacts, asterisk: &Client) -> Agent {
-    let names = if facts.is_sip { agent.headers() } else { Vec::new() };
+    let names = if agent.trusts(facts.trunk.as_deref()) { agent.headers() } else { Vec::new() };
     let headers = headers(asterisk, &facts.channel, names).await;
     agent.for_call(&Situation {
         now: Utc::now(),
@@ -186,13 +187,14 @@ async fn with_values(agent: &Agent, facts: &CallFacts, asterisk: &Client) -> Age
     })
 }
 
-/// The values of SIP headers of a call, by their names in lower case; none of a call that is not SIP.
-pub async fn sip_headers(
+/// The values of the SIP headers of a call that the operator trusts, by their names in lower case.
+pub async fn trusted_headers(
     services: &CallServices,
     incoming: &IncomingCall,
-    names: Vec<String>,
+    agent: &Agent,
 ) -> HashMap<String, String> {
-    let names = if incoming.is_sip { names } else { Vec::new() };
+    let is_trusted = agent.trusts(incoming.trunk.as_deref());
+    let names = if is_trusted { agent.trusted_headers.to_vec() } else { Vec::new() };
     headers(&services.asterisk, &incoming.channel, names).await
 }
 

@@ -87,6 +87,13 @@ impl Agent {
         }
     }
 
+    /// Whether the operator trusts the SIP headers of a call from this trunk; `None` is a call that is not SIP.
+    pub fn trusts(&self, trunk: Option<&str>) -> bool {
+        let is_known =
+            |trunk: &str| self.header_trunks.is_empty() || self.header_trunks.iter().any(|it| it == trunk);
+        trunk.is_some_and(is_known)
+    }
+
     /// The SIP headers that its texts name and the operator trusts, in lower case.
     pub fn headers(&self) -> Vec<String> {
         let menus = self.turn_settings.menus.texts();

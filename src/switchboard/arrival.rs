@@ -81,12 +81,12 @@ impl Switchboard {
         let topology =
             Topology::new(since, &id.to_string(), channel.id.clone(), &services.app, services.set_up);
         let provider_call_id = channel.provider_call_id(args);
-        let is_sip = channel.name.starts_with("PJSIP/");
+        let trunk = channel.sip_endpoint().map(str::to_owned);
         let incoming = IncomingCall {
             id,
             channel: channel.id.clone(),
             caller,
-            is_sip,
+            trunk,
             provider_call_id,
             topology,
             messages,

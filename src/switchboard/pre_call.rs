@@ -71,8 +71,10 @@ impl Switchboard {
         stored: &StoredPreCall,
         profile: &AiProfile,
     ) -> Result<(PreCallOutcome, CallPlan), PreCallFailure> {
-        let headers = self.bare_agent(profile, route).map(|agent| agent.trusted_headers.to_vec());
-        let headers = call::sip_headers(&self.0.services, incoming, headers.unwrap_or_default()).await;
+        let headers = match self.bare_agent(profile, route) {
+            Some(agent) => call::trusted_headers(&self.0.services, incoming, &agent).await,
+            None => Default::default(),
+        };
         let request = PreCallRequest {
             kind: PreCallRequestType::Ringing,
             call_id: incoming.id,

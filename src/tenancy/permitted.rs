@@ -24,6 +24,8 @@ pub struct Ceilings {
     pub max_reply_tokens: u32,
     /// SIP headers of the INVITE that profiles may name as `{{sip.NAME}}`, because your trunk or proxy sets them. Default none.
     pub sip_headers: Vec<String>,
+    /// The endpoints of `pjsip.conf` of which these headers are trusted; empty, the default: all.
+    pub sip_header_trunks: Vec<String>,
 }
 
 impl Default for Ceilings {
@@ -33,6 +35,7 @@ impl Default for Ceilings {
             max_duration_ms: 3_600_000,
             max_reply_tokens: 500,
             sip_headers: Vec::new(),
+            sip_header_trunks: Vec::new(),
         }
     }
 }

@@ -214,3 +214,14 @@ fn the_called_number_is_an_argument_before_it_is_the_extension() {
     assert_eq!(entered.stasis_arguments(), ["+15550100", "provider_call_id=CA1"]);
     assert_eq!(Channel::with_id("7").stasis_arguments(), [""; 0]);
 }
+
+#[test]
+fn the_endpoint_of_a_sip_call_is_its_trunk() {
+    let endpoint = |name: &str| {
+        let channel = Channel { name: name.into(), ..Channel::with_id("1.1") };
+        channel.sip_endpoint().map(str::to_owned)
+    };
+    assert_eq!(endpoint("PJSIP/vca-trunk-0000002a").as_deref(), Some("vca-trunk"));
+    assert_eq!(endpoint("PJSIP/desk").as_deref(), Some("desk"));
+    assert_eq!(endpoint("Local/s@people-00000001;1"), None);
+}

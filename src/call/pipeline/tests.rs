@@ -103,6 +103,7 @@ fn agent(
         notice: false,
         variables: Arc::default(),
         trusted_headers: Arc::from([]),
+        header_trunks: Arc::from([]),
         model: None,
         max_reply_tokens: None,
         targets: Arc::default(),

@@ -71,3 +71,12 @@ fn only_trusted_headers_are_asked_for() {
     assert_eq!(agent("{{sip.X-Customer-Id}}", settings).headers(), ["x-customer-id"]);
     assert_eq!(agent("{{now}}", json!({})).headers(), [] as [&str; 0]);
 }
+
+#[test]
+fn headers_are_trusted_by_trunk() {
+    let mut agent = agent("{{sip.X-Customer-Id}}", json!({}));
+    assert!(agent.trusts(Some("desk")) && !agent.trusts(None));
+    agent.header_trunks = ["vca-trunk".to_owned()].into();
+    let trusted = [Some("vca-trunk"), Some("desk"), None].map(|trunk| agent.trusts(trunk));
+    assert_eq!(trusted, [true, false, false]);
+}
