@@ -504,6 +504,8 @@ fn a_call_without_media_is_on_record_as_such() {
             codec: Codec::Ulaw,
             media: socket.local_addr().expect("a bound socket"),
             keys: Vec::new(),
+            headers: Vec::new(),
+            holds_after: None,
         },
     );
     let warned = wait::until_true(ms(10_000), || env.log().contains("no media from the caller"));

@@ -145,6 +145,8 @@ fn what_finds_its_port_taken_starts_on_another_one() {
         codec: Codec::Ulaw,
         media: (Ipv4Addr::LOCALHOST, 9).into(),
         keys: Vec::new(),
+        headers: Vec::new(),
+        holds_after: None,
     };
     let held = UdpSocket::bind("127.0.0.1:0").expect("a port");
     let own = held.local_addr().expect("an address").port();

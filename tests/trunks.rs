@@ -23,7 +23,8 @@ const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 fn status(asterisk: &Asterisk, from_address: Ipv4Addr, from: &str) -> Option<u16> {
     let media = (Ipv4Addr::LOCALHOST, 9).into();
     let (from, to) = (from.into(), BUSY.into());
-    let dial = Dial { from_address, from, to, codec: Codec::Ulaw, media, keys: Vec::new() };
+    let (codec, keys, headers, holds_after) = (Codec::Ulaw, Vec::new(), Vec::new(), None);
+    let dial = Dial { from_address, from, to, codec, media, keys, headers, holds_after };
     let call = SipCall::place(asterisk, &dial);
     call.wait_for_answer(Duration::from_secs(10))?.status.map(|status| status.0)
 }

@@ -17,6 +17,10 @@ pub struct Plan {
     pub trunk: Option<Ipv4Addr>,
     /// Keys that are reported by SIP INFO, each after a pause.
     pub info_keys: Vec<(Duration, char)>,
+    /// Lines of the INVITE beside those of every call.
+    pub headers: Vec<String>,
+    /// How long after the answer the caller puts the call on hold, if they do.
+    pub holds_after: Option<Duration>,
     pub codec: Codec,
     pub script: Vec<Step>,
     pub suppress_silence: bool,
@@ -33,6 +37,8 @@ impl Plan {
             from,
             trunk: None,
             info_keys: Vec::new(),
+            headers: Vec::new(),
+            holds_after: None,
             codec,
             script,
             suppress_silence: false,
@@ -94,7 +100,9 @@ impl Call {
         let line = caller.start(plan.script.clone());
         let (from, to) = (plan.from.clone(), plan.to.clone());
         let keys = plan.info_keys.clone();
-        let sip = SipCall::place(asterisk, &Dial { from_address, from, to, codec: plan.codec, media, keys });
+        let (headers, holds_after) = (plan.headers.clone(), plan.holds_after);
+        let dial = Dial { from_address, from, to, codec: plan.codec, media, keys, headers, holds_after };
+        let sip = SipCall::place(asterisk, &dial);
         Call { sip, line, plan, connected: false }
     }
 

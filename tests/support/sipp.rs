@@ -30,6 +30,10 @@ pub struct Dial {
     pub media: SocketAddr,
     /// Keys that are reported by SIP INFO, each after a pause.
     pub keys: Vec<(Duration, char)>,
+    /// Lines of the INVITE beside those of every call, such as `X-Customer-Id: 4711`.
+    pub headers: Vec<String>,
+    /// How long after the keys the caller puts the call on hold, if they do.
+    pub holds_after: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +163,8 @@ impl Drop for SipCall {
 
 /// INVITE, ACK, the keys, then wait for BYE. A refusal is not in it: sipp acknowledges that by itself and ends.
 fn scenario(dial: &Dial) -> String {
-    let Dial { from, codec, media, keys, .. } = dial;
+    let Dial { from, codec, media, keys, headers, holds_after, .. } = dial;
+    let headers: String = headers.iter().map(|line| format!("{line}\n")).collect();
     let (payload_type, rtpmap) = (codec.payload_type(), codec.rtpmap());
     let dialog = format!(
         "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\n\
@@ -167,6 +172,7 @@ fn scenario(dial: &Dial) -> String {
     );
     let keys: String =
         (2..).zip(keys).map(|(cseq, (pause, key))| key_by_info(&dialog, cseq, *pause, *key)).collect();
+    let hold = holds_after.map(|pause| hold(&dialog, dial, keys.len() + 2, pause)).unwrap_or_default();
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <scenario name="call">
@@ -179,7 +185,7 @@ Call-ID: [call_id]
 CSeq: 1 INVITE
 Contact: <sip:{from}@[local_ip]:[local_port]>
 Max-Forwards: 70
-Content-Type: application/sdp
+{headers}Content-Type: application/sdp
 Content-Length: [len]
 
 v=0
@@ -208,7 +214,7 @@ Max-Forwards: 70
 Content-Length: 0
 
 ]]></send>
-{keys}  <recv request="BYE"/>
+{keys}{hold}  <recv request="BYE"/>
   <send><![CDATA[
 
 SIP/2.0 200 OK
@@ -249,6 +255,57 @@ Duration=100
   <recv response="200"/>
 "#,
         pause.as_millis()
+    )
+}
+
+/// A pause, then an INVITE that puts the call on hold.
+fn hold(dialog: &str, dial: &Dial, cseq: usize, pause: Duration) -> String {
+    let Dial { from, codec, media, .. } = dial;
+    format!(
+        r#"  <pause milliseconds="{}"/>
+  <send retrans="500"><![CDATA[
+
+INVITE [next_url] SIP/2.0
+{dialog}
+[last_To:]
+Call-ID: [call_id]
+CSeq: {cseq} INVITE
+Contact: <sip:{from}@[local_ip]:[local_port]>
+Max-Forwards: 70
+Content-Type: application/sdp
+Content-Length: [len]
+
+v=0
+o=caller 1 2 IN IP4 {ip}
+s=-
+c=IN IP4 {ip}
+t=0 0
+m=audio {port} RTP/AVP {payload_type} 101
+a=rtpmap:{payload_type} {rtpmap}
+a=rtpmap:101 telephone-event/8000
+a=sendonly
+a=ptime:20
+
+]]></send>
+  <recv response="100" optional="true"/>
+  <recv response="200"/>
+  <send><![CDATA[
+
+ACK [next_url] SIP/2.0
+{dialog}
+[last_To:]
+Call-ID: [call_id]
+CSeq: {cseq} ACK
+Max-Forwards: 70
+Content-Length: 0
+
+]]></send>
+"#,
+        pause.as_millis(),
+        payload_type = codec.payload_type(),
+        rtpmap = codec.rtpmap(),
+        ip = media.ip(),
+        port = media.port(),
     )
 }
 
