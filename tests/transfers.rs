@@ -13,21 +13,21 @@ use crate::support::test_env::TestEnv;
 use crate::support::vendor::{KEY, Kind, Vendor};
 use crate::support::{self, clips, wait};
 
-fn ms(n: u64) -> Duration {
+pub fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-fn listen() -> Step {
+pub fn listen() -> Step {
     Step::Listen { silent: ms(700), at_most: ms(8_000) }
 }
 
-fn question() -> Step {
+pub fn question() -> Step {
     Step::Say(clips::flite("what are your opening hours", "slt"))
 }
 
 /// The agent's model transfers each caller who says something. The context `people` has targets that answer, talk, are busy or
 /// ring.
-fn test_env() -> Option<(TestEnv, Vendor)> {
+pub fn test_env() -> Option<(TestEnv, Vendor)> {
     let mut env = TestEnv::build(&support::sandbox()?, Path::new(env!("CARGO_BIN_EXE_vca")), None);
     let vendor = Vendor::start();
     env.set("OPENAI_BASE_URL", &vendor.base_url());
@@ -53,19 +53,19 @@ fn test_env() -> Option<(TestEnv, Vendor)> {
 }
 
 /// A tenant whose agent transfers to the only target.
-fn tenant(env: &TestEnv, did: &str, target: Value) -> TenantId {
+pub fn tenant(env: &TestEnv, did: &str, target: Value) -> TenantId {
     let agent = json!({ "greeting": "Welcome.", "tools": ["transfer"] });
     let tenant = env.seed.tenant(did, did, Some(50), agent);
     env.seed.target(tenant, "shop", target);
     tenant
 }
 
-fn extension(name: &str) -> Value {
+pub fn extension(name: &str) -> Value {
     json!({ "kind": "extension", "address": format!("{name}@people") })
 }
 
 /// Goes on with all calls until they are over.
-fn see_to_the_end(env: &TestEnv, calls: &mut [Call]) {
+pub fn see_to_the_end(env: &TestEnv, calls: &mut [Call]) {
     let over = wait::until_true(ms(60_000), || {
         calls.iter_mut().for_each(|call| {
             call.step();
