@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures_util::future::try_join_all;
 use metrics::counter;
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, warn};
 
 use super::bridged::BridgedEvent;
 use super::failover::Failover;
@@ -287,15 +287,17 @@ impl Task {
         self.control(input);
     }
 
-    /// Has the message for a failure of engines synthesised while they work.
-    pub fn keep_message(&mut self, agent: Arc<Agent>) {
+    /// Has the message for a failure of engines synthesised while they work, also after the end of a short call.
+    pub fn keep_message(&self, agent: Arc<Agent>) {
         let Some(message) = self.failover.message(FailoverCase::Engines) else { return };
         let (text, prompts) = (message.text().clone(), self.services.prompts.clone());
-        self.tasks.start(|_| async move {
+        let kept = async move {
             if let Err(error) = prompts.prepare(agent.prompt_voice(), &text, &RATES).await {
                 warn!(%error, "the message of a failover route could not be pre-synthesised");
             }
-        });
+        };
+        // Not tracked: a drain does not wait for it.
+        tokio::spawn(kept.in_current_span());
     }
 
     /// The greeting cannot be played: the caller hears the route's message, if that is cached, or returns to the dialplan
