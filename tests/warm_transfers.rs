@@ -5,19 +5,22 @@ use std::time::Duration;
 
 use serde_json::json;
 use vca::sim::{RecordedCall, Step};
-use vca::tenancy::{TenantId, TransferEnd, TransferOutcome, TransferStyle};
+use vca::tenancy::{AfterBridge, TenantId, TransferEnd, TransferOutcome, TransferStyle};
 
 use crate::support::asterisk::MUSIC_PITCH;
 use crate::support::phone::Call;
 use crate::support::telephone::{Habit, Telephone};
 use crate::support::test_env::TestEnv;
-use crate::support::vendor::{Habit as Habits, KEY, Kind, REPLY, SUMMARY, Vendor, pitch};
+use crate::support::vendor::{Habit as Habits, KEY, Kind, NOT_NOW, REPLY, SUMMARY, Vendor, pitch};
 use crate::support::{self, clips, wait};
 
 /// The agent's own words, and those to the target.
 const AGENT: u32 = 400;
 const ANNOUNCEMENT: u32 = 1_500;
 const GREETING: &str = "Welcome.";
+/// The tones of caller and person once they are joined.
+const CALLER: u32 = 1_900;
+const PERSON: u32 = 2_300;
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -39,6 +42,18 @@ fn yes() -> Step {
     Step::Say(clips::flite("yes please", "slt"))
 }
 
+fn tone_of(pitch: u32) -> Step {
+    Step::Say(clips::tone(pitch, ms(1_500)))
+}
+
+/// The caller asks, does this so long after the agent's reply began, and hangs up at last.
+fn caller_who(waits: u64, then: Step, hangs_up_after: u64) -> Vec<Step> {
+    let mut script = caller(hangs_up_after);
+    let place = script.len() - 2;
+    script.splice(place..place, [Step::Wait(ms(waits)), then]);
+    script
+}
+
 /// The caller asks, and hangs up so long after the agent's reply began. Music may follow it without a pause.
 fn caller(hangs_up_after: u64) -> Vec<Step> {
     let reply = Step::LetSpeak { spoken: ms(300), at_most: ms(8_000) };
@@ -58,23 +73,48 @@ struct Case {
     caller: Vec<Step>,
     outcome: TransferOutcome,
     ended_by: Option<TransferEnd>,
+    /// The agent has the caller again.
+    is_back: bool,
+    after_bridge: AfterBridge,
+    key_term: Option<&'static str>,
+}
+
+impl Case {
+    fn new(
+        style: TransferStyle,
+        phone: Habit,
+        caller: Vec<Step>,
+        outcome: TransferOutcome,
+        ended_by: Option<TransferEnd>,
+    ) -> Case {
+        let is_back = !matches!(outcome, TransferOutcome::Connected | TransferOutcome::Cancelled);
+        let (after_bridge, key_term) = (AfterBridge::Leave, None);
+        Case { style, phone, caller, outcome, ended_by, is_back, after_bridge, key_term }
+    }
 }
 
 fn cases() -> Vec<Case> {
     use TransferOutcome::{Busy, Cancelled, Connected, Declined, NoAnswer, NotAccepted};
     use TransferStyle::{Cold, Confirmed, Warm};
-    let case = |style, phone, hangs_up_after, outcome, ended_by| Case {
-        style,
-        phone,
-        caller: caller(hangs_up_after),
-        outcome,
-        ended_by,
+    let case = |style, phone, hangs_up_after, outcome, ended_by| {
+        Case::new(style, phone, caller(hangs_up_after), outcome, ended_by)
     };
     let (by_caller, by_target) = (Some(TransferEnd::Caller), Some(TransferEnd::Target));
-    let accepts = || person(&[Step::Press('1'), Step::Wait(ms(1_000)), greeting()]);
+    let accepts = || person(&[Step::Press('1'), Step::Wait(ms(1_000)), tone_of(PERSON)]);
+    let talks = || caller_who(12_000, tone_of(CALLER), 2_500);
+    let cancels = Case {
+        is_back: true,
+        ..Case::new(Warm, Habit::Rings, caller_who(3_500, Step::Press('*'), 5_000), Cancelled, by_caller)
+    };
+    let not_now = Case { key_term: Some(NOT_NOW), ..case(Warm, person(&[yes()]), 17_000, Declined, None) };
+    let stays = Case {
+        after_bridge: AfterBridge::Stay,
+        phone: person(&[Step::Press('1'), Step::Wait(ms(1_000)), greeting()]),
+        ..Case::new(Warm, Habit::Rings, caller_who(12_000, question(), 3_000), Connected, by_caller)
+    };
     let leaves = |script, after| Habit::Answers { script, hangs_up_after: ms(after) };
     vec![
-        case(Warm, accepts(), 15_000, Connected, by_caller),
+        Case::new(Warm, accepts(), talks(), Connected, by_caller),
         case(
             Warm,
             person(&[Step::Press('5'), Step::Wait(ms(300)), Step::Press('2')]),
@@ -83,7 +123,13 @@ fn cases() -> Vec<Case> {
             None,
         ),
         case(Warm, person(&[]), 17_000, NotAccepted, None),
-        case(Warm, person(&[yes(), Step::Wait(ms(2_500)), greeting()]), 16_000, Connected, by_caller),
+        Case::new(
+            Warm,
+            person(&[yes(), Step::Wait(ms(2_500)), tone_of(PERSON)]),
+            talks(),
+            Connected,
+            by_caller,
+        ),
         case(Warm, person(&[greeting()]), 17_000, NotAccepted, None),
         case(Warm, leaves(vec![greeting()], 5_000), 14_000, NotAccepted, None),
         case(Warm, person(&[]), 6_500, Cancelled, by_caller),
@@ -92,8 +138,11 @@ fn cases() -> Vec<Case> {
         case(Warm, Habit::Rings, 12_000, NoAnswer, None),
         case(Warm, Habit::Rings, 3_500, Cancelled, by_caller),
         case(Warm, person(&[]), 9_500, Cancelled, by_caller),
-        case(Confirmed, accepts(), 15_000, Connected, by_caller),
+        Case::new(Confirmed, accepts(), talks(), Connected, by_caller),
         case(Cold, leaves(vec![greeting()], 4_000), 15_000, Connected, by_target),
+        cancels,
+        not_now,
+        stays,
     ]
 }
 
@@ -112,15 +161,20 @@ fn play(env: &mut TestEnv, cases: &[Case]) -> Vec<Heard> {
         cases.iter().map(|case| Telephone::start(env.asterisk.sandbox(), case.phone.clone())).collect();
     let hosts: Vec<String> = phones.iter().map(Telephone::host).collect();
     env.set("VCA__TRANSFER__SIP_HOSTS", &json!(hosts).to_string());
-    let agent = json!({ "greeting": GREETING, "tools": ["transfer"] });
-    let places: Vec<(String, TenantId)> = (0..cases.len())
-        .map(|n| {
+    let places: Vec<(String, TenantId)> = cases
+        .iter()
+        .enumerate()
+        .map(|(n, case)| {
             let did = format!("+493055504{n:02}");
-            (did.clone(), env.seed.tenant(&format!("Bakery {n}"), &did, Some(5), agent.clone()))
+            let terms = Vec::from_iter(case.key_term);
+            let agent = json!({ "greeting": GREETING, "tools": ["transfer"], "key_terms": terms });
+            (did.clone(), env.seed.tenant(&format!("Bakery {n}"), &did, Some(5), agent))
         })
         .collect();
     for ((case, host), (_, tenant)) in cases.iter().zip(&hosts).zip(&places) {
-        let target = json!({ "kind": "sip", "address": format!("shop@{host}"), "style": case.style });
+        let target = json!({
+            "kind": "sip", "address": format!("shop@{host}"), "style": case.style, "after_bridge": case.after_bridge,
+        });
         env.seed.target(*tenant, "shop", target);
     }
     env.open();
@@ -174,7 +228,10 @@ fn tone(window: &[i16], rate: u32) -> Option<u32> {
         let power = one * one + two * two - 2.0 * step.cos() * one * two;
         2.0 * power / (energy * window.len() as f64)
     };
-    [AGENT, MUSIC_PITCH, ANNOUNCEMENT].into_iter().filter(|_| is_loud).find(|pitch| share(*pitch) > 0.8)
+    [AGENT, MUSIC_PITCH, ANNOUNCEMENT, CALLER, PERSON]
+        .into_iter()
+        .filter(|_| is_loud)
+        .find(|pitch| share(*pitch) > 0.8)
 }
 
 fn length_of(pitch: u32, tones: &[(u32, usize)]) -> usize {
@@ -206,13 +263,9 @@ fn test_env_with(habit: Habits) -> Option<(TestEnv, Vendor)> {
 fn twenty_people_are_asked_at_once() {
     let Some((mut env, _vendor)) = test_env() else { return };
     env.set("VCA__TRANSFER__ACCEPT_S", "10");
-    let case = || Case {
-        style: TransferStyle::Warm,
-        phone: person(&[Step::Press('1')]),
-        caller: caller(20_000),
-        outcome: TransferOutcome::Connected,
-        ended_by: Some(TransferEnd::Caller),
-    };
+    let (outcome, ended_by) = (TransferOutcome::Connected, Some(TransferEnd::Caller));
+    let phone = || person(&[Step::Press('1')]);
+    let case = || Case::new(TransferStyle::Warm, phone(), caller(20_000), outcome, ended_by);
     let cases: Vec<Case> = (0..20).map(|_| case()).collect();
     let heard = play(&mut env, &cases);
     env.clears_away(ms(10_000));
@@ -231,8 +284,9 @@ fn a_person_accepts_or_declines_what_the_caller_does_not_hear() {
     let heard = play(&mut env, &cases);
     env.clears_away(ms(10_000));
     for (n, (case, (tenant, caller, person, messages))) in cases.iter().zip(&heard).enumerate() {
-        let (call, _) = env.last_call(*tenant);
+        let (call, turns) = env.last_call(*tenant);
         let [transfer] = &call.transfers[..] else { panic!("{n}: not one transfer\n{}", env.log()) };
+        assert_eq!(transfer.summary.as_deref(), Some(SUMMARY), "{n}");
         assert_eq!(
             (transfer.outcome, transfer.ended_by),
             (case.outcome, case.ended_by),
@@ -260,12 +314,26 @@ fn a_person_accepts_or_declines_what_the_caller_does_not_hear() {
         let tones_of_person = person.as_ref().map(tones).unwrap_or_default();
         assert_eq!(length_of(ANNOUNCEMENT, &tones_of_person) > 3, is_announced, "{n}: {tones_of_person:?}");
         assert_eq!(length_of(MUSIC_PITCH, &tones_of_person), 0, "{n}: {tones_of_person:?}");
-        let last = tones_of_caller.last().map(|(pitch, _)| *pitch);
-        let is_back = !is_connected && case.outcome != TransferOutcome::Cancelled;
+        let last = tones_of_caller.iter().map(|(pitch, _)| *pitch).rfind(|pitch| *pitch != PERSON);
         assert_eq!(
             last == Some(AGENT),
-            is_back || case.style != TransferStyle::Warm,
+            case.is_back || case.style != TransferStyle::Warm,
             "{n}: {tones_of_caller:?}"
+        );
+        let hear_each_other =
+            (length_of(PERSON, &tones_of_caller) > 10, length_of(CALLER, &tones_of_person) > 10);
+        let is_long = is_connected && case.ended_by == Some(TransferEnd::Caller);
+        let is_toned = is_long && case.after_bridge == AfterBridge::Leave;
+        assert_eq!(hear_each_other, (is_toned, is_toned), "{n}: {tones_of_caller:?} {tones_of_person:?}");
+        let of_people = turns.iter().filter(|turn| turn.target_text.is_some());
+        let mut speakers: Vec<bool> = of_people.map(|turn| turn.caller_text.is_empty()).collect();
+        speakers.dedup();
+        let expected: &[bool] = if case.after_bridge == AfterBridge::Stay { &[true, false] } else { &[] };
+        assert_eq!(
+            speakers,
+            expected,
+            "{n}: the person's words, then the caller's: {turns:?}\n{}",
+            env.log()
         );
     }
     let announced = vendor.requests(Kind::Tts);
@@ -291,7 +359,7 @@ fn a_caller_who_hears_music_cancels_by_words() {
     let mut script = caller(6_000);
     script.splice(script.len() - 1.., cancel);
     let (outcome, ended_by) = (TransferOutcome::Cancelled, Some(TransferEnd::Caller));
-    let case = Case { style: TransferStyle::Warm, phone: Habit::Rings, caller: script, outcome, ended_by };
+    let case = Case::new(TransferStyle::Warm, Habit::Rings, script, outcome, ended_by);
     let heard = play(&mut env, &[case]);
     env.clears_away(ms(10_000));
     let (tenant, caller, ..) = &heard[0];

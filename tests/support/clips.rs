@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use vca::audio::Clip;
 use vca::audio::resample::convert;
@@ -36,6 +37,13 @@ pub fn prompts(sandbox: &Sandbox) -> Vec<(String, String)> {
         // The list has some that the package lacks.
         .filter(|(name, _)| sandbox.outside(&format!("{PROMPTS}/{name}.wav")).is_file())
         .collect()
+}
+
+/// A tone of this pitch in Hz, 8 kHz.
+pub fn tone(pitch: u32, length: Duration) -> Clip {
+    let step = f64::from(pitch) * std::f64::consts::TAU / 8_000.0;
+    let samples = (0..length.as_millis() * 8).map(|n| ((n as f64 * step).sin() * 8_000.0) as i16);
+    Clip::new(8_000, samples.collect())
 }
 
 /// A sentence spoken by espeak-ng, 22.05 kHz.

@@ -21,6 +21,8 @@ pub struct Plan {
     pub headers: Vec<String>,
     /// How long after the answer the caller puts the call on hold, if they do.
     pub holds_after: Option<Duration>,
+    /// The only response to a REFER, which ends the call when absent.
+    pub refer_status: Option<u16>,
     pub codec: Codec,
     pub script: Vec<Step>,
     pub suppress_silence: bool,
@@ -39,6 +41,7 @@ impl Plan {
             info_keys: Vec::new(),
             headers: Vec::new(),
             holds_after: None,
+            refer_status: None,
             codec,
             script,
             suppress_silence: false,
@@ -101,7 +104,8 @@ impl Call {
         let (from, to) = (plan.from.clone(), plan.to.clone());
         let keys = plan.info_keys.clone();
         let (headers, holds_after) = (plan.headers.clone(), plan.holds_after);
-        let dial = Dial { from_address, from, to, codec: plan.codec, media, keys, headers, holds_after };
+        let (codec, refer_status) = (plan.codec, plan.refer_status);
+        let dial = Dial { from_address, from, to, codec, media, keys, headers, holds_after, refer_status };
         let sip = SipCall::place(asterisk, &dial);
         Call { sip, line, plan, connected: false }
     }

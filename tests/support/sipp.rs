@@ -34,6 +34,8 @@ pub struct Dial {
     pub headers: Vec<String>,
     /// How long after the keys the caller puts the call on hold, if they do.
     pub holds_after: Option<Duration>,
+    /// The status with which a REFER is answered, without any NOTIFY. Without one it ends the call.
+    pub refer_status: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +165,7 @@ impl Drop for SipCall {
 
 /// INVITE, ACK, the keys, then wait for BYE. A refusal is not in it: sipp acknowledges that by itself and ends.
 fn scenario(dial: &Dial) -> String {
-    let Dial { from, codec, media, keys, headers, holds_after, .. } = dial;
+    let Dial { from, codec, media, keys, headers, holds_after, refer_status, .. } = dial;
     let headers: String = headers.iter().map(|line| format!("{line}\n")).collect();
     let (payload_type, rtpmap) = (codec.payload_type(), codec.rtpmap());
     let dialog = format!(
@@ -173,6 +175,7 @@ fn scenario(dial: &Dial) -> String {
     let keys: String =
         (2..).zip(keys).map(|(cseq, (pause, key))| key_by_info(&dialog, cseq, *pause, *key)).collect();
     let hold = holds_after.map(|pause| hold(&dialog, dial, keys.len() + 2, pause)).unwrap_or_default();
+    let referral = refer_status.map(referral).unwrap_or_default();
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <scenario name="call">
@@ -214,7 +217,7 @@ Max-Forwards: 70
 Content-Length: 0
 
 ]]></send>
-{keys}{hold}  <recv request="BYE"/>
+{keys}{hold}{referral}  <recv request="BYE"/>
   <send><![CDATA[
 
 SIP/2.0 200 OK
@@ -230,6 +233,26 @@ Content-Length: 0
 "#,
         ip = media.ip(),
         port = media.port(),
+    )
+}
+
+/// A REFER and its only response.
+fn referral(status: u16) -> String {
+    format!(
+        r#"  <recv request="REFER"/>
+  <send><![CDATA[
+
+SIP/2.0 {status} Referral
+[last_Via:]
+[last_From:]
+[last_To:]
+[last_Call-ID:]
+[last_CSeq:]
+Contact: <sip:[local_ip]:[local_port]>
+Content-Length: 0
+
+]]></send>
+"#
     )
 }
 

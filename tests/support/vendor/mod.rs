@@ -79,7 +79,7 @@ pub enum Habit {
     UnopenedReasoning,
     /// The words are "Thank you.", and doubtful: there was only noise (Whisper).
     NoiseWords,
-    /// The words of a short clip are "Yes, please."
+    /// The words of a short clip are "Yes, please.", or "Not now." with the key term [`NOT_NOW`].
     ShortYes,
     /// The words of a short clip are "Cancel, please."
     ShortCancel,
@@ -191,6 +191,9 @@ pub const REPLY: [&str; 3] = ["We are open ", "from nine", " to five."];
 
 /// The words that it speaks itself.
 pub const VOICE_REPLY: &str = "Certainly. We open at nine, and we close at six.";
+
+/// The key term with which the words of a short clip are "Not now."
+pub const NOT_NOW: &str = "Nottnau";
 
 /// Its summary of a call for the target of a transfer.
 pub const SUMMARY: &str = "Late order.";

@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::form::Form;
-use super::{Dialect, Habit, Kind, Server, Shared, WORDS, answer, receive};
+use super::{Dialect, Habit, Kind, NOT_NOW, Server, Shared, WORDS, answer, receive};
 
 const FIELDS: &[&str] = &[
     "chunking_strategy",
@@ -42,7 +42,10 @@ pub async fn transcribe(State(server): Shared, headers: HeaderMap, body: Bytes) 
     let is_noise = server.has(Habit::NoiseWords);
     let (words, doubt) = match is_noise {
         true => ("Thank you.", 0.87),
-        false if server.has(Habit::ShortYes) && seconds < SHORT => ("Yes, please.", 0.01),
+        false if server.has(Habit::ShortYes) && seconds < SHORT => {
+            let declines = form.text("prompt").is_some_and(|prompt| prompt.contains(NOT_NOW));
+            (if declines { "Not now." } else { "Yes, please." }, 0.01)
+        }
         false if server.has(Habit::ShortCancel) && seconds < SHORT => ("Cancel, please.", 0.01),
         false if server.has(Habit::EmergencyWords) => ("Help, this is an emergency!", 0.01),
         false => (WORDS, 0.01),
