@@ -24,6 +24,7 @@ mod pre_call;
 mod support;
 mod tidy;
 mod tools;
+mod transfer_ends;
 mod transfer_limits;
 mod transfers;
 mod transport;
