@@ -20,6 +20,7 @@ mod mcp;
 mod metrics;
 mod noise;
 mod pre_call;
+mod routing;
 #[allow(dead_code, reason = "each program uses its part")]
 mod support;
 mod tidy;

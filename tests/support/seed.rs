@@ -10,8 +10,8 @@ use vca::store::{
 };
 use vca::tenancy::{
     Actor, AgentRole, Call, CallId, CallStatus, CallTurn, Direction, EndedBy, FailoverRoutes, NumberId,
-    PhoneNumber, Plan, PreCallOwner, PreCallWebhook, ProfileId, ProfileSettings, ProviderType, Role,
-    TenantId, TenantStatus, Usage,
+    NumberRouting, PhoneNumber, Plan, PreCallOwner, PreCallWebhook, ProfileId, ProfileSettings, ProviderType,
+    Role, TenantId, TenantStatus, Usage,
 };
 
 /// The database of a daemon, open beside it.
@@ -149,6 +149,21 @@ impl Seed {
         let issued = self.runtime.block_on(scope.rotate_pre_call_secret(&Actor::system(), owner));
         let secret = issued.expect("a webhook").secret.expect("a new secret");
         secret.expose_secret().to_owned()
+    }
+
+    /// Sets which profiles answer a tenant's only number.
+    pub fn routing(&self, tenant: TenantId, routing: &NumberRouting) {
+        let accept = |_: &NumberRouting| Ok::<(), StoreError>(());
+        let (scope, number, actor) = (self.store.scope(tenant), self.number(tenant), Actor::system());
+        let set = scope.set_number_routing_if(&actor, number, routing, accept);
+        self.runtime.block_on(set).expect("a routing");
+    }
+
+    /// The profile that a call's id chooses of those that share a number's calls.
+    pub fn chosen_profile(&self, did: &str, call: CallId) -> ProfileId {
+        let did = did.parse().expect("a DID");
+        let route = self.runtime.block_on(self.store.route(&did)).expect("an answer").expect("a route");
+        route.number_profiles.choose(call).expect("a profile").id
     }
 
     /// Sets the failover routes of a tenant's numbers.
