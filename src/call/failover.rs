@@ -86,6 +86,13 @@ impl Failover {
         self.continued
     }
 
+    /// The target at which the call continues, once it does.
+    pub fn continued_target(&self) -> Option<&TransferTarget> {
+        let Some(Continuation::Target { target }) = self.continuation(self.continued?) else { return None };
+        let (route, _) = self.called.as_ref()?;
+        route.targets.iter().find(|it| it.name == target)
+    }
+
     /// The endings after which the call continues elsewhere, so that it needs no goodbye.
     pub fn endings(&self) -> Vec<Ending> {
         let ends = [

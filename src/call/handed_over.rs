@@ -3,11 +3,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tracing::warn;
+
 use super::dialled_legs::CountedLeg;
-use super::leg_spend::LegCharge;
+use super::leg_spend::{ChargeError, LegCharge, PricedLeg};
 use super::task::Task;
+use super::tasks::TaskResult;
 use crate::ari::ChannelId;
-use crate::ari::topology::LegId;
+use crate::ari::topology::{Input as TopologyInput, LegId};
+use crate::tenancy::{TransferMethod, TransferStyle, TransferTarget};
 
 /// The legs of all calls that were handed over. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +44,60 @@ impl HandedOverLegs {
     }
 }
 
+/// The end of a call here, with the leg that the dialplan is to dial for the caller.
+#[derive(Debug)]
+pub struct ChargedExit {
+    input: TopologyInput,
+    leg: CountedLeg,
+    charge: Result<LegCharge, ChargeError>,
+}
+
 impl Task {
+    /// Carries out the end of the call that its failover routes want.
+    pub(super) fn leave(&mut self, input: TopologyInput) {
+        let target = self.failover.continued_target().cloned();
+        self.leave_to(target, input);
+    }
+
+    /// Carries out the end of the call. The dialplan dials the target within the operator's limits only: beyond them the call
+    /// continues after Stasis.
+    pub(super) fn leave_to(&mut self, target: Option<TransferTarget>, input: TopologyInput) {
+        let is_dialled = |target: &TransferTarget| target.kind.is_dialled() && has_place(&input);
+        let Some(target) = target.filter(is_dialled) else { return self.control(input) };
+        let target =
+            TransferTarget { method: TransferMethod::Dialplan, style: TransferStyle::Cold, ..target };
+        let rules = self.services.transfer_rules.get();
+        let Some(leg) = self.services.dialled_legs.count(target.tenant_id, &rules) else {
+            warn!(to = %target.name, "all lines are in use: the call continues after Stasis");
+            return self.control(after_stasis(input));
+        };
+        let Some(priced) = PricedLeg::of(&target, &rules) else {
+            self.leave_leg(Some(leg), None);
+            return self.control(input);
+        };
+        let spend = self.services.leg_spend.clone();
+        self.tasks.start(|reports| async move {
+            let charge = spend.charge(priced).await;
+            let exit = Box::new(ChargedExit { input, leg, charge });
+            // Without a receiver the call is over.
+            let _ = reports.send(TaskResult::ExitCharged(exit)).await;
+        });
+    }
+
+    pub(super) fn exit_charged(&mut self, exit: ChargedExit) {
+        let ChargedExit { input, leg, charge } = exit;
+        match charge {
+            Ok(charge) => {
+                self.leave_leg(Some(leg), Some(charge));
+                self.control(input);
+            }
+            Err(error) => {
+                warn!(%error, "the target is not dialled: the call continues after Stasis");
+                self.control(after_stasis(input));
+            }
+        }
+    }
+
     /// The dialplan dials for the caller. When the leg is answered is not known: it is charged from now on.
     pub(super) fn leave_leg(&self, leg: Option<CountedLeg>, mut charge: Option<LegCharge>) {
         if let Some(charge) = &mut charge {
@@ -52,11 +109,38 @@ impl Task {
     }
 }
 
+fn has_place(input: &TopologyInput) -> bool {
+    matches!(input, TopologyInput::ContinueInDialplan { exit, .. } if exit.place().is_some())
+}
+
+fn after_stasis(input: TopologyInput) -> TopologyInput {
+    match input {
+        TopologyInput::ContinueInDialplan { exit, reason } => {
+            TopologyInput::ContinueInDialplan { exit: exit.after_stasis(), reason }
+        }
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ari::Reason;
+    use crate::ari::topology::{DialplanExit, DialplanPlace};
     use crate::call::DialledLegs;
     use crate::tenancy::{TenantId, TransferRules};
+
+    #[test]
+    fn an_exit_beyond_the_limits_leads_behind_stasis() {
+        let place = DialplanPlace { context: "vca-transfer".into(), extension: "s".into() };
+        let exit = DialplanExit::with_status("busy").at(place);
+        let input = TopologyInput::ContinueInDialplan { exit, reason: Reason::NormalClearing };
+        assert!(has_place(&input));
+        let input = after_stasis(input);
+        assert!(!has_place(&input) && matches!(input, TopologyInput::ContinueInDialplan { .. }));
+        let hang_up = || TopologyInput::HangUp { reason: Reason::Busy };
+        assert!(!has_place(&hang_up()) && matches!(after_stasis(hang_up()), TopologyInput::HangUp { .. }));
+    }
 
     #[test]
     fn a_leg_of_the_dialplan_counts_while_the_caller_has_a_channel() {

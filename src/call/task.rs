@@ -194,6 +194,7 @@ impl Task {
             TaskResult::McpProblems(problems) => self.records.tools_missing(&problems),
             TaskResult::Resolved(resolution) => self.target_resolved(resolution),
             TaskResult::TargetChecked(check) => self.target_checked(check),
+            TaskResult::ExitCharged(exit) => self.exit_charged(*exit),
         }
     }
 
@@ -203,7 +204,7 @@ impl Task {
         self.tick_transfer(now);
         if let Some(ending) = self.phase.tick(now) {
             let input = self.failover.end(ending);
-            self.control(input);
+            self.leave(input);
         }
     }
 
@@ -242,14 +243,14 @@ impl Task {
     pub fn fail(&mut self, failure: &str, case: FailoverCase, reason: Reason) {
         self.records.fail(failure);
         let input = self.failover.break_off(case, reason);
-        self.control(input);
+        self.leave(input);
     }
 
     /// Refuses the call, or has the dialplan continue with it.
     pub fn refuse(&mut self, refusal: Refusal) {
         self.phase = Phase::Ending(Some(refusal));
         let input = self.failover.refuse(refusal);
-        self.control(input);
+        self.leave(input);
     }
 
     /// Has the call continue at a transfer target, unanswered.
@@ -259,7 +260,7 @@ impl Task {
         self.records.transfer_began(&handed_over, None, TransferOutcome::HandedOver);
         self.records.transfer_ended(None, None);
         let input = self.failover.forward(target);
-        self.control(input);
+        self.leave_to(Some(handed_over), input);
     }
 
     /// Starts the call in Asterisk once its first prompts can be played, which is at once if they are cached.

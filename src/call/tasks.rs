@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use super::handed_over::ChargedExit;
 use super::target_check::TargetCheck;
 use super::target_resolution::TargetResolution;
 use crate::ari::answer::AriError;
@@ -30,6 +31,8 @@ pub enum TaskResult {
     Resolved(TargetResolution),
     /// Whether the tenant still has the target of a transfer.
     TargetChecked(TargetCheck),
+    /// The leg that the dialplan is about to dial is charged, or not.
+    ExitCharged(Box<ChargedExit>),
 }
 
 /// Results that wait for the call; a task that finds the queue full waits.

@@ -156,6 +156,12 @@ impl DialplanExit {
         DialplanExit { place: Some(place), ..self }
     }
 
+    /// Continues after the `Stasis` that the caller entered through instead.
+    #[must_use]
+    pub fn after_stasis(self) -> DialplanExit {
+        DialplanExit { place: None, ..self }
+    }
+
     pub fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.variables.iter().map(|(name, value)| (*name, value.as_str()))
     }
