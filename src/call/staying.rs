@@ -12,7 +12,8 @@ use crate::ari::topology::{Input as TopologyInput, LegId, LegSpec, Wanted};
 use crate::conversation::{Ending, ToolId};
 
 impl Task {
-    /// Joins the caller with the target, and goes on hearing each of them apart. The conversation with the agent is over.
+    /// Joins the caller with the target, and goes on hearing each of them apart. The conversation with the agent is
+    /// over.
     pub(super) fn stay_with(&mut self, target: LegId, tool: ToolId) {
         self.control(TopologyInput::Spare { leg: LegId::MEDIA });
         let Some(talking) = self.take_conversation(tool, "connected") else { return };

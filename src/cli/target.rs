@@ -73,7 +73,8 @@ pub struct CreateTarget {
     /// summary and accepted (warm). For the method dial.
     #[arg(long, default_value_t)]
     style: TransferStyle,
-    /// VCA's part once it has the caller: none (leave), or to transcribe both sides for the record (stay). For the method dial.
+    /// VCA's part once it has the caller: none (leave), or to transcribe both sides for the record (stay). For the
+    /// method dial.
     #[arg(long, default_value_t)]
     after_bridge: AfterBridge,
     /// For the kind http: headers, secret_headers, timeout_ms and allow, as JSON.

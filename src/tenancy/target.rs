@@ -65,8 +65,8 @@ words!(
 );
 
 words!(
-    /// VCA's part once a dialled target has the caller. `leave`: none. `stay`: it is silent and transcribes both sides for the
-    /// call's record, until either hangs up.
+    /// VCA's part once a dialled target has the caller. `leave`: none. `stay`: it is silent and transcribes both sides
+    /// for the call's record, until either hangs up.
     #[derive(Default)]
     AfterBridge {
         /// Its part of the call ends.

@@ -153,7 +153,8 @@ impl Side {
         }
     }
 
-    /// An engine that judges the ends of turns may have ended the open utterance: a voice that goes on begins another one.
+    /// An engine that judges the ends of turns may have ended the open utterance: a voice that goes on begins another
+    /// one.
     fn recognised(&mut self, utterance: Utterance) {
         if utterance != self.listener.latest() {
             return;
