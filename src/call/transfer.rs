@@ -30,6 +30,7 @@
 //! | `Connected` | the target hangs up, or the time is over | – | `End` |
 
 mod step;
+mod times;
 mod words;
 
 use std::time::{Duration, Instant};
@@ -38,9 +39,11 @@ use crate::ari::topology::LegId;
 use crate::conversation::ToolId;
 use crate::dtmf::Digit;
 use crate::language::Acceptance;
-use crate::tenancy::{TransferEnd, TransferOutcome, TransferRoute, TransferRules, TransferStyle};
+use crate::tenancy::{TransferEnd, TransferOutcome, TransferRoute, TransferStyle};
 pub use step::TransferStep;
 use step::{failed, outcome_of, returned};
+use times::LONGEST_ANNOUNCEMENT;
+pub use times::TransferTimes;
 use words::{FirstWords, Meaning, PartySpeech};
 
 /// A caller who is still there this long after a REFER is not transferred, as far as it is known, and returns to the agent.
@@ -51,8 +54,6 @@ const WORDS_PAUSE: Duration = Duration::from_millis(700);
 const LONGEST_WORDS: Duration = Duration::from_secs(5);
 /// Utterances of a caller who waits that are recognised in one transfer: music may return as an echo.
 const MOST_UTTERANCES: u32 = 10;
-/// The time that an announcement may take, its synthesis included.
-const LONGEST_ANNOUNCEMENT: Duration = Duration::from_secs(60);
 
 /// The transfer that is under way.
 #[derive(Debug)]
@@ -62,17 +63,6 @@ pub struct Transfer {
     style: TransferStyle,
     times: TransferTimes,
     phase: TransferPhase,
-}
-
-/// The operator's time limits for dialled targets.
-#[derive(Debug, Clone, Copy)]
-pub struct TransferTimes {
-    /// For the first words of a target that answers.
-    pub first_words: Duration,
-    /// For the target's decision, from the end of the announcement.
-    pub accept: Duration,
-    /// For the conversation of caller and target.
-    pub leg: Duration,
 }
 
 #[derive(Debug)]
@@ -116,16 +106,6 @@ enum TransferPhase {
         leg: LegId,
         until: Instant,
     },
-}
-
-impl TransferTimes {
-    pub fn of(rules: &TransferRules) -> TransferTimes {
-        TransferTimes {
-            first_words: Duration::from_millis(rules.first_words_ms),
-            accept: Duration::from_secs(rules.accept_s),
-            leg: Duration::from_secs(rules.max_leg_s),
-        }
-    }
 }
 
 impl Transfer {

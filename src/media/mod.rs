@@ -7,6 +7,7 @@
 //! It knows nothing of conversations and Asterisk's control side, and of tenants their ids alone.
 
 mod caller_stream;
+mod control;
 mod exchange;
 mod inbound;
 mod lateness;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::port::{Backend, Control, MediaEvent, Piece, SpeechTag};
+use super::control::{Control, Piece};
+use super::port::{Backend, MediaEvent, SpeechTag};
 use crate::audio::comfort_noise::ComfortNoise;
 use crate::audio::frame::MAX_FRAME;
 use crate::audio::prefetch::prefetch;

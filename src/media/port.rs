@@ -11,6 +11,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use tokio::sync::Notify;
 
 use super::caller_stream::AudioDelivery;
+use super::control::{Control, Piece};
 use super::exchange::Exchange;
 use super::leg::NoiseSuppression;
 use super::report::{EchoReport, Report};
@@ -57,30 +58,6 @@ pub enum MediaEvent {
     UnexpectedPackets {
         from: SocketAddr,
     },
-}
-
-/// Samples of a speech that are queued.
-pub(super) struct Piece {
-    pub speech: SpeechTag,
-    pub samples: Arc<[i16]>,
-    pub last: bool,
-    /// Pieces of an epoch that was flushed are dropped.
-    pub epoch: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Control {
-    Pause,
-    Resume,
-    /// Drop every piece of an epoch before this one.
-    Flush(u32),
-    /// Fill pauses with comfort noise from now on.
-    BeginNoise,
-    EndNoise,
-    /// Take over the noise suppression that was set.
-    ChangeSuppression,
-    /// Notify the call of audio as soon as it needs it from now on.
-    Deliver(AudioDelivery),
 }
 
 /// Pieces that wait to be played.
