@@ -112,7 +112,7 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
     ("vca_pre_call_webhooks_total", Counter, "Requests to pre-call webhooks, by outcome."),
     ("vca_ratings_total", Counter, "Ratings that callers gave at the end of calls, by rating."),
     ("vca_redis_lost_total", Counter, "Losses of the connection to Redis."),
-    ("vca_refusals_total", Counter, "Calls refused before the answer, by reason."),
+    ("vca_refusals_total", Counter, "Calls that no agent answers, by reason."),
     ("vca_registrations_failed_total", Counter, "Failed registrations of numbers with providers, by reason."),
     ("vca_retention_deleted_total", Counter, "Rows deleted by retention, by kind."),
     (

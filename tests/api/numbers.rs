@@ -72,6 +72,7 @@ async fn a_number_has_failover_routes(api: ApiServer) {
     let routes = json!({
         "default": { "action": "dialplan" }, "closed": { "action": "dialplan", "label": "night" },
         "limit": { "action": "hang_up" },
+        "busy": { "action": "message", "say": "All lines are busy.", "then": { "action": "target", "target": "shop" } },
     });
     let changed = admin.patch(&one, json!({ "failover": routes })).await.expect(200);
     assert_eq!((&changed["failover"], &changed["is_active"]), (&routes, &json!(true)));
@@ -82,6 +83,8 @@ async fn a_number_has_failover_routes(api: ApiServer) {
         json!({ "default": { "action": "dialplan", "label": "a,b" } }),
         json!({ "default": { "action": "dialplan", "label": "${EXTEN}" } }),
         json!({ "lunch": { "action": "dialplan" } }),
+        json!({ "busy": { "action": "message", "say": "" } }),
+        json!({ "busy": { "action": "message", "say": "Hello {{caller}}" } }),
         json!(null),
     ] {
         admin.patch(&one, json!({ "failover": wrong })).await.expect(400);

@@ -163,10 +163,11 @@ async fn a_numbers_routing_goes_back_to_what_it_was() {
     let versions = ["number", "routing-versions", "+15550100"];
     assert_eq!(vca.json(&versions).await.as_array().map(Vec::len), Some(1));
     vca.text(&["number", "routing", "+15550100", "--profile", "Front desk=30"]).await;
-    let failover = r#"{"default":{"action":"dialplan","label":"night"}}"#;
+    let failover = r#"{"default":{"action":"dialplan","label":"night"},"full":{"action":"message","say":"Call later."}}"#;
     vca.text(&["number", "update", "+15550100", "--failover", failover]).await;
     let shown = vca.text(&[&versions[..], &["--version", "3"]].concat()).await;
     assert!(shown.contains("(30)") && shown.contains("busy: dialplan (night)"), "{shown}");
+    assert!(shown.contains(r#"full: message "Call later.", then hang up"#), "{shown}");
     let compared = vca.json(&[&versions[..], &["--version", "3", "--diff"]].concat()).await;
     assert_eq!(
         (&compared["earlier"], &compared["differences"][0]["field"]),
