@@ -13,6 +13,7 @@ mod echo;
 mod end_of_turn;
 mod environment;
 mod failover;
+mod hostile;
 mod keypad;
 mod life;
 mod live_control;
@@ -24,6 +25,7 @@ mod routing;
 #[allow(dead_code, reason = "each program uses its part")]
 mod support;
 mod tidy;
+mod tool_calls;
 mod tools;
 mod transfer_ends;
 mod transfer_limits;

@@ -20,6 +20,8 @@ pub enum Answer {
     Json(u16, &'static str),
     /// 200, but only after this long.
     Late(Duration),
+    /// 200 with a body of JSON after this long.
+    LateJson(Duration, &'static str),
     /// Nothing, ever.
     Never,
 }
@@ -130,7 +132,7 @@ async fn receive(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, bod
     let status = match answer {
         Answer::Echo => StatusCode::OK,
         Answer::Status(status) | Answer::Json(status, _) => StatusCode::from_u16(status).expect("a status"),
-        Answer::Late(pause) => {
+        Answer::Late(pause) | Answer::LateJson(pause, _) => {
             tokio::time::sleep(pause).await;
             StatusCode::OK
         }
@@ -139,7 +141,9 @@ async fn receive(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, bod
     lock(&shared).requests[index].accepted = status == StatusCode::OK;
     match answer {
         Answer::Echo => echo.into_response(),
-        Answer::Json(_, body) => (status, [("content-type", "application/json")], body).into_response(),
+        Answer::Json(_, body) | Answer::LateJson(_, body) => {
+            (status, [("content-type", "application/json")], body).into_response()
+        }
         _ => status.into_response(),
     }
 }

@@ -11,7 +11,10 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use super::{Dialect, Habit, Kind, REPLY, STALLED_REPLY, SUMMARY, Server, Shared, TOKENS, answer, receive};
+use super::{
+    ANALYSIS, Dialect, Habit, Kind, PLANNED_ROUNDS, PlannedCall, REPLY, STALLED_REPLY, SUMMARY, Server,
+    Shared, TOKENS, answer, receive,
+};
 
 /// The fields of a request.
 const FIELDS: &[&str] = &[
@@ -158,43 +161,69 @@ fn checked_results(messages: &[Value]) -> Result<(), Refusal> {
 /// The pieces of a reply, and how it ends.
 struct Reply {
     texts: Vec<String>,
-    tool: Option<String>,
-    arguments: String,
+    calls: Vec<PlannedCall>,
     finish: &'static str,
 }
 
 impl Reply {
     fn to(server: &Server, question: &Value) -> Reply {
-        let last = question["messages"].as_array().and_then(|it| it.last()).cloned().unwrap_or_default();
+        let messages = question["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let last = messages.last().cloned().unwrap_or_default();
+        let planned = planned(server, question, messages);
+        if !planned.is_empty() {
+            return Reply { texts: Vec::new(), calls: planned, finish: "tool_calls" };
+        }
+        if messages[0]["content"].as_str().is_some_and(|text| text.contains("analyse the transcript")) {
+            return Reply { texts: vec![ANALYSIS.to_owned()], calls: Vec::new(), finish: "stop" };
+        }
         let is_goodbye = last["content"].as_str().is_some_and(|text| text.contains("Goodbye"));
         let tool =
             question["tools"][0]["function"]["name"].as_str().filter(|_| is_goodbye).map(str::to_owned);
         // Once: a result of a tool is answered in words.
-        let (tool, arguments) = match choice(question).filter(|_| last["role"] == "user") {
-            Some((tool, arguments)) => (Some(tool), arguments.to_string()),
-            None => (tool, "{}".to_owned()),
-        };
+        let (tool, arguments) =
+            match choice(question).filter(|_| last["role"] == "user" && server.planned().is_none()) {
+                Some((tool, arguments)) => (Some(tool), arguments.to_string()),
+                None => (tool, "{}".to_owned()),
+            };
         let reasoning = server.has(Habit::UnopenedReasoning).then_some("They ask for the hours.</think>\n\n");
         let texts: Vec<String> = reasoning.into_iter().chain(REPLY).map(str::to_owned).collect();
         match tool {
             _ if server.has(Habit::Thinks) => {
-                Reply { texts: Vec::new(), tool: None, arguments, finish: "length" }
+                Reply { texts: Vec::new(), calls: Vec::new(), finish: "length" }
             }
             _ if server.has(Habit::TextToolCalls) && question.get("tools").is_some() => {
                 let text = "<tool_call>{\"name\": \"end_call\", \"arguments\": {}}</tool_call>".to_owned();
-                Reply { texts: vec![text], tool: None, arguments, finish: "stop" }
+                Reply { texts: vec![text], calls: Vec::new(), finish: "stop" }
             }
-            Some(name) => Reply { texts, tool: Some(name), arguments, finish: "tool_calls" },
-            None => Reply { texts, tool: None, arguments, finish: "stop" },
+            Some(name) => Reply { texts, calls: vec![(name, arguments)], finish: "tool_calls" },
+            None => Reply { texts, calls: Vec::new(), finish: "stop" },
         }
     }
 
-    fn call(&self) -> Option<Value> {
-        let name = self.tool.as_ref()?;
-        Some(
-            json!({ "index": 0, "id": "call_1", "type": "function", "function": { "name": name, "arguments": self.arguments } }),
-        )
+    /// The calls as the API writes them. Their ids are unique in a conversation whose requests have this many messages.
+    fn calls(&self, question: &Value) -> Vec<Value> {
+        let count = question["messages"].as_array().map_or(0, Vec::len);
+        let call = |(at, (name, arguments)): (usize, &PlannedCall)| {
+            let function = json!({ "name": name, "arguments": arguments });
+            json!({ "index": at, "id": format!("call_{count}_{at}"), "type": "function", "function": function })
+        };
+        self.calls.iter().enumerate().map(call).collect()
     }
+}
+
+/// The calls that the model is to make next, or that a result of a tool tells it to make.
+fn planned(server: &Server, question: &Value, messages: &[Value]) -> Vec<PlannedCall> {
+    let answers = messages.iter().rev().take_while(|message| message["role"] != "user");
+    let rounds = answers.clone().filter(|message| message["tool_calls"].is_array()).count();
+    if question.get("tools").is_none() || rounds >= PLANNED_ROUNDS {
+        return Vec::new();
+    }
+    let mut results = answers.take_while(|message| message["role"] == "tool");
+    let obeyed = results.find_map(|message| {
+        let result: Value = serde_json::from_str(message["content"].as_str()?).ok()?;
+        serde_json::from_value(result["obey"].clone()).ok()
+    });
+    obeyed.or_else(|| server.planned().as_mut()?.pop_front()).unwrap_or_default()
 }
 
 /// A call of the first tool, where that has a choice of targets, agents or languages: the last one.
@@ -225,7 +254,7 @@ fn streamed(question: &Value, reply: &Reply) -> Response {
     let delta = |delta: Value| chunk(json!([{ "index": 0, "delta": delta, "finish_reason": null }]));
     let mut chunks = vec![delta(json!({ "role": "assistant", "content": "" }))];
     chunks.extend(reply.texts.iter().map(|text| delta(json!({ "content": text }))));
-    chunks.extend(reply.call().map(|call| delta(json!({ "tool_calls": [call] }))));
+    chunks.extend(reply.calls(question).into_iter().map(|call| delta(json!({ "tool_calls": [call] }))));
     chunks.push(chunk(json!([{ "index": 0, "delta": {}, "finish_reason": reply.finish }])));
     if question["stream_options"]["include_usage"] == true {
         let mut last = chunk(json!([]));
@@ -253,8 +282,9 @@ pub fn stalled() -> Response {
 
 fn whole(question: &Value, reply: &Reply) -> Response {
     let mut message = json!({ "role": "assistant", "content": reply.texts.concat(), "refusal": null });
-    if let Some(call) = reply.call() {
-        message["tool_calls"] = json!([call]);
+    let calls = reply.calls(question);
+    if !calls.is_empty() {
+        message["tool_calls"] = json!(calls);
     }
     let choice = json!({ "index": 0, "message": message, "finish_reason": reply.finish, "logprobs": null });
     answer(

@@ -103,6 +103,12 @@ pub enum Habit {
     SampleRate,
 }
 
+/// A call of a tool that the model is to make: the tool's name, and the arguments as it writes them.
+pub type PlannedCall = (String, String);
+
+/// The most planned replies to one question; then the model replies in words.
+const PLANNED_ROUNDS: usize = 4;
+
 /// A request that was received.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -142,6 +148,8 @@ struct Server {
     live_faults: Mutex<VecDeque<LiveFault>>,
     /// The events of speech-to-speech clients, without audio.
     voice_events: Mutex<Vec<Value>>,
+    /// The calls of tools in the next replies, where the model makes no others.
+    planned: Mutex<Option<VecDeque<Vec<PlannedCall>>>>,
     habits: Vec<Habit>,
 }
 
@@ -158,6 +166,10 @@ impl Server {
 
     fn voice_events(&self) -> MutexGuard<'_, Vec<Value>> {
         self.voice_events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn planned(&self) -> MutexGuard<'_, Option<VecDeque<Vec<PlannedCall>>>> {
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn engines(&self) -> MutexGuard<'_, [Engine; 3]> {
@@ -188,6 +200,9 @@ pub const TOKENS: (u64, u64) = (40, 8);
 /// The beginning of a reply that stalls: a clause and the first words of another.
 pub const STALLED_REPLY: [&str; 2] = ["Let me look at that,", " it is"];
 pub const REPLY: [&str; 3] = ["We are open ", "from nine", " to five."];
+
+/// Its analysis of any call.
+pub const ANALYSIS: &str = r#"{"summary":"The caller asked when the shop is open."}"#;
 
 /// The words that it speaks itself.
 pub const VOICE_REPLY: &str = "Certainly. We open at nine, and we close at six.";
@@ -272,6 +287,12 @@ impl Vendor {
     /// The events of speech-to-speech clients of a type so far.
     pub fn voice_events(&self, kind: &str) -> Vec<Value> {
         self.server.voice_events().iter().filter(|event| event["type"] == kind).cloned().collect()
+    }
+
+    /// The next replies of the model that may call tools have these calls and no words, four replies to a question at most. A result
+    /// of a tool with a list `obey` of calls goes before them. From now on the model makes no other calls.
+    pub fn plans(&self, replies: impl IntoIterator<Item = Vec<PlannedCall>>) {
+        self.server.planned().get_or_insert_default().extend(replies);
     }
 
     pub fn feels(&self, kind: Kind, mood: Mood) {
