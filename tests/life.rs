@@ -1,5 +1,6 @@
 //! What becomes of calls when something breaks: strangers, crashes, and the loss of every server that there is.
 
+mod analysis;
 mod asterisk;
 mod credentials;
 mod disk;

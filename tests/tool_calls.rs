@@ -137,11 +137,11 @@ fn outcomes(turns: &[CallTurn]) -> Vec<(&str, ToolRunOutcome)> {
 #[test]
 fn a_call_goes_on_whatever_its_tools_do() {
     let Some(mut env) = test_env() else { return };
-    let slow = receiver(Answer::Late(ms(1_800)));
+    let slow = receiver(Answer::Late(ms(2_500)));
     let moved = receiver(Answer::Status(307));
     let endless = receiver(Answer::Json(200, String::leak(format!("\"{}\"", "x".repeat(70_000)))));
     let booking = receiver(Answer::LateJson(ms(2_500), r#"{"state":"booked"}"#));
-    let interrupted = receiver(Answer::Late(ms(4_000)));
+    let interrupted = receiver(Answer::Late(ms(6_000)));
     let words = json!({ "say_delayed": "I am still looking.", "say_delayed_after_ms": 600 });
     let failing = env.seed.tenant(
         "failing",

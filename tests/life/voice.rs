@@ -1,12 +1,14 @@
 //! Calls with a model that hears and speaks itself.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use vca::sim::Step;
-use vca::tenancy::{CallStatus, EngineKind, TenantId, UsageUnit};
+use vca::tenancy::{CallStatus, EngineKind, TenantId, ToolRunOutcome, UsageUnit};
 
 use super::engines::pitches;
 use super::{MAIN, env, listen, ms, question};
 use crate::support::clips;
+use crate::support::receiver::{Answer, Receiver};
+use crate::support::sipp::Side;
 use crate::support::test_env::TestEnv;
 use crate::support::vendor::{KEY, Kind, LiveFault, REPLY, VOICE_REPLY, Vendor, WORDS};
 
@@ -59,6 +61,50 @@ fn a_call_is_held_by_a_model_that_hears_and_speaks() {
     assert_eq!(text, (responses * 32, responses * 8));
     assert!(used(UsageUnit::AudioOutputTokens) >= 2 * 80, "{usage:?}");
     assert!((2_000..9_000).contains(&used(UsageUnit::AudioMs)), "{usage:?}");
+}
+
+/// The model calls the tenant's tool for one caller, and ends the call of another.
+#[test]
+fn a_model_that_hears_and_speaks_uses_the_tenants_tool_and_ends_a_call() {
+    const ORDERING: &str = "+49305550108";
+    const ENDING: &str = "+49305550109";
+    let Some((mut env, _, vendor)) = voice_env(&[]) else { return };
+    let shop = Receiver::start();
+    shop.answers(Answer::Json(201, r#"{"order":7}"#));
+    env.set("VCA__TOOLS__ALLOW_HTTP", "true");
+    env.set("VCA__TOOLS__ALLOW_PRIVATE_TARGETS", "true");
+    let order = json!({
+        "name": "place_order", "description": "Places the caller's order.", "method": "POST", "url": shop.url("/orders"),
+        "parameters": { "type": "object", "properties": {} }, "static_values": { "shop": 12 },
+    });
+    let agent = |other: Value| {
+        let mut agent = json!({
+            "greeting": "Welcome to the test.", "language": "en-GB", "realtime": "voice",
+            "stt": "whisper", "llm": "llama", "tts": "flite",
+        });
+        agent.as_object_mut().expect("settings").extend(other.as_object().cloned().unwrap_or_default());
+        agent
+    };
+    let ordering = env.seed.tenant("ordering", ORDERING, None, agent(json!({ "http_tools": [order] })));
+    let ending = env.seed.tenant("ending", ENDING, None, agent(json!({ "tools": ["end_call"] })));
+    env.open();
+    let script = vec![listen(), question(), listen(), Step::HangUp];
+    env.satisfied(env.place(ORDERING, script));
+    let (_, turns) = env.last_call(ordering);
+    let orders: Vec<_> = shop.requests_to("/orders").iter().map(|request| request.json()).collect();
+    assert_eq!(orders, [json!({ "shop": 12 })], "{}", env.log());
+    let run = &turns[1].tools[0];
+    let result = (run.name.as_str(), run.outcome, run.result.as_str());
+    assert_eq!(result, ("place_order", ToolRunOutcome::Succeeded, r#"{"order":7}"#));
+    assert_eq!(turns[1].agent_text, VOICE_REPLY, "{turns:?}");
+    let results = vendor.voice_events("conversation.item.create");
+    assert!(results.iter().any(|event| event["item"]["output"] == r#"{"order":7}"#), "{results:?}");
+
+    let report = env.dial(ENDING, vec![listen(), question(), Step::Wait(ms(15_000)), Step::HangUp]);
+    let (record, turns) = env.last_call(ending);
+    assert_eq!(report.ended_by, Some(Side::Agent), "{turns:?}\n{}", env.log());
+    assert_eq!(record.disposition.as_deref(), Some("agent_hung_up"));
+    assert!(vendor.requests(Kind::Llm).is_empty());
 }
 
 /// The model's memory of its response ends where the caller interrupted it. Another truncation is that of another item.
