@@ -1,18 +1,23 @@
 //! Keys that a caller presses, through a real Asterisk.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::json;
 use vca::sim::{Codec, Step, key_tones};
 
-use crate::support;
+use crate::life::servers::Database;
 use crate::support::asterisk::Options;
-use crate::support::clips;
-use crate::support::phone::{self, Plan};
+use crate::support::phone::{self, Call, Plan};
+use crate::support::receiver::{Answer, Receiver};
+use crate::support::redis::Redis;
 use crate::support::seed::{local_agent, local_agent_with};
 use crate::support::sipp::Side;
 use crate::support::test_env::TestEnv;
+use crate::support::{self, clips, wait};
 
 const MAIN: &str = "+49305550100";
 
@@ -82,27 +87,26 @@ enum Way {
 }
 
 impl Way {
-    /// A call that presses `keys` while the agent speaks, one and a half seconds after the answer.
-    fn call(self, options: &Options, keys: &str) -> Plan {
+    /// A call that presses `keys` with pauses, so long `after` the answer.
+    fn call(self, options: &Options, keys: &str, (after, pause): (Duration, Duration)) -> Plan {
         let press = |key| match self {
-            Way::Events => vec![Step::Press(key), Step::Wait(ms(100))],
-            Way::Info => vec![],
-            Way::InBand => vec![Step::Say(key_tones(key).expect("a key")), Step::Wait(ms(100))],
+            Way::Events => vec![Step::Press(key), Step::Wait(pause)],
+            Way::Info => vec![Step::Wait(pause + ms(100))],
+            Way::InBand => vec![Step::Say(key_tones(key).expect("a key")), Step::Wait(pause)],
         };
-        let wait = if matches!(self, Way::Info) { ms(2_100) } else { ms(1_500) };
-        let script = [Step::Wait(wait)].into_iter().chain(keys.chars().flat_map(press));
+        let script = [Step::Wait(after)].into_iter().chain(keys.chars().flat_map(press));
         let script = script.chain([listen(), Step::HangUp]).collect();
         let (trunk, info_keys) = match self {
             Way::Events => (None, vec![]),
-            Way::Info => (Some(options.info_trunk), by_info(keys)),
+            Way::Info => (Some(options.info_trunk), by_info(keys, after, pause + ms(100))),
             Way::InBand => (Some(options.inband_trunk), vec![]),
         };
         Plan { trunk, info_keys, ..Plan::new(MAIN, Codec::Ulaw, script) }
     }
 }
 
-fn by_info(keys: &str) -> Vec<(Duration, char)> {
-    keys.chars().enumerate().map(|(n, key)| (ms(if n == 0 { 1_500 } else { 200 }), key)).collect()
+fn by_info(keys: &str, after: Duration, pause: Duration) -> Vec<(Duration, char)> {
+    keys.chars().enumerate().map(|(n, key)| (if n == 0 { after } else { pause }, key)).collect()
 }
 
 /// The keys interrupt the agent, and are a turn of the caller.
@@ -124,7 +128,8 @@ fn keys_arrive_as_events_by_info_and_in_band_while_the_agent_speaks() {
     );
     env.open();
     for way in [Way::Events, Way::Info, Way::InBand] {
-        let report = phone::call(&env.asterisk, way.call(env.asterisk.options(), "47#"));
+        let report =
+            phone::call(&env.asterisk, way.call(env.asterisk.options(), "47#", (ms(1_500), ms(100))));
         let missed = &report.conversation.missed;
         assert!(missed.is_empty(), "{way:?}: {missed:?}\n{}", env.log());
         let (_, turns) = env.last_call(tenant);
@@ -194,6 +199,118 @@ fn a_caller_navigates_menus_and_leaves_a_pin_that_is_nowhere_in_clear() {
     let database =
         env.files().into_iter().map(|file| String::from_utf8_lossy(&file).into_owned()).collect::<String>();
     for (place, text) in [("log", log + &env.log()), ("database", database)] {
+        assert!(!text.contains(PIN), "the {place} has the PIN");
+    }
+}
+
+/// What a Redis server is told from now on, until it ends.
+fn monitor(redis: &Redis) -> JoinHandle<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", redis.port())).expect("Redis");
+    stream.write_all(b"MONITOR\r\n").expect("a command");
+    std::thread::spawn(move || {
+        let mut heard = Vec::new();
+        // The connection may be reset with the server.
+        let _ = stream.read_to_end(&mut heard);
+        String::from_utf8_lossy(&heard).into_owned()
+    })
+}
+
+/// Three callers at once, each with another kind of keys, leave a masked PIN for the tenant's tool. Only the tenant's server has it.
+#[test]
+fn a_masked_pin_is_in_no_database_stream_event_or_log() {
+    const PIN: &str = "60718293";
+    let (Some(sandbox), Some(database)) = (support::sandbox(), Database::create()) else { return };
+    let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), Some(&database.url()));
+    let (redis, bank, events) = (Redis::start(&sandbox), Receiver::start(), Receiver::start());
+    let told = monitor(&redis);
+    bank.answers(Answer::Echo);
+    let mut agent = local_agent();
+    agent["keypad_menus"] = json!([{
+        "name": "main", "prompt": "To check your account press one.",
+        "choices": [{ "key": "1", "then": { "action": "collect", "max_digits": PIN.len(), "masked": true } }],
+    }]);
+    agent["http_tools"] = json!([{
+        "name": "check_pin", "description": "x", "method": "POST", "url": bank.url("/pin"),
+        "parameters": { "type": "object", "properties": { "pin": { "type": "string" } } },
+    }]);
+    let tenant = env.seed.tenant("menus", MAIN, None, agent);
+    env.set_script(
+        r#"
+        phrases = ["what are your opening hours"]
+        otherwise = "Pardon?"
+        [[reply]]
+        pattern = '^collect_digits: .*(?<entry>keypad-[0-9]+)'
+        say = "One moment."
+        call = { tool = "check_pin", pin = "$entry" }
+        [[reply]]
+        pattern = '^check_pin: .*\*\*\*'
+        say = "Thank you."
+        "#,
+    );
+    for (key, value) in [
+        ("REDIS_URL", redis.url().as_str()),
+        ("VCA__LOG__FILTER", "debug,vca=trace"),
+        ("VCA__TOOLS__ALLOW_HTTP", "true"),
+        ("VCA__TOOLS__ALLOW_PRIVATE_TARGETS", "true"),
+        ("VCA__WEBHOOKS__ALLOW_HTTP", "true"),
+        ("VCA__WEBHOOKS__ALLOW_PRIVATE_TARGETS", "true"),
+        ("VCA__WEBHOOKS__POLL_INTERVAL_MS", "200"),
+    ] {
+        env.set(key, value);
+    }
+    let (url, kinds) = (events.url("/hooks"), "call.started,call.answered,call.ended,transcript.ready");
+    let create = ["webhook", "create", "--tenant", "menus", "--url", &url, "--event", kinds];
+    env.vca.cli_json(&create).unwrap_or_else(|fault| panic!("{fault}"));
+    env.open();
+    let plan = |way: Way| way.call(env.asterisk.options(), &format!("1{PIN}"), (ms(4_000), ms(250)));
+    let ways = [Way::Events, Way::Info, Way::InBand];
+    let mut calls: Vec<Call> = ways.map(|way| Call::place(&env.asterisk, plan(way))).into();
+    let mut step = |is_so: &dyn Fn(&Call) -> bool| {
+        wait::until_true(ms(45_000), || {
+            calls.iter_mut().for_each(|call| {
+                call.step();
+            });
+            calls.iter().all(is_so)
+        })
+    };
+    assert!(step(&|call| call.progress().answered().is_some()), "{}", env.log());
+    let vca = env.vca.clone().with("VCA_API_KEY", &env.seed.operator_key());
+    let live = vca.cli_json(&["call", "live"]).expect("calls in progress");
+    let ids = live.as_array().into_iter().flatten().filter_map(|call| Some(call["id"].as_str()?.to_owned()));
+    let watches: Vec<_> = ids
+        .map(|id| {
+            let vca = vca.clone();
+            std::thread::spawn(move || vca.cli(&["call", "watch", &id, "--json"]))
+        })
+        .collect();
+    assert_eq!(watches.len(), 3, "{live}");
+    assert!(step(&|call| call.progress().is_over()), "a call does not end\n{}", env.log());
+    let streams: String =
+        watches.into_iter().map(|watch| watch.join().expect("no panic").expect("events")).collect();
+
+    drop(calls);
+    env.last_call(tenant);
+    let said: Vec<String> = env.seed.calls(tenant).iter().map(|(_, turns)| format!("{turns:?}")).collect();
+    assert!(said.iter().all(|turns| turns.contains("Thank you.")), "{said:?}\n{}", env.log());
+    let pins: Vec<_> = bank.requests_to("/pin").iter().map(|request| request.json()).collect();
+    assert_eq!(pins, vec![json!({ "pin": PIN }); 3]);
+    let transcripts =
+        || events.requests().iter().filter(|it| it.body.contains("transcript.ready")).count() == 3;
+    assert!(wait::until_true(ms(10_000), transcripts), "{:?}", events.requests());
+    let sent: String = events.requests().into_iter().map(|request| request.body).collect();
+    let metrics = env.page("/metrics").map(|(_, text)| text).unwrap_or_default();
+    let stored = database.text();
+    drop(redis);
+    let redis = told.join().expect("no panic");
+    for (place, text, sign) in [
+        ("database", stored, "collect_digits"),
+        ("Redis", redis, "keypad-"),
+        ("event stream", streams, "Thank you."),
+        ("webhook", sent, "collect_digits"),
+        ("metrics", metrics, "vca_"),
+        ("log", env.log(), "Thank you."),
+    ] {
+        assert!(text.contains(sign), "the {place} has nothing of the calls: {text}");
         assert!(!text.contains(PIN), "the {place} has the PIN");
     }
 }

@@ -106,6 +106,26 @@ impl Database {
         });
     }
 
+    /// All rows of all tables as text.
+    pub fn text(&self) -> String {
+        const TABLES: &str = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'";
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut server = PgConnection::connect(&self.url()).await.expect("the database of the test");
+            let everywhere = sqlx::query("SELECT set_config('vca.reach', 'all', FALSE)");
+            everywhere.execute(&mut server).await.expect("all tenants' rows");
+            let tables: Vec<String> =
+                sqlx::query_scalar(TABLES).fetch_all(&mut server).await.expect("tables");
+            let mut text = String::new();
+            for table in tables {
+                let rows = format!("SELECT coalesce(string_agg(it::text, chr(10)), '') FROM {table} it");
+                let rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(rows)).fetch_one(&mut server);
+                text.push_str(&format!("{table}: {}\n", rows.await.expect("rows")));
+            }
+            text
+        })
+    }
+
     pub fn url(&self) -> String {
         let (rest, _) = self.server.rsplit_once('/').expect("a URL that ends with the database's name");
         format!("{rest}/{}", self.name)
