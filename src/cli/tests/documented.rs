@@ -22,22 +22,26 @@ fn pages() -> Vec<(String, String)> {
     documents.chain([root.join("README.md")]).map(page).collect()
 }
 
-/// The lines of code blocks in the shell's language, with those that go on joined; and the other text.
+/// The commands of code blocks in the shell's language, each with all its lines; and the other text.
 fn divided(page: &str) -> (Vec<String>, String) {
     let (mut lines, mut prose, mut block) = (Vec::<String>::new(), String::new(), None);
+    let mut is_open = false;
     for line in page.lines() {
         if let Some(language) = line.trim_start().strip_prefix("```") {
             block = if block.is_some() { None } else { Some(language.trim()) };
+            is_open = false;
             continue;
         }
-        match (block, lines.last_mut().filter(|last| last.ends_with('\\'))) {
-            (None, _) => prose.extend([line, "\n"]),
-            (Some("sh"), Some(last)) => {
-                last.pop();
-                last.push_str(line.trim_start());
+        match block {
+            None => prose.extend([line, "\n"]),
+            Some("sh") => {
+                let begun = if is_open { lines.pop().unwrap_or_default() } else { String::new() };
+                let whole = format!("{}{}", begun.trim_end_matches('\\'), line.trim_start());
+                // A line break is within quotes, or after a backslash.
+                is_open = shlex::split(&whole).is_none();
+                lines.push(whole);
             }
-            (Some("sh"), None) => lines.push(line.trim_start().to_owned()),
-            (Some(_), _) => {}
+            Some(_) => {}
         }
     }
     (lines, prose)
