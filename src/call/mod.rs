@@ -41,6 +41,9 @@ mod transfer;
 mod transferring;
 mod waiting_caller;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
