@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tracing::{debug, error, info};
 
 use super::bridged::BridgedParty;
-use super::ending::{EndedHere, Refusal, Verdict, verdict};
+use super::ending::{EndedHere, Verdict, verdict};
 use super::phase::Closing;
 use super::pipeline::EngineFault;
 use super::record::{RecordWriter, Times, state_of};
