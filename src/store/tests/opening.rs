@@ -6,7 +6,7 @@ use super::{Database, on_both, values};
 use crate::store::*;
 use crate::tenancy::Actor;
 
-const STEPS: [&str; 39] = [
+const STEPS: &[&str] = &[
     "0001_tenants_and_calls",
     "0002_control_plane",
     "0003_calls_of_a_period",
