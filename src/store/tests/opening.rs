@@ -117,7 +117,8 @@ fn both_kinds_of_database_take_the_same_steps() {
         names
     };
     assert_eq!(steps("sqlite"), steps("postgres"));
-    let named = STEPS.map(|step| std::ffi::OsString::from(format!("{step}.sql")));
+    let named = STEPS.iter().map(|step| std::ffi::OsString::from(format!("{step}.sql")));
+    let named: Vec<_> = named.collect();
     assert_eq!(steps("sqlite"), named, "each has to be named in migrations.rs");
 }
 
