@@ -506,7 +506,7 @@ fn a_call_without_media_is_on_record_as_such() {
             keys: Vec::new(),
             headers: Vec::new(),
             holds_after: None,
-            refer_status: None,
+            referral: None,
         },
     );
     let warned = wait::until_true(ms(10_000), || env.log().contains("no media from the caller"));

@@ -147,7 +147,7 @@ fn what_finds_its_port_taken_starts_on_another_one() {
         keys: Vec::new(),
         headers: Vec::new(),
         holds_after: None,
-        refer_status: None,
+        referral: None,
     };
     let held = UdpSocket::bind("127.0.0.1:0").expect("a port");
     let own = held.local_addr().expect("an address").port();

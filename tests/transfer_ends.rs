@@ -9,6 +9,7 @@ use vca::tenancy::{TenantId, TransferEnd, TransferOutcome};
 
 use crate::support::phone::{Call, Plan, Report};
 use crate::support::receiver::{Answer, Receiver};
+use crate::support::sipp::Referral;
 use crate::support::telephone::{Habit, Telephone};
 use crate::support::test_env::TestEnv;
 use crate::support::vendor::Kind;
@@ -29,8 +30,8 @@ struct Case {
     did: &'static str,
     target: Value,
     script: Vec<Step>,
-    /// The trunk's only response to a REFER.
-    refer_status: Option<u16>,
+    /// The trunk's answer to a REFER.
+    referral: Option<Referral>,
     /// Outcome and end of the transfer, if it began.
     transfer: Option<(TransferOutcome, Option<TransferEnd>)>,
     disposition: &'static str,
@@ -38,11 +39,11 @@ struct Case {
 
 fn cases(slow_endpoint: &str) -> Vec<Case> {
     use TransferOutcome::{Cancelled, HandedOver, Unreachable};
-    let case = |did, target, script, refer_status, transfer| Case {
+    let case = |did, target, script, referral, transfer| Case {
         did,
         target,
         script,
-        refer_status,
+        referral,
         transfer,
         disposition: "caller_hung_up",
     };
@@ -53,25 +54,38 @@ fn cases(slow_endpoint: &str) -> Vec<Case> {
     vec![
         case("+49305550361", extension("talks"), in_last_words, None, None),
         case("+49305550362", endpoint, asks(500), None, Some((Cancelled, by_caller))),
-        case("+49305550363", referred(), asks(21_000), Some(603), Some((Unreachable, None))),
-        case("+49305550364", referred(), asks(21_000), Some(202), Some((Unreachable, None))),
+        case(
+            "+49305550363",
+            referred(),
+            asks(8_000),
+            Some(Referral::Refused(603)),
+            Some((Unreachable, None)),
+        ),
+        case("+49305550364", referred(), asks(8_000), Some(Referral::Busy), Some((Unreachable, None))),
         // Whether the trunk has carried it out is not known: it ends its call in either case.
         Case {
             disposition: "transferred",
-            ..case("+49305550365", referred(), asks(2_000), Some(202), Some((HandedOver, by_caller)))
+            ..case(
+                "+49305550365",
+                referred(),
+                asks(4_000),
+                Some(Referral::Silent),
+                Some((HandedOver, by_caller)),
+            )
         },
     ]
 }
 
 fn place(env: &TestEnv, case: &Case) -> Call {
     let plan = Plan::new(case.did, Codec::Ulaw, case.script.clone());
-    Call::place(&env.asterisk, Plan { refer_status: case.refer_status, ..plan })
+    Call::place(&env.asterisk, Plan { referral: case.referral, ..plan })
 }
 
-/// The end of the last stretch in which the caller heard the agent, from the answer.
+/// From the caller's question to the end of the last stretch in which they heard the agent.
 fn last_heard(report: &Report) -> Duration {
     let heard = report.conversation.agent().last().map_or(Duration::ZERO, |stretch| stretch.1);
-    heard.saturating_sub(report.answered.unwrap_or_default())
+    let asked = report.conversation.said.last().map_or(Duration::ZERO, |said| said.1);
+    heard.saturating_sub(asked)
 }
 
 #[test]
@@ -97,7 +111,7 @@ fn a_caller_who_hangs_up_in_any_phase_leaves_nothing_and_one_who_is_not_referred
         assert_eq!(call.disposition.as_deref(), Some(case.disposition), "{about}");
         assert!(call.transfers.iter().all(|it| it.ended_at.is_some() && it.answered_at.is_none()), "{about}");
         let is_kept = case.transfer.is_some_and(|(outcome, _)| outcome == TransferOutcome::Unreachable);
-        assert_eq!(last_heard(report) > ms(16_000), is_kept, "the agent has the caller again: {about}");
+        assert_eq!(last_heard(report) > ms(5_000), is_kept, "the agent has the caller again: {about}");
     }
     assert_eq!(endpoint.requests().len(), 1);
     let results = vendor.requests(Kind::Llm);

@@ -24,7 +24,7 @@ fn status(asterisk: &Asterisk, from_address: Ipv4Addr, from: &str) -> Option<u16
     let media = (Ipv4Addr::LOCALHOST, 9).into();
     let (from, to) = (from.into(), BUSY.into());
     let (codec, keys, headers, holds_after) = (Codec::Ulaw, Vec::new(), Vec::new(), None);
-    let dial = Dial { from_address, from, to, codec, media, keys, headers, holds_after, refer_status: None };
+    let dial = Dial { from_address, from, to, codec, media, keys, headers, holds_after, referral: None };
     let call = SipCall::place(asterisk, &dial);
     call.wait_for_answer(Duration::from_secs(10))?.status.map(|status| status.0)
 }

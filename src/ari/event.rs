@@ -59,6 +59,10 @@ pub enum Event {
     BridgeDestroyed {
         bridge: BridgeId,
     },
+    /// A sound that was requested for a channel begins.
+    PlaybackStarted {
+        channel: ChannelId,
+    },
     /// Another connection took the application's name; this one gets no more events.
     ApplicationReplaced,
     /// An event that is not read here.
@@ -158,7 +162,7 @@ pub enum DecodeError {
 
 impl Event {
     /// The kinds that [`Event::decode`] distinguishes: the ones that Asterisk's event filter has to pass.
-    pub const KINDS: [&'static str; 10] = [
+    pub const KINDS: [&'static str; 11] = [
         "StasisStart",
         "StasisEnd",
         "ChannelDestroyed",
@@ -168,6 +172,7 @@ impl Event {
         "ChannelHold",
         "ChannelUnhold",
         "BridgeDestroyed",
+        "PlaybackStarted",
         "ApplicationReplaced",
     ];
 
@@ -210,6 +215,10 @@ impl Event {
                     .and_then(|bridge| BridgeId::try_from(bridge.id).ok())
                     .ok_or(DecodeError::Missing { kind: "BridgeDestroyed", field: "bridge.id" })?,
             },
+            "PlaybackStarted" => match raw.playback.and_then(|playback| playback.channel()) {
+                Some(channel) => Event::PlaybackStarted { channel },
+                None => Event::Unknown { kind: raw.kind },
+            },
             "ApplicationReplaced" => Event::ApplicationReplaced,
             _ => Event::Unknown { kind: raw.kind },
         })
@@ -226,12 +235,18 @@ impl Event {
             | Event::ChannelDtmfReceived { channel, .. }
             | Event::ChannelHold { channel }
             | Event::ChannelUnhold { channel } => Some(channel),
-            Event::BridgeDestroyed { .. } | Event::ApplicationReplaced | Event::Unknown { .. } => None,
+            Event::BridgeDestroyed { .. }
+            | Event::PlaybackStarted { .. }
+            | Event::ApplicationReplaced
+            | Event::Unknown { .. } => None,
         }
     }
 
     pub fn channel_id(&self) -> Option<&ChannelId> {
-        self.channel().map(|channel| &channel.id)
+        match self {
+            Event::PlaybackStarted { channel } => Some(channel),
+            other => other.channel().map(|channel| &channel.id),
+        }
     }
 
     /// The event's name, for counters: one of [`Event::KINDS`] or `unknown`.
@@ -246,6 +261,7 @@ impl Event {
             Event::ChannelHold { .. } => "ChannelHold",
             Event::ChannelUnhold { .. } => "ChannelUnhold",
             Event::BridgeDestroyed { .. } => "BridgeDestroyed",
+            Event::PlaybackStarted { .. } => "PlaybackStarted",
             Event::ApplicationReplaced => "ApplicationReplaced",
             Event::Unknown { .. } => "unknown",
         }
@@ -349,6 +365,8 @@ struct RawEvent {
     #[serde(default)]
     bridge: Option<RawId>,
     #[serde(default)]
+    playback: Option<RawPlayback>,
+    #[serde(default)]
     args: Vec<String>,
     #[serde(default)]
     cause: Option<u16>,
@@ -368,6 +386,19 @@ struct RawEvent {
 struct RawId {
     #[serde(default)]
     id: String,
+}
+
+#[derive(Deserialize)]
+struct RawPlayback {
+    /// Such as `channel:1700000000.42`, or a bridge.
+    #[serde(default)]
+    target_uri: String,
+}
+
+impl RawPlayback {
+    fn channel(&self) -> Option<ChannelId> {
+        ChannelId::try_from(self.target_uri.strip_prefix("channel:")?.to_owned()).ok()
+    }
 }
 
 fn named(channel: Option<Box<Channel>>, kind: &'static str) -> Result<Box<Channel>, DecodeError> {

@@ -162,6 +162,13 @@ impl Request {
         Request::new(Method::Delete, "channels.stopMoh", &["channels", channel.as_str(), "moh"], &[])
     }
 
+    /// Plays a second of silence to a channel. Asterisk begins, and reports it, once it has carried out the requests
+    /// about the channel that were sent before.
+    pub fn play_silence(channel: &ChannelId) -> Request {
+        let path = ["channels", channel.as_str(), "play"];
+        Request::new(Method::Post, "channels.play", &path, &[("media", "sound:silence/1")])
+    }
+
     /// Asks the far end of a SIP channel to call this URI instead: SIP REFER, or 302 before the answer. The response does not
     /// wait for the far end's.
     pub fn redirect(channel: &ChannelId, uri: &str) -> Request {

@@ -215,6 +215,7 @@ impl Task {
             TopologyEvent::LegAnswered { leg } => self.leg_answered(leg),
             TopologyEvent::LegEnded { leg, cause } => self.leg_ended(leg, cause),
             TopologyEvent::ReferFailed => self.refer_failed(),
+            TopologyEvent::ReferEnded => self.refer_ended(),
             TopologyEvent::Ended(end) => self.close(&end),
             TopologyEvent::Done => self.phase = Phase::Done,
         }

@@ -16,6 +16,7 @@ pub enum TopologyEvent {
     LegAnswered { leg: LegId },
     LegEnded { leg: LegId, cause: Option<u16> },
     ReferFailed,
+    ReferEnded,
     Ended(End),
     Done,
 }
@@ -68,6 +69,7 @@ impl TopologyDriver {
                 Output::LegAnswered { leg } => return Some(TopologyEvent::LegAnswered { leg }),
                 Output::LegEnded { leg, cause } => return Some(TopologyEvent::LegEnded { leg, cause }),
                 Output::ReferFailed => return Some(TopologyEvent::ReferFailed),
+                Output::ReferEnded => return Some(TopologyEvent::ReferEnded),
                 Output::Ended(end) => return Some(TopologyEvent::Ended(end)),
                 Output::Leaked { channels, bridges } => {
                     let count = channels.len() + bridges.len();

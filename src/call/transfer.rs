@@ -17,7 +17,8 @@
 //! | `Ringing` | the target's leg ends, or its time is over | – | `Return` |
 //! | `Ringing` | a caller who is heard speaks, and pauses | – | `BeginWords`, `EndWords`, or `DropWords` after long speech |
 //! | `Ringing` | the caller's words cancel the transfer | – | `Return` |
-//! | `Referring` | it is refused, or the caller is still there after its time | – | `Return` |
+//! | `Referring` | Asterisk refuses it, or the caller is still there after its time | – | `Return` |
+//! | `Referring` | the caller's side has reported its end | `Referring`, for a moment | – |
 //! | `Answering` | the target's first words are over, or there are none in time | `Announcing` | `Announce` |
 //! | `Announcing` | the announcement was played | `Deciding` | – |
 //! | `Deciding` | the target speaks, and pauses | – | `BeginWords`, `EndWords`, or `DropWords` where it speaks for long |
@@ -46,8 +47,10 @@ use times::LONGEST_ANNOUNCEMENT;
 pub use times::TransferTimes;
 use words::{FirstWords, Meaning, PartySpeech};
 
-/// A caller who is still there this long after a REFER is not transferred, as far as it is known, and returns to the agent.
-const REFER_LIMIT: Duration = Duration::from_secs(15);
+/// A caller whose side has not reported the end of a REFER returns to the agent after this: it may ring the target.
+const REFER_LIMIT: Duration = Duration::from_secs(60);
+/// A caller who is still there this long after the end of a REFER was not connected.
+const REFER_GRACE: Duration = Duration::from_secs(2);
 /// A pause of the target's words after which they are over.
 const WORDS_PAUSE: Duration = Duration::from_millis(700);
 /// The announcement begins this long after the first words began, even if they go on: a mailbox may greet at length.
@@ -334,6 +337,13 @@ impl Transfer {
                 Some(TransferStep::End { by: TransferEnd::Target })
             }
             _ => None,
+        }
+    }
+
+    /// The caller's side has carried out the REFER or has refused it: a caller who was connected leaves now.
+    pub fn refer_ended(&mut self, now: Instant) {
+        if let TransferPhase::Referring { until } = &mut self.phase {
+            *until = (*until).min(now + REFER_GRACE);
         }
     }
 

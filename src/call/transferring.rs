@@ -194,6 +194,12 @@ impl Task {
         self.carry_out(step);
     }
 
+    pub(super) fn refer_ended(&mut self) {
+        if let Some(active) = &mut self.transfer {
+            active.transfer.refer_ended(Instant::now());
+        }
+    }
+
     pub(super) fn refer_failed(&mut self) {
         let step = self.transfer.as_mut().and_then(|active| active.transfer.refer_failed());
         self.carry_out(step);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use vca::sim::{Codec, LineConditions, RecordedCall, RunningCaller, SimulatedCaller, Step};
 
 use super::asterisk::Asterisk;
-use super::sipp::{Dial, Progress, Side, SipCall};
+use super::sipp::{Dial, Progress, Referral, Side, SipCall};
 
 /// What is to be called, and how.
 #[derive(Debug, Clone)]
@@ -21,8 +21,8 @@ pub struct Plan {
     pub headers: Vec<String>,
     /// How long after the answer the caller puts the call on hold, if they do.
     pub holds_after: Option<Duration>,
-    /// The only response to a REFER, which ends the call when absent.
-    pub refer_status: Option<u16>,
+    /// The answer to a REFER, which ends the call when absent.
+    pub referral: Option<Referral>,
     pub codec: Codec,
     pub script: Vec<Step>,
     pub suppress_silence: bool,
@@ -41,7 +41,7 @@ impl Plan {
             info_keys: Vec::new(),
             headers: Vec::new(),
             holds_after: None,
-            refer_status: None,
+            referral: None,
             codec,
             script,
             suppress_silence: false,
@@ -104,8 +104,8 @@ impl Call {
         let (from, to) = (plan.from.clone(), plan.to.clone());
         let keys = plan.info_keys.clone();
         let (headers, holds_after) = (plan.headers.clone(), plan.holds_after);
-        let (codec, refer_status) = (plan.codec, plan.refer_status);
-        let dial = Dial { from_address, from, to, codec, media, keys, headers, holds_after, refer_status };
+        let (codec, referral) = (plan.codec, plan.referral);
+        let dial = Dial { from_address, from, to, codec, media, keys, headers, holds_after, referral };
         let sip = SipCall::place(asterisk, &dial);
         Call { sip, line, plan, connected: false }
     }

@@ -34,8 +34,19 @@ pub struct Dial {
     pub headers: Vec<String>,
     /// How long after the keys the caller puts the call on hold, if they do.
     pub holds_after: Option<Duration>,
-    /// The status with which a REFER is answered, without any NOTIFY. Without one it ends the call.
-    pub refer_status: Option<u16>,
+    /// The answer to a REFER, which ends the call when absent.
+    pub referral: Option<Referral>,
+}
+
+/// An answer to a REFER.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Referral {
+    /// It is refused with this status.
+    Refused(u16),
+    /// It is accepted, and no end is reported.
+    Silent,
+    /// It is accepted, and the target is reported as busy.
+    Busy,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +176,7 @@ impl Drop for SipCall {
 
 /// INVITE, ACK, the keys, then wait for BYE. A refusal is not in it: sipp acknowledges that by itself and ends.
 fn scenario(dial: &Dial) -> String {
-    let Dial { from, codec, media, keys, headers, holds_after, refer_status, .. } = dial;
+    let Dial { from, codec, media, keys, headers, holds_after, referral, .. } = dial;
     let headers: String = headers.iter().map(|line| format!("{line}\n")).collect();
     let (payload_type, rtpmap) = (codec.payload_type(), codec.rtpmap());
     let dialog = format!(
@@ -175,7 +186,7 @@ fn scenario(dial: &Dial) -> String {
     let keys: String =
         (2..).zip(keys).map(|(cseq, (pause, key))| key_by_info(&dialog, cseq, *pause, *key)).collect();
     let hold = holds_after.map(|pause| hold(&dialog, dial, keys.len() + 2, pause)).unwrap_or_default();
-    let referral = refer_status.map(referral).unwrap_or_default();
+    let referral = referral.map(|answer| answer_to_refer(&dialog, answer)).unwrap_or_default();
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <scenario name="call">
@@ -236,10 +247,14 @@ Content-Length: 0
     )
 }
 
-/// A REFER and its only response.
-fn referral(status: u16) -> String {
-    format!(
-        r#"  <recv request="REFER"/>
+/// A REFER, its response, and a NOTIFY where the end is reported.
+fn answer_to_refer(dialog: &str, answer: Referral) -> String {
+    let status = match answer {
+        Referral::Refused(status) => status,
+        Referral::Silent | Referral::Busy => 202,
+    };
+    let response = format!(
+        r#"  <recv request="REFER"><action><ereg regexp=".*" search_in="hdr" header="From:" assign_to="1"/></action></recv>
   <send><![CDATA[
 
 SIP/2.0 {status} Referral
@@ -253,7 +268,30 @@ Content-Length: 0
 
 ]]></send>
 "#
-    )
+    );
+    let notification = format!(
+        r#"  <send retrans="500"><![CDATA[
+
+NOTIFY [next_url] SIP/2.0
+{dialog}
+To:[$1]
+Call-ID: [call_id]
+CSeq: 90 NOTIFY
+Contact: <sip:[local_ip]:[local_port]>
+Event: refer
+Subscription-State: terminated;reason=noresource
+Max-Forwards: 70
+Content-Type: message/sipfrag;version=2.0
+Content-Length: [len]
+
+SIP/2.0 486 Busy Here
+
+]]></send>
+  <recv response="200"/>
+"#
+    );
+    let unused = "  <Reference variables=\"1\"/>\n".to_owned();
+    response + &(if answer == Referral::Busy { notification } else { unused })
 }
 
 /// A pause, then a key as `application/dtmf-relay`, which Asterisk and most gateways use.

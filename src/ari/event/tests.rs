@@ -83,6 +83,22 @@ fn a_call_is_put_on_hold_and_taken_back() {
 }
 
 #[test]
+fn a_sound_begins_on_a_channel() {
+    let started = |target: &str| {
+        let playback = format!(
+            r#"{{"id":"1","media_uri":"sound:silence/1","target_uri":"{target}","state":"playing"}}"#
+        );
+        Event::decode(&format!(r#"{{"type":"PlaybackStarted","playback":{playback}}}"#)).unwrap()
+    };
+    let event = started("channel:1795354538.0");
+    assert_eq!((event.kind(), event.channel_id().unwrap().as_str()), ("PlaybackStarted", "1795354538.0"));
+    assert!(Event::KINDS.contains(&event.kind()), "Asterisk is asked for it");
+    for other in ["bridge:vca-bridge-1", "channel:", ""] {
+        assert_eq!(started(other), Event::Unknown { kind: "PlaybackStarted".into() });
+    }
+}
+
+#[test]
 fn external_media_is_no_caller() {
     assert!(Event::decode(MEDIA_START).unwrap().channel().unwrap().is_external_media());
 }

@@ -36,6 +36,15 @@ pub(super) struct Arrangement {
     pub is_music: bool,
     /// The URI that the caller's side is to be asked to connect.
     refer: Option<String>,
+    referral: ReferralState,
+}
+
+/// A transfer that the caller's side was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ReferralState {
+    /// There is none, or its end is known.
+    Settled,
+    UnderWay,
 }
 
 impl Arrangement {
@@ -48,6 +57,7 @@ impl Arrangement {
             waiting: None,
             is_music: false,
             refer: None,
+            referral: ReferralState::Settled,
         }
     }
 
@@ -116,6 +126,7 @@ impl Arrangement {
     pub fn want(&mut self, wanted: &Wanted) {
         self.waiting = wanted.waiting.clone();
         self.refer = None;
+        self.referral = ReferralState::Settled;
         self.legs.iter_mut().for_each(|leg| leg.home = None);
         let mut taken = BTreeSet::new();
         for group in wanted.groups.iter().filter(|group| group.len() > 1) {
@@ -153,6 +164,27 @@ impl Arrangement {
     /// Has the caller's side asked to connect a URI, once the caller is in no group.
     pub fn refer(&mut self, uri: String) {
         self.refer = Some(uri);
+    }
+
+    /// The caller's side was asked. Asterisk plays the silence that is requested now once it knows the outcome.
+    pub fn referred(&mut self, result: Result<(), AriError>, requests: &mut RequestQueue) {
+        let Some(caller) = self.legs.first() else { return };
+        match result {
+            Ok(()) => {
+                self.referral = ReferralState::UnderWay;
+                requests.send(TopologyStep::AwaitReferral, Request::play_silence(&caller.channel.id));
+            }
+            Err(_) => requests.emit(Output::ReferFailed),
+        }
+    }
+
+    /// A sound begins for this channel: the transfer that its side was asked for is over.
+    pub fn playback_started(&mut self, channel: &ChannelId, requests: &mut RequestQueue) {
+        let is_caller = self.legs.first().is_some_and(|caller| caller.channel.id == *channel);
+        if is_caller && self.referral == ReferralState::UnderWay {
+            self.referral = ReferralState::Settled;
+            requests.emit(Output::ReferEnded);
+        }
     }
 
     /// The next leg's id; `None` when there are too many.

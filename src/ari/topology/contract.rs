@@ -214,6 +214,9 @@ pub enum Output {
     },
     /// [`Input::Refer`] could not be carried out.
     ReferFailed,
+    /// The caller's side has reported the end of a transfer that it was asked for, or has refused it. Whether it has
+    /// connected the URI is not known; a caller who was connected leaves.
+    ReferEnded,
     /// The call is over, for this reason; its teardown begins. Sent exactly once.
     Ended(End),
     /// These channels and bridges could not be deleted.

@@ -198,6 +198,9 @@ impl Topology {
         if let Event::BridgeDestroyed { bridge } = event {
             return self.on_bridge_destroyed(now, bridge);
         }
+        if let Event::PlaybackStarted { channel } = event {
+            return self.arrangement.playback_started(channel, &mut self.requests);
+        }
         let Some(leg) = event.channel_id().and_then(|id| self.arrangement.leg_of(id)) else { return };
         let leg_id = leg.id;
         if leg.is_arrived() {
@@ -337,11 +340,10 @@ impl Topology {
                 Ok(())
             }
             TopologyStep::Refer => {
-                if result.is_err() {
-                    self.requests.emit(Output::ReferFailed);
-                }
+                arrangement.referred(result.map(drop), &mut self.requests);
                 Ok(())
             }
+            TopologyStep::AwaitReferral => Ok(()),
             deletion => {
                 let result = result.map(drop);
                 self.teardown.finished(now, &deletion, &result, arrangement, &mut self.requests);

@@ -24,6 +24,8 @@ pub(super) enum TopologyStep {
     StartSound(LegId),
     StopSound(LegId),
     Refer,
+    /// Plays silence to a caller who was referred: it begins once the far end's transfer is over.
+    AwaitReferral,
     /// Sets a channel variable for the dialplan that continues with the caller, by its number.
     SetVariable(usize),
     ContinueInDialplan,
@@ -46,6 +48,7 @@ impl TopologyStep {
             | TopologyStep::CreateBridge(_)
             | TopologyStep::SendDtmf
             | TopologyStep::Refer
+            | TopologyStep::AwaitReferral
             | TopologyStep::HangUpFormerChannel
             | TopologyStep::DeleteBridge(_) => false,
         }

@@ -87,6 +87,7 @@ fn shown(output: &Output) -> String {
         Output::LegAnswered { leg } => format!("leg {} answered", leg.0),
         Output::LegEnded { leg, cause } => format!("leg {} ended {cause:?}", leg.0),
         Output::ReferFailed => "refer failed".into(),
+        Output::ReferEnded => "refer ended".into(),
         Output::Ended(end) => format!("ended {end:?}"),
         Output::Leaked { channels, bridges } => {
             let channels = channels.iter().map(ChannelId::as_str);

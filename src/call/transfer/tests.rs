@@ -342,6 +342,14 @@ fn a_refer_without_an_end_returns_the_caller() {
     let returned = returned(TransferOutcome::Unreachable, None);
     assert_eq!(transfer.tick(now + REFER_LIMIT), returned);
     let (mut transfer, now) = refer();
+    transfer.refer_ended(now);
+    after_check(&mut transfer, now);
+    transfer.referring(now);
+    transfer.refer_ended(now + seconds(1));
+    assert_eq!(transfer.deadline(), Some(now + seconds(1) + REFER_GRACE));
+    assert_eq!(transfer.call_ended(TransferEnd::Caller), Some(TransferOutcome::HandedOver));
+    assert_eq!(transfer.tick(now + seconds(1) + REFER_GRACE), returned);
+    let (mut transfer, now) = refer();
     assert_eq!(transfer.refer_failed(), None);
     after_check(&mut transfer, now);
     transfer.referring(now);

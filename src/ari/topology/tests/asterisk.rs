@@ -358,7 +358,8 @@ impl<'a> World<'a> {
                     self.leaked.extend(bridges.iter().map(ToString::to_string));
                 }
                 Output::Ready { .. } | Output::MediaReady { .. } | Output::Ended(_) | Output::Done => {}
-                Output::LegAnswered { .. } | Output::LegEnded { .. } | Output::ReferFailed => {}
+                Output::LegAnswered { .. } | Output::LegEnded { .. } => {}
+                Output::ReferFailed | Output::ReferEnded => {}
             }
         }
         now

@@ -190,6 +190,23 @@ fn a_caller_is_referred_outside_of_all_bridges() {
     assert_eq!(said, ["6 Post /bridges/vca-bridge-7/addChannel?channel=17.0%2Cvca-media-7"]);
 }
 
+/// Asterisk carries out nothing about the channel until it knows the outcome.
+#[test]
+fn silence_is_heard_once_the_referral_is_over() {
+    let started = |id| Input::Event(Event::PlaybackStarted { channel: ChannelId::new(id) });
+    let mut bench = Bench::up();
+    bench.tell(Input::Arrange { legs: vec![], wanted: Wanted::apart(None) });
+    bench.tell(Input::Refer { uri: "sip:shop@pbx".into() });
+    bench.respond(4, Ok(Value::Null));
+    assert_eq!(bench.tell(started("17.0")), [""; 0], "it was not requested yet");
+    let said = bench.respond(5, Ok(Value::Null));
+    assert_eq!(said, ["6 Post /channels/17.0/play?media=sound%3Asilence%2F1"]);
+    assert_eq!(bench.respond(6, Ok(json!({}))), [""; 0]);
+    assert_eq!(bench.tell(started("18.0")), [""; 0], "another channel's");
+    assert_eq!(bench.tell(started("17.0")), ["refer ended"]);
+    assert_eq!(bench.tell(started("17.0")), [""; 0], "once");
+}
+
 #[test]
 fn the_legs_of_a_call_without_a_task_have_known_ids() {
     let mut bench = Bench::up();
