@@ -43,7 +43,7 @@ pub fn prompts(sandbox: &Sandbox) -> Vec<(String, String)> {
 pub fn tone(pitch: u32, length: Duration) -> Clip {
     let step = f64::from(pitch) * std::f64::consts::TAU / 8_000.0;
     let samples = (0..length.as_millis() * 8).map(|n| ((n as f64 * step).sin() * 8_000.0) as i16);
-    Clip::new(8_000, samples.collect())
+    Clip::new(8_000, samples.collect::<Vec<i16>>())
 }
 
 /// A sentence spoken by espeak-ng, 22.05 kHz.
