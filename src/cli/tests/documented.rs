@@ -141,7 +141,7 @@ fn the_commands_in_sentences_exist() {
 fn unknown_commands_and_options_are_found() {
     let program = program();
     for (line, unknown) in [
-        ("vca profile update \"front desk\" --tenant Acme --settings x", Some("--settings")),
+        ("vca profile update \"front desk\" --tenant Acme --prompts x", Some("--prompts")),
         ("vca call shew last", Some("shew")),
         ("KEY=x vca --json tenant list > file", None),
         ("printf x | vca tool create-secret --tenant Bakery shop-api   # a comment", None),

@@ -314,9 +314,9 @@ mod tests {
         };
         let reply = engine.reply(Prompt::default(), Meter::default());
         let (reply, use_between_attempts) = tokio::join!(reply, between_attempts);
-        assert_eq!(use_between_attempts, Some((1, 1)));
+        assert_eq!(use_between_attempts, Some((2, 1)), "a repetition counts as a request");
         let deltas = reply.expect("a reply");
-        assert_eq!(used(), Some((2, 1)), "a repetition counts as a request");
+        assert_eq!(used(), Some((2, 1)));
         drop(deltas);
         assert_eq!(used(), Some((2, 0)));
     }
