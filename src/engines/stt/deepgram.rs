@@ -244,6 +244,8 @@ impl Results {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -255,8 +257,14 @@ mod tests {
         DeepgramStt::new("nova".into(), endpoint, toml::from_str(settings).expect("settings"))
     }
 
+    /// Made once: that reads the authorities of the system.
+    static ENDPOINT: LazyLock<SocketEndpoint> = LazyLock::new(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        engine("").endpoint
+    });
+
     fn dialogue() -> Listening {
-        Listening { endpoint: engine("").endpoint }
+        Listening { endpoint: ENDPOINT.clone() }
     }
 
     #[test]
@@ -332,7 +340,6 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read(text: String) {
-            let _ = rustls::crypto::ring::default_provider().install_default();
             let _ = dialogue().read(&text);
         }
     }

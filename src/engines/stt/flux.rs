@@ -255,6 +255,8 @@ impl TurnMessage {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -267,8 +269,11 @@ mod tests {
         Flux::new("flux".into(), endpoint, toml::from_str(settings).expect("settings"))
     }
 
+    /// Made once: that reads the authorities of the system.
+    static ENDPOINT: LazyLock<SocketEndpoint> = LazyLock::new(|| engine("").endpoint);
+
     fn dialogue() -> FluxDialogue {
-        FluxDialogue { endpoint: engine("").endpoint, rate: 8_000, silences: 0 }
+        FluxDialogue { endpoint: ENDPOINT.clone(), rate: 8_000, silences: 0 }
     }
 
     #[test]

@@ -298,6 +298,8 @@ fn mulaw(samples: &[i16]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -310,8 +312,11 @@ mod tests {
         Realtime::new("live".into(), endpoint, toml::from_str(settings).expect("settings"))
     }
 
+    /// Made once: that reads the authorities of the system.
+    static ENDPOINT: LazyLock<SocketEndpoint> = LazyLock::new(|| engine("").endpoint);
+
     fn dialogue() -> Transcribing {
-        Transcribing::new(engine("").endpoint, 8_000)
+        Transcribing::new(ENDPOINT.clone(), 8_000)
     }
 
     fn update(settings: &str, rate: u32) -> Value {

@@ -220,6 +220,8 @@ fn message(endpoint: &SocketEndpoint, text: &str) -> Result<ScribeMessage, Engin
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -232,8 +234,11 @@ mod tests {
         Scribe::new("scribe".into(), endpoint, toml::from_str(settings).expect("settings"))
     }
 
+    /// Made once: that reads the authorities of the system.
+    static ENDPOINT: LazyLock<SocketEndpoint> = LazyLock::new(|| engine("").endpoint);
+
     fn dialogue() -> Committing {
-        Committing { endpoint: engine("").endpoint, rate: 8_000 }
+        Committing { endpoint: ENDPOINT.clone(), rate: 8_000 }
     }
 
     #[test]

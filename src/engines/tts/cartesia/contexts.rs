@@ -107,6 +107,7 @@ impl ContextProtocol for SonicProtocol {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
     use std::time::Duration;
 
     use proptest::prelude::*;
@@ -116,11 +117,15 @@ mod tests {
     use crate::engines::core::server::Auth;
     use crate::engines::core::timing::SpeechTiming;
 
-    fn read(message: &str) -> Result<ContextMessage, EngineError> {
+    /// Made once: that reads the authorities of the system.
+    static ENDPOINT: LazyLock<SocketEndpoint> = LazyLock::new(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let settings = Settings { base_url: "http://127.0.0.1:1".into(), ..Settings::default() };
-        let endpoint = SocketEndpoint::new(&settings, Auth::Scheme("Bearer")).expect("an endpoint");
-        SonicProtocol.read(message, &endpoint)
+        SocketEndpoint::new(&settings, Auth::Scheme("Bearer")).expect("an endpoint")
+    });
+
+    fn read(message: &str) -> Result<ContextMessage, EngineError> {
+        SonicProtocol.read(message, &ENDPOINT)
     }
 
     #[test]

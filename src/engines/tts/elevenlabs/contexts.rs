@@ -167,6 +167,7 @@ fn status_of(error: &str) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
     use std::time::Duration;
 
     use proptest::prelude::*;
@@ -176,11 +177,15 @@ mod tests {
     use crate::engines::core::server::Auth;
     use crate::engines::core::timing::SpeechTiming;
 
-    fn read(message: &str) -> Result<ContextMessage, EngineError> {
+    /// Made once: that reads the authorities of the system.
+    static ENDPOINT: LazyLock<SocketEndpoint> = LazyLock::new(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let settings = Settings { base_url: "http://127.0.0.1:1/v1".into(), ..Settings::default() };
-        let endpoint = SocketEndpoint::new(&settings, Auth::Header("xi-api-key")).expect("an endpoint");
-        ElevenProtocol.read(message, &endpoint)
+        SocketEndpoint::new(&settings, Auth::Header("xi-api-key")).expect("an endpoint")
+    });
+
+    fn read(message: &str) -> Result<ContextMessage, EngineError> {
+        ElevenProtocol.read(message, &ENDPOINT)
     }
 
     #[test]
