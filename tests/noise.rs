@@ -4,6 +4,7 @@
 //! Recorded prompts speak through mu-law, in virtual time, over three kinds of noise. `./dev bench noise` prints the figures of
 //! `docs/audio.md`; the test has a part of the sentences.
 
+mod question;
 mod television;
 
 use std::ops::Range;

@@ -6,8 +6,9 @@
 //! waits longer.
 //!
 //! A television seldom pauses with the caller. Voice detection divides speech where its level changes for half a
-//! second, so that the caller's part pauses and the fainter one starts at the same moment. From then on the other voice
-//! is known, and speech nearer to its level than to the caller's is not the caller's.
+//! second, so that the caller's part pauses and the fainter one starts at the same moment. What is known of both voices is in
+//! `voices`. Speech that begins as loud as the caller's and turns out to be fainter at its pause does not belong to the
+//! utterance either: a first syllable may be louder than what follows.
 //!
 //! | from | event | to |
 //! |---|---|---|
@@ -16,6 +17,7 @@
 //! | background | `SpeechPaused`, as loud as the caller | –: it was the caller's, from its beginning |
 //! | background | `SpeechPaused`, and `SpeechStarted` as loud as the caller at the same moment | –: the caller speaks |
 //! | background | words of the caller that lead on | –: the caller continues |
+//! | the caller continues | `SpeechPaused`, faint | the pause before it |
 
 use std::time::Duration;
 
@@ -24,23 +26,12 @@ use serde::{Deserialize, Serialize};
 use super::endpoint::Completeness;
 use super::floor::Floor;
 use super::timer::Timer;
+use super::voices::difference;
 use super::{At, Conversation};
-
-/// Speech that is fainter than the caller's by this, in dB, is another's where no other voice is known.
-const FAINTER: i16 = 12;
 
 /// Speech that is fainter than the caller's by this, in dB, cannot be theirs.
 const MUCH_FAINTER: i16 = 18;
 
-/// Two parts of speech without a pause between them, whose levels differ by this, in dB, are of two voices.
-const APART: i16 = 7;
-
-/// The least difference from the caller's level, in dB, that makes speech another's where another voice is known.
-const LEAST: i16 = 6;
-
-/// Speech that starts this soon after a pause follows without one: it was divided by its level, and both have the same moment. The
-/// shortest pause is 120 ms, of which the onset of speech and a late packet leave 60.
-const WITHOUT_PAUSE: Duration = Duration::from_millis(30);
 
 /// A pause that is noticed later than this is one in spite of a voice that is still heard.
 const NOTICED_LATE: Duration = Duration::from_millis(400);
@@ -56,46 +47,12 @@ pub(super) struct BackgroundVoice {
     fainter: i16,
 }
 
-/// The levels of the voices of a call, in dBov.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub(super) struct Voices {
-    /// Of the caller's latest utterance, or of a louder voice since.
-    pub caller: Option<i8>,
-    /// Of another voice, which was heard beside the caller's.
-    other: Option<i8>,
-    /// The latest pause, and the level of the speech before it.
-    paused: Option<(At, i8)>,
-}
-
-impl Voices {
-    /// Speech of `level` starts at `at`. Where it follows other speech without a pause, two voices are known.
-    fn started(&mut self, at: At, level: i8) {
-        let follows = |(to, _): &(At, i8)| at.0.abs_diff(to.0) <= WITHOUT_PAUSE;
-        let Some((_, before)) = self.paused.take().filter(follows) else { return };
-        let (louder, fainter) = (before.max(level), before.min(level));
-        if difference(louder, fainter) >= APART {
-            self.other = Some(fainter);
-            self.caller = self.caller.max(Some(louder));
-        }
-    }
-
-    /// How much fainter than the caller's level speech is that is not theirs, in dB.
-    fn margin(&self, caller: i8) -> i16 {
-        let other = self.other.map(|other| difference(caller, other)).filter(|apart| *apart >= APART);
-        other.map_or(FAINTER, |apart| (apart / 2).clamp(LEAST, FAINTER))
-    }
-}
-
-fn difference(louder: i8, fainter: i8) -> i16 {
-    i16::from(louder) - i16::from(fainter)
-}
-
 impl Conversation {
     /// By how much speech of `level` dBov is fainter than the caller's, in dB, if that shows that it is not theirs.
     fn background_by(&self, level: i8) -> Option<i16> {
         let caller = match &self.floor {
             Floor::Caller(utterance) if utterance.paused_at().is_some() => {
-                utterance.level.or(self.voices.caller)
+                self.voices.caller_in(utterance.level)
             }
             Floor::Agent(..) => self.voices.caller,
             _ => None,
@@ -109,12 +66,12 @@ impl Conversation {
 
     /// A voice starts.
     pub(super) fn note_voice(&mut self, at: At, level: i8) {
-        self.voices.started(at, level);
+        self.voices.start(at, level);
     }
 
     /// A voice pauses.
     pub(super) fn note_level(&mut self, at: At, level: i8) {
-        self.voices.paused = Some((at, level));
+        self.voices.pause(at, level);
     }
 
     /// The wait after a pause that began at `to`. One that is noticed late waits for its words, which may lead on.
@@ -153,6 +110,15 @@ impl Conversation {
             }
             self.voice_paused(at, Some(level));
         }
+    }
+
+    /// Whether the voice that continued the caller's utterance is another's, by its level.
+    pub(super) fn turns_out_fainter(&self, level: i8) -> bool {
+        let Floor::Caller(utterance) = &self.floor else { return false };
+        let leads_on = utterance.completeness(self.language) == Some(Completeness::Trailing);
+        let caller =
+            self.voices.caller_in(utterance.level).filter(|_| utterance.level.is_some() && !leads_on);
+        caller.is_some_and(|caller| difference(caller, level) >= self.voices.margin(caller))
     }
 
     /// The caller's words are known while a voice is heard: words that lead on continue with it.

@@ -80,9 +80,10 @@ impl Conversation {
         if !self.is_deaf() {
             self.note_level(at, level);
         }
-        match self.background {
-            Some(_) => self.background_paused(at, level),
-            None => self.voice_paused(at, Some(level)),
+        match (self.background, self.voice) {
+            (Some(_), _) => self.background_paused(at, level),
+            (None, Some(since)) if self.turns_out_fainter(level) => self.voice_paused(since, None),
+            (None, _) => self.voice_paused(at, Some(level)),
         }
     }
 

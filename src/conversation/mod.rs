@@ -11,7 +11,7 @@
 //! # Its parts
 //!
 //! [`Conversation`] routes each event to the part that owns the state: `floor` (who speaks) with `utterance` (the caller's
-//! turn, endpointing, with its `words` and `segments`), `recognition` (their words), `background` (voices that are not the caller's), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
+//! turn, endpointing, with its `words` and `segments`), `recognition` (their words), `background` (voices that are not the caller's, by the levels in `voices`), `interruption` (speech over the agent) and `response` (the agent's turn) with `tool_work` and
 //! `acting` (its tools) with `actions` and `agent_change`, `repair` (failures of the model and stalls) and `emergency`; `keypad`, `menu`, `collection`, `hold`, `operator`, `limits`, `timer`, `transcript`. Each has its own table of transitions where it has states.
 //!
 //! # Who holds the floor
@@ -73,6 +73,7 @@ mod tool;
 mod tool_work;
 mod transcript;
 mod utterance;
+mod voices;
 mod words;
 
 #[cfg(test)]
@@ -100,7 +101,7 @@ pub use tool::*;
 use crate::language::Language;
 use acting::LateTools;
 use actions::Actions;
-use background::{BackgroundVoice, Voices};
+use background::BackgroundVoice;
 use emergency::Emergency;
 use floor::Floor;
 use hold::Hold;
@@ -114,6 +115,7 @@ use recognition_times::RecognitionTimes;
 use survey::Survey;
 use timer::Timers;
 use transcript::Transcript;
+use voices::Voices;
 
 /// One conversation, from the answer to the hang-up.
 ///

@@ -26,6 +26,10 @@ const SHARE: f32 = 0.25;
 const ATTACK: f32 = 0.5;
 /// It follows a fainter voice by 1 dB a second.
 const RELEASE: f32 = 0.02;
+/// The level of the loud parts where there was no speech before, in dBov.
+const SILENT: f32 = -127.0;
+/// The longest pause, in frames, after which speech is compared with the speech before it: half a second.
+const SHORT_PAUSE: u32 = 25;
 /// Loud parts are this much above the mean level of a voice, in dB.
 const ABOVE_MEAN: f32 = 3.0;
 
@@ -60,27 +64,40 @@ impl LevelRun {
 }
 
 /// Follows the level of one speech after the other.
-#[derive(Default)]
 pub(super) struct Loudness {
     /// The smoothed power.
     envelope: f32,
-    /// The level of the loud parts of this speech, in dBov.
+    /// The level of the loud parts of this speech, in dBov. Speech after a short pause begins with that of the speech before.
     loud: f32,
+    /// This speech has been as loud as that.
+    is_own: bool,
+    /// Frames since the speech before.
+    silence: u32,
     /// Frames of this speech.
     frames: u32,
     fainter: LevelRun,
     louder: LevelRun,
 }
 
+impl Default for Loudness {
+    fn default() -> Loudness {
+        let (fainter, louder) = (LevelRun::default(), LevelRun::default());
+        Loudness { envelope: 0.0, loud: SILENT, is_own: true, silence: 0, frames: 0, fainter, louder }
+    }
+}
+
 impl Loudness {
     /// Takes a frame, of speech or not.
     pub(super) fn smooth(&mut self, power: u32) {
         self.envelope += SMOOTHING * (power as f32 - self.envelope);
+        self.silence = self.silence.saturating_add(1);
     }
 
     /// Speech begins with `frames` frames at `level`.
     pub(super) fn begin(&mut self, frames: u32, level: &VoiceLevel) {
-        self.loud = f32::from(level.dbov()) - BEGINNING;
+        let first = f32::from(level.dbov()) - BEGINNING;
+        self.is_own = self.silence > SHORT_PAUSE || self.loud <= first;
+        self.loud = if self.is_own { first } else { self.loud };
         self.frames = frames;
         (self.fainter, self.louder) = (LevelRun::default(), LevelRun::default());
     }
@@ -89,13 +106,16 @@ impl Loudness {
     pub(super) fn divide(&mut self, power: u32, voiced: bool, level: &VoiceLevel) -> Option<Division> {
         let now = super::dbov(f64::from(self.envelope)) as f32;
         self.frames += 1;
+        self.silence = 0;
+        self.is_own |= now > self.loud;
         self.loud += if now > self.loud { (SHARE * (now - self.loud)).min(ATTACK) } else { -RELEASE };
         self.fainter.count(now < self.loud - APART, power, voiced);
         self.louder.count(self.envelope >= LOUDER * level.mean() as f32, power, voiced);
         if self.fainter.frames >= FALL {
             // A fainter voice that was heard before it does not count as the louder one's.
             let mean = level.without(&self.fainter.level).dbov();
-            let before = mean.max((self.loud - ABOVE_MEAN) as i8);
+            let before = if self.is_own { mean.max((self.loud - ABOVE_MEAN) as i8) } else { mean };
+            self.loud = SILENT;
             return Some(Division::at(&mut self.fainter, before));
         }
         let before = self.frames.saturating_sub(self.louder.frames);
@@ -220,6 +240,25 @@ mod tests {
         let starts =
             changes.iter().filter(|(_, change)| matches!(change, SpeechChange::Started { .. })).count();
         assert_eq!((starts, changes.len()), (2, 4), "{changes:?}");
+    }
+
+    #[test]
+    fn a_fainter_voice_after_a_short_pause_is_divided_at_its_beginning() {
+        let mut random = StdRng::seed_from_u64(8);
+        let speech =
+            [voice(60, 22.0, &mut random), vec![0.0; 10], voice(50, 36.0, &mut random), vec![0.0; 10]]
+                .concat();
+        let changes = changes(&speech);
+        let [_, _, (_, begun), (noticed, SpeechChange::Paused { frames, level }), (_, rest), _] = changes[..]
+        else {
+            panic!("{changes:?}")
+        };
+        let (SpeechChange::Started { level: first, .. }, SpeechChange::Started { level: whole, .. }) =
+            (begun, rest)
+        else {
+            panic!("{changes:?}")
+        };
+        assert!(noticed - frames as usize <= 76 && level <= first + 3 && whole < -30, "{changes:?}");
     }
 
     /// The gain is 12 dB too high after each pause, and falls within a tenth of a second.

@@ -282,7 +282,7 @@ impl Conversation {
         }
         if let Words::Known(text) = &utterance.words {
             self.limits.turn_taken(Turn::of(text));
-            self.voices.caller = utterance.level.or(self.voices.caller);
+            self.voices.take_turn(utterance.level);
             let text = text.clone();
             self.respond(now, utterance, to, &text);
         } else {
