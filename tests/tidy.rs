@@ -247,6 +247,44 @@ fn every_file_has_module_documentation() {
     assert!(undocumented.is_empty(), "files without module documentation: {undocumented:?}");
 }
 
+/// The modules of integration tests that place calls: names of files, or of the folders that they are in.
+fn modules_with_calls() -> BTreeSet<String> {
+    const CALLS: [&str; 5] = ["env.dial(", "env.place(", "env.answered(", "phone::call(", " Call::place("];
+    let (mut modules, mut folders) = (BTreeSet::new(), vec![root().join("tests")]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("tests can be read") {
+            let path = entry.expect("an entry").path();
+            let inside = path.strip_prefix(root().join("tests")).expect("below tests");
+            let module = inside.iter().next().expect("a name").to_string_lossy().replace(".rs", "");
+            let is_rust = path.extension().is_some_and(|extension| extension == "rs");
+            if ["support", "demo", "tidy"].contains(&&*module) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if is_rust {
+                let text = fs::read_to_string(&path).expect("text");
+                modules.extend(CALLS.iter().any(|call| text.contains(call)).then_some(module));
+            }
+        }
+    }
+    modules
+}
+
+#[test]
+fn tests_that_place_calls_run_alone() {
+    let settings = fs::read_to_string(root().join(".config/nextest.toml")).expect("text");
+    let filter = settings.lines().find(|line| line.starts_with("filter = ")).expect("the filter of calls");
+    let listed: BTreeSet<&str> =
+        filter.split(|character: char| !character.is_ascii_alphanumeric() && character != '_').collect();
+    let modules = modules_with_calls();
+    let missing: Vec<_> = modules.iter().filter(|module| !listed.contains(module.as_str())).collect();
+    assert!(
+        modules.len() > 10 && missing.is_empty(),
+        "not in the filter of .config/nextest.toml: {missing:?}"
+    );
+}
+
 #[test]
 fn imports_are_read_from_paths_and_lists() {
     let text = "use crate::{ari, store::{Store, a}};\n// crate::sim\nuse crate::audio::Clip;\nlet x = crate::tts::y();";

@@ -27,7 +27,7 @@ pub trait OpenSpeech: Send {
 /// The audio of a speech that was begun by its first words.
 pub type BegunPieces = BoxFuture<'static, Result<Pieces, EngineError>>;
 
-/// A speech whose text is complete. Its place among the requests to the engine is that of its audio as well.
+/// A speech with its complete text. Its place among the requests to the engine is that of its audio as well.
 pub struct FinishedSpeech {
     pub pieces: BegunPieces,
     pub place: Option<HeldPlace>,
