@@ -32,7 +32,6 @@ use super::{At, Conversation};
 /// Speech that is fainter than the caller's by this, in dB, cannot be theirs.
 const MUCH_FAINTER: i16 = 18;
 
-
 /// A pause that is noticed later than this is one in spite of a voice that is still heard.
 const NOTICED_LATE: Duration = Duration::from_millis(400);
 
