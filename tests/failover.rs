@@ -301,6 +301,7 @@ fn last_words((record, turns): &(Record, Vec<CallTurn>)) -> &str {
 fn callers_hear_a_message_before_the_call_continues_or_ends() {
     let Some(mut env) = test_env() else { return };
     let vendor = with_vendor(&mut env, &[]);
+    env.set("VCA__PLANS__STARTER__MINUTES_PER_MONTH", "1");
     let spoken = |settings: Value| {
         let mut agent = json!({ "greeting": "Welcome.", "stt": "pocketsphinx", "llm": "scripted" });
         agent.as_object_mut().expect("an object").extend(settings.as_object().expect("an object").clone());
@@ -310,20 +311,21 @@ fn callers_hear_a_message_before_the_call_continues_or_ends() {
     let short = json!({ "turn": { "max_duration_ms": 1_500, "warn_before_ms": 0 } });
     let closed = json!({ "hours": { "timezone": "Europe/Berlin", "weekly": {} } });
     let cases = [
-        ("busy", BUSY, Some(0), spoken(json!({})), "All lines are busy.", "refused_tenant_busy"),
-        ("closed", CLOSED, None, spoken(closed), "We are closed today.", "closed"),
-        ("limit", LIMIT, None, spoken(short), "A colleague goes on.", "time_limit"),
+        ("quota", QUOTA, spoken(json!({})), "All lines are busy.", "refused_quota_reached"),
+        ("closed", CLOSED, spoken(closed), "We are closed today.", "closed"),
+        ("limit", LIMIT, spoken(short), "A colleague goes on.", "time_limit"),
     ];
-    let tenants = cases.each_ref().map(|(case, did, limit, agent, words, _)| {
-        let tenant = env.seed.tenant(did, did, *limit, agent.clone());
+    let tenants = cases.each_ref().map(|(case, did, agent, words, _)| {
+        let tenant = env.seed.tenant(did, did, None, agent.clone());
         let route = json!({ "action": "message", "say": words, "then": night.clone() });
         env.seed.failover(tenant, json!({ *case: route }));
         tenant
     });
+    env.seed.talked(tenants[0], 61);
     env.open();
     let mut calls = cases.each_ref().map(|(_, did, ..)| env.place(did, vec![Step::Wait(ms(20_000))]));
     see_to_the_end(&env, &mut calls);
-    for ((case, did, _, _, words, disposition), tenant) in cases.iter().zip(tenants) {
+    for ((case, did, _, words, disposition), tenant) in cases.iter().zip(tenants) {
         is_logged(&env, &line(case, tenant, did, "Up"));
         let call = env.last_call(tenant);
         assert_eq!(last_words(&call), *words, "{case}\n{}", env.log());
@@ -334,7 +336,7 @@ fn callers_hear_a_message_before_the_call_continues_or_ends() {
         let requests = vendor.requests(Kind::Tts);
         assert!(requests.iter().any(|request| request.contains(words)), "{case}: in the agent's voice");
     }
-    assert_eq!(env.metric("vca_refusals_total", &["reason=\"refused_tenant_busy\""]), Some(1.0));
+    assert_eq!(env.metric("vca_refusals_total", &["reason=\"refused_quota_reached\""]), Some(1.0));
 }
 
 #[test]
