@@ -30,6 +30,7 @@
 //! | any before `Connected`, not `Referring` | the transfer is cancelled | – | `Return` |
 //! | `Connected` | the target hangs up, or the time is over | – | `End` |
 
+mod phase;
 mod step;
 mod times;
 mod words;
@@ -41,6 +42,7 @@ use crate::conversation::ToolId;
 use crate::dtmf::Digit;
 use crate::language::Acceptance;
 use crate::tenancy::{TransferEnd, TransferOutcome, TransferRoute, TransferStyle};
+use phase::TransferPhase;
 pub use step::TransferStep;
 use step::{failed, outcome_of, returned};
 use times::LONGEST_ANNOUNCEMENT;
@@ -66,49 +68,6 @@ pub struct Transfer {
     style: TransferStyle,
     times: TransferTimes,
     phase: TransferPhase,
-}
-
-#[derive(Debug)]
-enum TransferPhase {
-    LastWords {
-        until: Instant,
-        route: TransferRoute,
-    },
-    /// The database is asked whether the tenant still has the target, which has a time limit of its own.
-    Checking {
-        route: TransferRoute,
-    },
-    /// The endpoint is asked, which has a time limit of its own.
-    Resolving,
-    Waiting,
-    Ringing {
-        leg: LegId,
-        until: Instant,
-        /// Of the caller who waits, where they are heard.
-        caller: PartySpeech,
-        /// Utterances of theirs that may still be recognised.
-        left: u32,
-    },
-    Referring {
-        until: Instant,
-    },
-    Answering {
-        leg: LegId,
-        words: FirstWords,
-    },
-    Announcing {
-        leg: LegId,
-        until: Instant,
-    },
-    Deciding {
-        leg: LegId,
-        until: Instant,
-        answer: PartySpeech,
-    },
-    Connected {
-        leg: LegId,
-        until: Instant,
-    },
 }
 
 impl Transfer {
