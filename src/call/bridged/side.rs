@@ -182,7 +182,7 @@ mod tests {
     use crate::engines::stt::{SessionConfig, Stt, SttEvent, SttSession};
     use crate::media::link;
 
-    /// What a session was asked, and its events.
+    /// The requests to a session, and its events.
     #[derive(Clone, Default)]
     struct Recorder(Arc<Mutex<(Vec<String>, VecDeque<SttEvent>)>>);
 
