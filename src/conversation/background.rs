@@ -56,16 +56,20 @@ impl Conversation {
             Floor::Agent(..) => self.voices.caller,
             _ => None,
         };
-        let leads_on = matches!(&self.floor, Floor::Caller(utterance)
-            if utterance.completeness(self.language) == Some(Completeness::Trailing));
-        let caller = caller.filter(|_| !leads_on)?;
+        let caller = caller.filter(|_| !self.leads_on())?;
         let fainter = difference(caller, level);
         (fainter >= self.voices.margin(caller)).then_some(fainter)
     }
 
+    /// Whether the caller's words so far lead on.
+    fn leads_on(&self) -> bool {
+        let Floor::Caller(utterance) = &self.floor else { return false };
+        utterance.completeness(self.language) == Some(Completeness::Trailing)
+    }
+
     /// A voice starts.
     pub(super) fn note_voice(&mut self, at: At, level: i8) {
-        self.voices.start(at, level);
+        self.voices.start(at, level, self.leads_on());
     }
 
     /// A voice pauses.
@@ -114,10 +118,8 @@ impl Conversation {
     /// Whether the voice that continued the caller's utterance is another's, by its level.
     pub(super) fn turns_out_fainter(&self, level: i8) -> bool {
         let Floor::Caller(utterance) = &self.floor else { return false };
-        let leads_on = utterance.completeness(self.language) == Some(Completeness::Trailing);
-        let caller =
-            self.voices.caller_in(utterance.level).filter(|_| utterance.level.is_some() && !leads_on);
-        caller.is_some_and(|caller| difference(caller, level) >= self.voices.margin(caller))
+        let caller = self.voices.caller_in(utterance.level).filter(|_| utterance.level.is_some());
+        caller.is_some_and(|caller| self.voices.turns_out_fainter(caller, level))
     }
 
     /// The caller's words are known while a voice is heard: words that lead on continue with it.

@@ -30,6 +30,15 @@ const SHORTLY: Duration = Duration::from_secs(1);
 /// Turns in a row as faint as another voice that are not taken for the caller's.
 const FAINT_TURNS: u8 = 2;
 
+/// The start of speech, with its level in dBov.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Start {
+    at: At,
+    level: i8,
+    /// It follows words of the caller that lead on.
+    leads_on: bool,
+}
+
 /// Speech from its start to its pause, with its level in dBov.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Run {
@@ -53,16 +62,17 @@ pub struct Voices {
     other: Option<i8>,
     /// Turns in a row that were as faint as the other voice.
     faint_turns: u8,
-    /// When the latest speech started.
-    started: Option<At>,
+    /// The latest speech, paused or not.
+    started: Option<Start>,
     /// The latest speech that has paused.
     paused: Option<Run>,
 }
 
 impl Voices {
-    /// Speech of `level` starts at `at`. Where it follows other speech without a pause, two voices are known.
-    pub fn start(&mut self, at: At, level: i8) {
-        self.started = Some(at);
+    /// Speech of `level` starts at `at`, after words that lead on or not. Where it follows other speech without a pause, two voices
+    /// are known.
+    pub fn start(&mut self, at: At, level: i8, leads_on: bool) {
+        self.started = Some(Start { at, level, leads_on });
         if let Some(before) = self.paused.filter(|run| at.0.abs_diff(run.to.0) <= WITHOUT_PAUSE) {
             self.compare(before.level, level, APART);
             self.note_caller(before.level);
@@ -71,7 +81,7 @@ impl Voices {
 
     /// Speech of `level` pauses at `to`. Where it and the speech shortly before it were long, two voices may be known.
     pub fn pause(&mut self, to: At, level: i8) {
-        let Some(from) = self.started.take() else { return };
+        let Some(Start { at: from, .. }) = self.started else { return };
         let run = Run { from, to, level };
         let follows = |before: &Run| from.since(before.to) <= SHORTLY && before.is_long() && run.is_long();
         if let Some(before) = self.paused.replace(run).filter(follows) {
@@ -110,6 +120,13 @@ impl Voices {
         if self.other.is_some() { level.max(self.caller) } else { level.or(self.caller) }
     }
 
+    /// Whether speech of `level` is not the caller's, though it began as loud as their voice, whose level is `caller`.
+    pub fn turns_out_fainter(&self, caller: i8, level: i8) -> bool {
+        let margin = self.margin(caller);
+        let began_loud = self.started.is_some_and(|it| !it.leads_on && difference(caller, it.level) < margin);
+        began_loud && difference(caller, level) >= margin
+    }
+
     /// How much fainter than the caller's level speech is that is not theirs, in dB.
     pub fn margin(&self, caller: i8) -> i16 {
         let other = self.other.map(|other| difference(caller, other)).filter(|apart| *apart >= APART);
@@ -133,7 +150,7 @@ mod tests {
     fn after(runs: &[(u64, u64, i8)]) -> Voices {
         let mut voices = Voices::default();
         for (from, to, level) in runs {
-            voices.start(at(*from), *level);
+            voices.start(at(*from), *level, false);
             voices.pause(at(*to), *level);
         }
         voices

@@ -304,7 +304,7 @@ mod tests {
                 "tools.0.static_values",
             ),
             (json!({ "tools": [{ "name": "a-b" }, { "name": "a.b" }] }), "tools.1.name"),
-            (json!({ "name": "hang", "tools": [{ "name": "up" }] }), "tools.0.name"),
+            (json!({ "name": "end", "tools": [{ "name": "call" }] }), "tools.0.name"),
         ] {
             assert_eq!(fields(changes.clone()), [format!("mcp_servers.0.{field}")], "{changes}");
         }
