@@ -353,7 +353,7 @@ async fn the_end_is_reported_before_the_token_counts() {
 #[tokio::test]
 async fn reasoning_and_spelled_calls_are_not_said() {
     let body =
-        body_with(&["<thi", "nk>The caller leaves.</th", "ink>\n\nGood", "bye! [hang", "_up]"], "stop");
+        body_with(&["<thi", "nk>The caller leaves.</th", "ink>\n\nGood", "bye! [end", "_call]"], "stop");
     let reply = read_text(&body).await;
     let text = |reply: &[Item]| {
         reply

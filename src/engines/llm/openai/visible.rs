@@ -73,10 +73,29 @@ enum TextPart {
         searched: usize,
     },
     Text {
-        /// Nothing but white space since the last line break.
-        at_line_start: bool,
+        place: Place,
     },
     Call,
+}
+
+/// What precedes a place in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nothing but white space since the last line break.
+    LineStart,
+    WordStart,
+    InWord,
+}
+
+impl Place {
+    fn after(self, char: char) -> Place {
+        match char {
+            '\n' => Place::LineStart,
+            _ if char.is_alphanumeric() || char == '_' || char == '-' => Place::InWord,
+            _ if char.is_whitespace() && self == Place::LineStart => Place::LineStart,
+            _ => Place::WordStart,
+        }
+    }
 }
 
 /// Divides a text that arrives in pieces. The result does not depend on how it is cut into pieces.
@@ -146,7 +165,7 @@ impl Visible {
             TextPart::Beginning => self.begin(),
             TextPart::Reasoning { closing } => self.reason(closing),
             TextPart::Unopened { searched } => self.search(searched),
-            TextPart::Text { at_line_start } => self.read(at_line_start, visible),
+            TextPart::Text { place } => self.read(place, visible),
             TextPart::Call => self.collect_call(visible),
         }
     }
@@ -160,7 +179,7 @@ impl Visible {
             REASONING.iter().map(|(opening, closing)| (begins(&self.held, opening), opening, closing));
         let mut opening = opening.filter(|(found, ..)| *found != Match::No);
         match opening.next() {
-            None => self.part = TextPart::Text { at_line_start: true },
+            None => self.part = TextPart::Text { place: Place::LineStart },
             Some((Match::Yes, opening, closing)) => {
                 self.held.drain(..opening.len());
                 self.part = TextPart::Reasoning { closing };
@@ -216,7 +235,7 @@ impl Visible {
         self.part = TextPart::Beginning;
     }
 
-    fn read(&mut self, mut at_line_start: bool, visible: &mut String) -> bool {
+    fn read(&mut self, mut place: Place, visible: &mut String) -> bool {
         for (at, char) in self.held.char_indices() {
             let rest = &self.held[at..];
             let closing = REASONING.iter().find(|(_, closing)| rest.starts_with(closing));
@@ -228,19 +247,18 @@ impl Visible {
                 self.close(at, closing);
                 return true;
             }
-            let found = call_begins(&self.held[at..], at_line_start, &self.marks);
+            let found = call_begins(&self.held[at..], place, &self.marks);
             if found != Match::No {
                 visible.push_str(&self.held[..at]);
                 self.held.drain(..at);
-                self.part =
-                    if found == Match::Yes { TextPart::Call } else { TextPart::Text { at_line_start } };
+                self.part = if found == Match::Yes { TextPart::Call } else { TextPart::Text { place } };
                 return found == Match::Yes;
             }
-            at_line_start = char == '\n' || (at_line_start && char.is_whitespace());
+            place = place.after(char);
         }
         visible.push_str(&self.held);
         self.held.clear();
-        self.part = TextPart::Text { at_line_start };
+        self.part = TextPart::Text { place };
         false
     }
 }
@@ -261,11 +279,15 @@ fn first_closing(text: &str) -> Option<(usize, &'static str)> {
     closings.min_by_key(|(at, _)| *at)
 }
 
-fn call_begins(text: &str, at_line_start: bool, marks: &Marks) -> Match {
+fn call_begins(text: &str, place: Place, marks: &Marks) -> Match {
+    let at_line_start = place == Place::LineStart;
     let mut closing =
         REASONING.iter().map(|(_, closing)| begins(text, closing)).filter(|found| *found == Match::Maybe);
     let Marks::Calls(marks) = marks else { return closing.next_back().unwrap_or(Match::No) };
-    let anywhere = CALLS.into_iter().chain(marks.iter().map(String::as_str)).map(|mark| begins(text, mark));
+    // A name within a longer word is none: most words end with the first letter of some tool.
+    let names = marks.iter().map(String::as_str);
+    let names = names.filter(|mark| place != Place::InWord || !mark.starts_with(char::is_alphanumeric));
+    let anywhere = CALLS.into_iter().chain(names).map(|mark| begins(text, mark));
     let blocks = BLOCKS.iter().filter(|_| at_line_start).map(|mark| begins(text, mark));
     let object = if at_line_start { object_begins(text) } else { Match::No };
     anywhere.chain(closing).chain(blocks).chain([object]).fold(Match::No, |best, found| match (best, found) {
