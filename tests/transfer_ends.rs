@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use vca::sim::{Codec, Step};
-use vca::tenancy::{TenantId, TransferEnd, TransferOutcome};
+use vca::tenancy::{Call as Record, TenantId, TransferEnd, TransferOutcome};
 
 use crate::support::phone::{Call, Plan, Report};
 use crate::support::receiver::{Answer, Receiver};
@@ -81,6 +81,12 @@ fn place(env: &TestEnv, case: &Case) -> Call {
     Call::place(&env.asterisk, Plan { referral: case.referral, ..plan })
 }
 
+/// The record of a tenant's only call, once it has ended.
+fn ended_call(env: &TestEnv, tenant: TenantId) -> Record {
+    let ended = || env.seed.calls(tenant).pop().map(|(call, _)| call).filter(|call| call.ended_at.is_some());
+    wait::until(ms(10_000), ended).unwrap_or_else(|| panic!("no call that has ended\n{}", env.log()))
+}
+
 /// From the caller's question to the end of the last stretch in which they heard the agent.
 fn last_heard(report: &Report) -> Duration {
     let heard = report.conversation.agent().last().map_or(Duration::ZERO, |stretch| stretch.1);
@@ -102,9 +108,12 @@ fn a_caller_who_hangs_up_in_any_phase_leaves_nothing_and_one_who_is_not_referred
     let mut calls: Vec<Call> = cases.iter().map(|case| place(&env, case)).collect();
     see_to_the_end(&env, &mut calls);
     let reports: Vec<Report> = calls.into_iter().map(Call::finish).collect();
-    env.clears_away(ms(10_000));
+    // Asterisk keeps the channel of the trunk that reports no end of its REFER.
+    let is_cleared = || env.asterisk.bridges().is_empty() && env.asterisk.channels().len() <= 1;
+    assert!(wait::until_true(ms(10_000), is_cleared), "{:?}\n{}", env.asterisk.channels(), env.log());
+    assert!(env.asterisk.channels().iter().all(|name| name.starts_with("PJSIP/vca-trunk")));
     for ((case, tenant), report) in cases.iter().zip(tenants).zip(&reports) {
-        let (call, _) = env.last_call(tenant);
+        let call = ended_call(&env, tenant);
         let transfers: Vec<_> = call.transfers.iter().map(|it| (it.outcome, it.ended_by)).collect();
         let about = format!("{}\n{}\n{}", case.did, report.log, env.log());
         assert_eq!(transfers, Vec::from_iter(case.transfer), "{about}");
@@ -118,7 +127,8 @@ fn a_caller_who_hangs_up_in_any_phase_leaves_nothing_and_one_who_is_not_referred
     assert!(results.iter().any(|request| request.contains("cannot be reached")), "the model reads it");
 }
 
-/// The operator's template leads to a telephone that takes one call.
+/// The operator's template leads to a telephone that takes one call. Numbers that the operator does not allow are not
+/// offered to the model.
 #[test]
 fn a_number_is_dialled_within_the_operators_prefixes_alone() {
     let Some((mut env, vendor)) = test_env() else { return };
@@ -129,11 +139,11 @@ fn a_number_is_dialled_within_the_operators_prefixes_alone() {
     env.set("VCA__TRANSFER__NUMBER_ENDPOINT", &template);
     env.set("VCA__TRANSFER__PREFIXES", r#"["+4930"]"#);
     env.set("VCA__TRANSFER__BLOCKED_PREFIXES", r#"["+4930900"]"#);
-    let (connected, refused) = (TransferOutcome::Connected, TransferOutcome::Refused);
+    let connected = (TransferOutcome::Connected, Some(TransferEnd::Target));
     let cases = [
-        ("+49305550371", "+493055500177", connected, Some(TransferEnd::Target)),
-        ("+49305550372", "+493090012345", refused, None),
-        ("+49305550373", "+12025550100", refused, None),
+        ("+49305550371", "+493055500177", Some(connected)),
+        ("+49305550372", "+493090012345", None),
+        ("+49305550373", "+12025550100", None),
     ];
     let tenants: Vec<TenantId> = cases
         .iter()
@@ -148,16 +158,16 @@ fn a_number_is_dialled_within_the_operators_prefixes_alone() {
     assert!(over, "a call does not end\n{}\n{}", telephone.log(), env.log());
     drop(calls);
     env.clears_away(ms(10_000));
-    for ((did, _, outcome, ended_by), tenant) in cases.iter().zip(tenants) {
-        let (call, _) = env.last_call(tenant);
+    for ((did, _, transfer), tenant) in cases.iter().zip(tenants) {
+        let call = ended_call(&env, tenant);
         let transfers: Vec<_> = call.transfers.iter().map(|it| (it.outcome, it.ended_by)).collect();
-        assert_eq!(transfers, [(*outcome, *ended_by)], "{did}\n{}", env.log());
+        assert_eq!(transfers, Vec::from_iter(*transfer), "{did}\n{}", env.log());
     }
     let log = telephone.log();
     let invited: Vec<&str> = log.lines().filter(|line| line.starts_with("INVITE ")).collect();
     assert_eq!(invited.len(), 1, "{log}");
     assert!(invited[0].starts_with("INVITE sip:+493055500177@"), "{log}");
     let results = vendor.requests(Kind::Llm);
-    let refusals = results.iter().filter(|request| request.contains("does not allow numbers")).count();
-    assert!(refusals >= 2, "the model reads why");
+    let without_tool = results.iter().filter(|request| request.json()["tools"].is_null()).count();
+    assert!(without_tool >= 2, "{without_tool}");
 }
