@@ -249,7 +249,7 @@ fn a_masked_pin_is_in_no_database_stream_event_or_log() {
     );
     for (key, value) in [
         ("REDIS_URL", redis.url().as_str()),
-        ("VCA__LOG__FILTER", "debug,vca=trace"),
+        ("VCA__LOG__FILTER", "debug,vca=trace,vca::transcript=debug"),
         ("VCA__TOOLS__ALLOW_HTTP", "true"),
         ("VCA__TOOLS__ALLOW_PRIVATE_TARGETS", "true"),
         ("VCA__WEBHOOKS__ALLOW_HTTP", "true"),
