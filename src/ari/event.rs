@@ -4,12 +4,15 @@
 //! leaves out is empty. No sockets and no calls. The fields are those of `/ari/api-docs/events.json` of Asterisk
 //! 18 to 22.
 
+mod playback;
+
 use std::fmt;
 
 use serde::Deserialize;
 
 use super::ids::{BridgeId, ChannelId};
 use crate::dtmf::Digit;
+use playback::RawPlayback;
 
 /// One event of the Stasis application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -386,19 +389,6 @@ struct RawEvent {
 struct RawId {
     #[serde(default)]
     id: String,
-}
-
-#[derive(Deserialize)]
-struct RawPlayback {
-    /// Such as `channel:1700000000.42`, or a bridge.
-    #[serde(default)]
-    target_uri: String,
-}
-
-impl RawPlayback {
-    fn channel(&self) -> Option<ChannelId> {
-        ChannelId::try_from(self.target_uri.strip_prefix("channel:")?.to_owned()).ok()
-    }
 }
 
 fn named(channel: Option<Box<Channel>>, kind: &'static str) -> Result<Box<Channel>, DecodeError> {

@@ -6,6 +6,7 @@
 
 mod agent;
 mod bridged;
+mod channel_events;
 mod clock;
 mod dialled_legs;
 mod ending;
@@ -18,6 +19,7 @@ mod language_detector;
 mod leg_spend;
 mod listening;
 mod live_request;
+mod media_binding;
 mod media_watch;
 mod phase;
 mod phrases;

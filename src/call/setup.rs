@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use super::ending::Refusal;
 use super::failover::Failover;
 use super::language_detector::LanguageDetector;
+use super::media_binding::bind_media;
 use super::media_watch::MediaAddresses;
 use super::phase::Phase;
 use super::pipeline::Pipeline;
@@ -280,18 +281,6 @@ fn new_call(
 /// The wall clock's time of a moment that is not long ago.
 fn wall_clock(at: Instant) -> DateTime<Utc> {
     Utc::now() - at.elapsed()
-}
-
-/// A socket for media, and its address as Asterisk reaches it.
-///
-/// # Errors
-/// No port is free.
-pub fn bind_media(services: &CallServices) -> std::io::Result<(MediaSocket, SocketAddr)> {
-    let settings = &services.media_settings;
-    let socket = MediaSocket::bind(settings.bind_address, settings.ports, rand::random())?;
-    let address = settings.public_address.unwrap_or(settings.bind_address);
-    let host = SocketAddr::new(address, socket.local().port());
-    Ok((socket, host))
 }
 
 /// The resources for a conversation, until Asterisk has answered.

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use tracing::warn;
 
 use super::bridged::{AwaitedMedia, Bridged, LeftConversation};
+use super::media_binding::bind_media;
 use super::phase::{Closing, Phase};
-use super::setup::bind_media;
 use super::task::Task;
 use crate::ari::topology::{Input as TopologyInput, LegId, LegSpec, Wanted};
 use crate::conversation::{Ending, ToolId};

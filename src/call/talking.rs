@@ -2,6 +2,7 @@
 
 mod agents;
 mod consultation;
+mod leaving;
 mod playback;
 
 use std::collections::VecDeque;
@@ -11,7 +12,6 @@ use std::time::{Duration, Instant};
 use metrics::counter;
 use tracing::warn;
 
-use super::bridged::{LeftConversation, MediaTerms};
 use super::clock::Clock;
 use super::live_request::LiveRequest;
 use super::media_watch::{MediaAddresses, MediaWatch};
@@ -275,29 +275,6 @@ impl Talking {
         }
         self.handle(now, Input::Tick);
         self.end.take_if(|(at, _)| *at <= now).map(|(_, ending)| ending)
-    }
-
-    /// Ends the conversation of a caller who talks to a person from now on, and is heard on for the record.
-    pub fn leave(mut self, records: &mut Records) -> LeftConversation {
-        self.fetch_audio();
-        while self.port.next_event().is_some() {}
-        self.port.flush();
-        self.port.end_noise();
-        let agent = self.agent();
-        let terms = MediaTerms {
-            format: self.port.format(),
-            delivery: agent.audio_delivery(),
-            noise_suppression: agent.noise_suppression,
-            tenant: agent.tenant.0,
-        };
-        let (listener, other_listener) = (self.pipeline.party_listener(), self.pipeline.other_listener());
-        let closing = self.end(records);
-        LeftConversation { closing, port: self.port, listener, other_listener, terms }
-    }
-
-    /// Ends the conversation of a call that is over in Asterisk.
-    pub fn close(mut self, records: &mut Records) -> Closing {
-        self.end(records)
     }
 
     fn end(&mut self, records: &mut Records) -> Closing {

@@ -6,9 +6,10 @@ use std::time::Instant;
 use futures_util::future::try_join_all;
 use metrics::counter;
 use tokio::sync::mpsc;
-use tracing::{Instrument, error, info, warn};
+use tracing::{Instrument, error, warn};
 
 use super::bridged::BridgedEvent;
+use super::channel_events::{hold_change, note, party, pressed_key};
 use super::failover::Failover;
 use super::live_request::OperatorsTargets;
 use super::phase::{Closing, Phase};
@@ -24,7 +25,6 @@ use super::{Agent, CallMessage, CallServices, IncomingCall, Refusal, greeting};
 use crate::ari::topology::{End, Input as TopologyInput, LegId};
 use crate::ari::{ChannelId, Event, Reason};
 use crate::conversation::HoldChange;
-use crate::dtmf::Digit;
 use crate::engines::core::EngineError;
 use crate::tenancy::{FailoverCase, TransferMethod, TransferOutcome, TransferTarget};
 use crate::tools::Finished;
@@ -368,44 +368,5 @@ impl Task {
             Closing { continued, ending: transferred.or(closing.ending), ..closing },
             &self.services.tenant_metrics,
         );
-    }
-}
-
-/// A caller who puts the call on hold or resumes it. One who arrives by a transfer resumes it as well: the other channel
-/// was on hold, and sends no further events.
-fn hold_change(event: &Event) -> Option<HoldChange> {
-    match event {
-        Event::ChannelHold { .. } => Some(HoldChange::HeldByCaller),
-        Event::ChannelUnhold { .. } | Event::StasisStart { replaces: Some(_), .. } => {
-            Some(HoldChange::Resumed)
-        }
-        _ => None,
-    }
-}
-
-/// The channel of the party that an event is about.
-fn party(event: &Event) -> Option<&ChannelId> {
-    match event {
-        Event::StasisStart { replaces: Some(old), .. } => Some(old),
-        event => event.channel_id(),
-    }
-}
-
-fn pressed_key(event: &Event) -> Option<Digit> {
-    match event {
-        Event::ChannelDtmfReceived { digit, .. } => Some(*digit),
-        _ => None,
-    }
-}
-
-/// Logs events that explain a call's behaviour: another caller, or a caller on hold.
-fn note(event: &Event) {
-    match event {
-        Event::StasisStart { channel, replaces: Some(old), .. } => {
-            info!(channel = %channel.id, %old, "the caller was transferred: the call goes on with another channel");
-        }
-        Event::ChannelHold { .. } => info!("the caller has put the call on hold"),
-        Event::ChannelUnhold { .. } => info!("the caller has taken the call back from hold"),
-        _ => {}
     }
 }

@@ -49,7 +49,7 @@ use times::LONGEST_ANNOUNCEMENT;
 pub use times::TransferTimes;
 use words::{FirstWords, Meaning, PartySpeech};
 
-/// A caller whose side has not reported the end of a REFER returns to the agent after this: it may ring the target.
+/// A caller returns to the agent after this if their side has not reported the end of a REFER: it may ring the target.
 const REFER_LIMIT: Duration = Duration::from_secs(60);
 /// A caller who is still there this long after the end of a REFER was not connected.
 const REFER_GRACE: Duration = Duration::from_secs(2);

@@ -15,6 +15,7 @@ use super::bridge::MixingBridge;
 use super::contract::{End, Failure, LegId, LegSpec, Output, SetUpStage, WaitingSound, Wanted};
 use super::leg::{AnswerState, CallLeg, LegKind, LegNeed, LegPlacement, SoundState, StasisEntry, moved};
 use super::object_ids::{bridge_id, leg_id, media_id};
+use super::referral::ReferralState;
 use super::requests::{RequestQueue, TopologyStep};
 use super::resource::Resource;
 use crate::ari::answer::{AriError, ExternalMedia};
@@ -35,16 +36,8 @@ pub(super) struct Arrangement {
     /// The latest sound that was started is music.
     pub is_music: bool,
     /// The URI that the caller's side is to be asked to connect.
-    refer: Option<String>,
-    referral: ReferralState,
-}
-
-/// A transfer that the caller's side was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ReferralState {
-    /// There is none, or its end is known.
-    Settled,
-    UnderWay,
+    pub refer: Option<String>,
+    pub referral: ReferralState,
 }
 
 impl Arrangement {
@@ -71,10 +64,7 @@ impl Arrangement {
 
     /// Adds a leg, which is in no group yet.
     pub fn add(&mut self, now: Instant, spec: LegSpec) {
-        let need = match spec {
-            LegSpec::FurtherMedia { .. } => LegNeed::Spared,
-            _ => LegNeed::Needed,
-        };
+        let is_spared = matches!(spec, LegSpec::FurtherMedia { .. });
         let Some(id) = u8::try_from(self.legs.len()).ok().filter(|id| *id < MAX_LEGS) else {
             return tracing::error!("a call has too many legs");
         };
@@ -83,13 +73,10 @@ impl Arrangement {
             LegSpec::Arrived(channel) => {
                 (Resource::present(channel, now), LegKind::Arrived(AnswerState::Ringing))
             }
-            LegSpec::ExternalMedia { host, format } => {
+            LegSpec::ExternalMedia { host, format } | LegSpec::FurtherMedia { host, format } => {
+                let channel = if is_spared { leg_id(&self.call_id, id) } else { self.new_media_id(id) };
                 let kind = LegKind::ExternalMedia { host, format, entry: StasisEntry::Awaited, peer: None };
-                (Resource::absent(self.new_media_id(id)), kind)
-            }
-            LegSpec::FurtherMedia { host, format } => {
-                let kind = LegKind::ExternalMedia { host, format, entry: StasisEntry::Awaited, peer: None };
-                (Resource::absent(leg_id(&self.call_id, id)), kind)
+                (Resource::absent(channel), kind)
             }
             LegSpec::Dial(spec) => {
                 let kind = LegKind::Dialled { spec, entry: StasisEntry::Awaited };
@@ -110,7 +97,7 @@ impl Arrangement {
             home: None,
             placement: LegPlacement::Alone,
             sound: SoundState::Silent,
-            need,
+            need: if is_spared { LegNeed::Spared } else { LegNeed::Needed },
         });
     }
 
@@ -161,32 +148,6 @@ impl Arrangement {
         }
     }
 
-    /// Has the caller's side asked to connect a URI, once the caller is in no group.
-    pub fn refer(&mut self, uri: String) {
-        self.refer = Some(uri);
-    }
-
-    /// The caller's side was asked. Asterisk plays the silence that is requested now once it knows the outcome.
-    pub fn referred(&mut self, result: Result<(), AriError>, requests: &mut RequestQueue) {
-        let Some(caller) = self.legs.first() else { return };
-        match result {
-            Ok(()) => {
-                self.referral = ReferralState::UnderWay;
-                requests.send(TopologyStep::AwaitReferral, Request::play_silence(&caller.channel.id));
-            }
-            Err(_) => requests.emit(Output::ReferFailed),
-        }
-    }
-
-    /// A sound begins for this channel: the transfer that its side was asked for is over.
-    pub fn playback_started(&mut self, channel: &ChannelId, requests: &mut RequestQueue) {
-        let is_caller = self.legs.first().is_some_and(|caller| caller.channel.id == *channel);
-        if is_caller && self.referral == ReferralState::UnderWay {
-            self.referral = ReferralState::Settled;
-            requests.emit(Output::ReferEnded);
-        }
-    }
-
     /// The next leg's id; `None` when there are too many.
     pub fn next_leg(&self) -> Option<LegId> {
         u8::try_from(self.legs.len()).ok().filter(|id| *id < MAX_LEGS).map(LegId)
@@ -224,14 +185,6 @@ impl Arrangement {
                 let request = Request::hang_up(&leg.channel.id, Reason::NormalClearing);
                 requests.send(TopologyStep::DeleteLeg(leg.id), request);
             }
-        }
-    }
-
-    fn send_refer(&mut self, requests: &mut RequestQueue) {
-        let is_apart = |leg: &CallLeg| leg.is_apart() && leg.is_ready();
-        let Some(caller) = self.legs.first().filter(|leg| is_apart(leg)) else { return };
-        if let Some(uri) = self.refer.take() {
-            requests.send(TopologyStep::Refer, Request::redirect(&caller.channel.id, &uri));
         }
     }
 

@@ -43,6 +43,7 @@ mod bridge;
 mod contract;
 mod leg;
 mod object_ids;
+mod referral;
 mod requests;
 mod resource;
 mod teardown;
@@ -52,7 +53,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::answer::{AriError, Continuity, Inventory};
+use super::answer::{AriError, Inventory};
 use super::dtmf::DtmfTiming;
 use super::event::Event;
 use super::ids::{BridgeId, ChannelId};
@@ -65,7 +66,7 @@ pub use contract::{
 };
 pub use object_ids::{bridge_id, call_of, dialled_leg_ids, is_dialled_leg, media_id};
 use requests::{RequestQueue, TopologyStep};
-use teardown::{CallerExit, Teardown, last_outputs};
+use teardown::{CallerExit, Teardown, end_of_missing_caller, last_outputs};
 
 /// A teardown ends after this, and what is left is reported.
 const TEARDOWN_LIMIT: Duration = Duration::from_secs(30);
@@ -392,13 +393,6 @@ impl Topology {
             outputs.into_iter().for_each(|output| self.requests.emit(output));
             self.phase = TopologyPhase::Done;
         }
-    }
-}
-
-fn end_of_missing_caller(continuity: Continuity) -> End {
-    match continuity {
-        Continuity::Restarted => End::AsteriskLost,
-        Continuity::Unknown | Continuity::Continued => End::CallerLeft { cause: None, sip_status: None },
     }
 }
 

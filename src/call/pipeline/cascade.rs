@@ -141,12 +141,8 @@ impl Cascade {
         self.listener_from(self.positions.before_end(Duration::ZERO))
     }
 
-    /// Listens to a party with media of its own, from the first sample on.
-    pub fn other_listener(&self) -> PartyListener {
-        self.listener_from(0)
-    }
-
-    fn listener_from(&self, from: u64) -> PartyListener {
+    /// Listens to a party from this position of its own media on.
+    pub fn listener_from(&self, from: u64) -> PartyListener {
         let config = session(&self.agent, &self.meter, self.positions.rate());
         PartyListener::new(&*self.agent.engines.stt, config, from)
     }

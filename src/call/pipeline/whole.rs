@@ -83,9 +83,9 @@ impl Pipeline {
         self.cascade.party_listener()
     }
 
-    /// As of [`Cascade::other_listener`].
+    /// Listens to a party with media of its own, from the first sample on.
     pub fn other_listener(&self) -> PartyListener {
-        self.cascade.other_listener()
+        self.cascade.listener_from(0)
     }
 
     /// Carries out a command of the conversation.
