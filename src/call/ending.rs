@@ -151,26 +151,11 @@ pub struct EndedHere {
 
 /// The verdict on a call: how it ended in Asterisk, and how it did here.
 pub fn verdict(end: &End, here: EndedHere) -> Verdict {
-    let EndedHere { conversation, refusal, continued } = here;
+    let EndedHere { conversation, refusal, .. } = here;
     let answered = conversation.is_some();
     let ok = answered.then_some(OK);
     match (end, refusal) {
-        // The caller was answered for a message.
-        (End::HungUp(reason), Some(refusal)) if answered => Verdict {
-            status: CallStatus::Completed,
-            ended_by: EndedBy::Agent,
-            disposition: refusal.as_str(),
-            cause: reason.code().into(),
-            sip_status: ok,
-        },
-        (End::HungUp(reason), Some(refusal)) => Verdict {
-            status: CallStatus::Refused,
-            ended_by: EndedBy::System,
-            disposition: refusal.as_str(),
-            cause: reason.code().into(),
-            // The dialplan decides about a caller who returns to it.
-            sip_status: reason.sip_status().filter(|_| continued.is_none()),
-        },
+        (End::HungUp(reason), Some(refusal)) => of_refusal(refusal, *reason, here),
         (End::CallerLeft { cause, sip_status }, _) => Verdict {
             status: if answered { CallStatus::Completed } else { CallStatus::Failed },
             ended_by: EndedBy::Caller,
@@ -213,6 +198,20 @@ pub fn verdict(end: &End, here: EndedHere) -> Verdict {
             sip_status: ok,
         },
     }
+}
+
+/// The verdict on a call that no agent served.
+fn of_refusal(refusal: Refusal, reason: Reason, here: EndedHere) -> Verdict {
+    let (status, ended_by, sip_status) = match here.conversation {
+        // The caller was answered for a message.
+        Some(_) => (CallStatus::Completed, EndedBy::Agent, Some(OK)),
+        // The dialplan decides about a caller who returns to it.
+        None => {
+            let sip_status = reason.sip_status().filter(|_| here.continued.is_none());
+            (CallStatus::Refused, EndedBy::System, sip_status)
+        }
+    };
+    Verdict { status, ended_by, disposition: refusal.as_str(), cause: reason.code().into(), sip_status }
 }
 
 fn of_conversation(ending: Option<Ending>) -> (CallStatus, EndedBy, &'static str) {

@@ -1,6 +1,5 @@
 //! The set-up of a call: its record, its socket, its greeting; then its media and its conversation.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,13 +22,13 @@ use super::prompt_cache::{PromptCache, PromptUse};
 use super::record::RecordWriter;
 use super::records::{Records, save_progress};
 use super::roster::{OtherAgents, Roster};
+use super::sip_headers::headers;
 use super::situation::Situation;
 use super::talking::{AgentTools, Talking};
 use super::task::Task;
 use super::tasks::TaskResult;
 use super::{Admitted, Agent, CallServices, IncomingCall};
-use crate::ari::answer::ChannelVariable;
-use crate::ari::{ChannelId, Client, Reason, Request};
+use crate::ari::{ChannelId, Client, Reason};
 use crate::audio::codec::Format;
 use crate::conversation::{Conversation, Phrase};
 use crate::engines::core::usage::Meter;
@@ -38,9 +37,6 @@ use crate::tenancy::{
     Call, CallId, CallStatus, Did, Direction, FailoverCase, FailoverMessage, Route, TransferTarget,
 };
 use crate::tools::{CallOf, Runner, Toolbox};
-
-/// The longest value of a SIP header that is read, in characters.
-const LONGEST_HEADER: usize = 1_000;
 
 /// The prompts of a call in which the caller hears a message and nothing else.
 const ANNOUNCEMENT: &[Phrase] = &[Phrase::Closed];
@@ -186,27 +182,6 @@ async fn with_values(agent: &Agent, facts: &CallFacts, asterisk: &Client) -> Age
         call_id: facts.id,
         headers,
     })
-}
-
-/// The values of the SIP headers of a call that the operator trusts, by their names in lower case.
-pub async fn trusted_headers(
-    services: &CallServices,
-    incoming: &IncomingCall,
-    agent: &Agent,
-) -> HashMap<String, String> {
-    let is_trusted = agent.trusts(incoming.trunk.as_deref());
-    let names = if is_trusted { agent.trusted_headers.to_vec() } else { Vec::new() };
-    headers(&services.asterisk, &incoming.channel, names).await
-}
-
-async fn headers(asterisk: &Client, channel: &ChannelId, names: Vec<String>) -> HashMap<String, String> {
-    let values = names.into_iter().map(async |name| {
-        let request = Request::variable(channel, &format!("PJSIP_HEADER(read,{name})"));
-        let answer = asterisk.ask(request).await;
-        let value = answer.ok().map(|ChannelVariable { value }| value)?;
-        Some((name.to_lowercase(), value.chars().take(LONGEST_HEADER).collect()))
-    });
-    join_all(values).await.into_iter().flatten().collect()
 }
 
 /// Loads the agents that the call may change to, and pre-synthesises their prompts.
