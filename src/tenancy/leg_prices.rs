@@ -18,6 +18,7 @@ pub struct PrefixPrice {
     pub minute: u64,
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
 /// The longest time from a target's answer until it has accepted the call, besides the operator's limits for its first
 /// words and its decision: the first words themselves, the announcement and the recognition of the answer.
 const LONGEST_CONSULTATION: Duration = Duration::from_secs(90);
@@ -49,7 +50,7 @@ impl TransferRules {
 /// The cost of a leg that lasted so long from its answer. Carriers charge each minute that has begun in full, and a ceiling must
 /// not count less than they do.
 pub fn leg_cost(minute: u64, lasted: Duration) -> u64 {
-    let minutes = lasted.as_millis().div_ceil(60_000);
+    let minutes = lasted.as_nanos().div_ceil(MINUTE.as_nanos());
     u64::try_from(minutes).unwrap_or(u64::MAX).saturating_mul(minute)
 }
 
@@ -98,6 +99,7 @@ mod tests {
     fn each_minute_that_has_begun_costs_its_price() {
         let cost = |millis| leg_cost(20_000, Duration::from_millis(millis));
         assert_eq!((cost(0), cost(1), cost(60_000), cost(60_001)), (0, 20_000, 20_000, 40_000));
+        assert_eq!(leg_cost(20_000, Duration::from_nanos(1)), 20_000);
         assert_eq!(leg_cost(u64::MAX, Duration::MAX), u64::MAX);
     }
 
