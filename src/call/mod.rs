@@ -21,7 +21,6 @@ mod listening;
 mod live_request;
 mod media_binding;
 mod media_watch;
-mod party_events;
 mod phase;
 mod phrases;
 mod pipeline;

@@ -12,7 +12,6 @@ use super::bridged::BridgedEvent;
 use super::channel_events::{hold_change, note, party, pressed_key};
 use super::failover::Failover;
 use super::live_request::OperatorsTargets;
-use super::party_events::{hold_change, note, party, pressed_key};
 use super::phase::{Closing, Phase};
 use super::pipeline::PipelineEvent;
 use super::prompt_cache::{PromptUse, RATES};

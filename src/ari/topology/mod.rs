@@ -43,6 +43,7 @@ mod bridge;
 mod contract;
 mod leg;
 mod object_ids;
+mod reconciliation;
 mod referral;
 mod requests;
 mod resource;
@@ -53,7 +54,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::answer::{AriError, Inventory};
+use super::answer::AriError;
 use super::dtmf::DtmfTiming;
 use super::event::Event;
 use super::ids::{BridgeId, ChannelId};
@@ -66,7 +67,7 @@ pub use contract::{
 };
 pub use object_ids::{bridge_id, call_of, dialled_leg_ids, is_dialled_leg, media_id};
 use requests::{RequestQueue, TopologyStep};
-use teardown::{CallerExit, Teardown, end_of_missing_caller, last_outputs};
+use teardown::{CallerExit, Teardown, last_outputs};
 
 /// A teardown ends after this, and what is left is reported.
 const TEARDOWN_LIMIT: Duration = Duration::from_secs(30);
@@ -285,44 +286,6 @@ impl Topology {
         if leg.is_needed() && leg.is_dialled() && !is_over && !is_reported {
             self.requests.emit(Output::LegEnded { leg: id, cause });
         }
-    }
-
-    /// Only an object that existed before the list was requested can be missing in it.
-    fn reconcile(&mut self, now: Instant, inventory: &Inventory) {
-        let asked_at = inventory.asked_at;
-        let is_up = matches!(self.phase, TopologyPhase::Up { since } if since < asked_at);
-        let (mut ends, mut missing) = (Vec::new(), Vec::new());
-        for leg in &mut self.arrangement.legs {
-            let is_listed = inventory.channels.contains(&leg.channel.id);
-            let is_missing = !is_listed && leg.channel.existed_before(asked_at);
-            if leg.is_arrived() {
-                if is_missing {
-                    leg.channel.gone();
-                    ends.push(end_of_missing_caller(inventory.continuity));
-                }
-            } else if leg.is_optional() || !leg.is_needed() {
-                // Whether it was answered meanwhile is not known: it rings until its time is over.
-                if is_listed {
-                    leg.channel.seen(now);
-                } else if is_missing {
-                    missing.push(leg.id);
-                }
-            } else if is_listed {
-                leg.entered();
-                leg.channel.seen(now);
-            } else if is_missing && is_up {
-                ends.push(End::Failed(Failure::MediaLost));
-            }
-        }
-        for bridge in &mut self.arrangement.bridges {
-            if inventory.bridges.contains(&bridge.resource.id) {
-                bridge.resource.seen(now);
-            } else if is_up && bridge.resource.existed_before(asked_at) {
-                ends.push(End::Failed(Failure::BridgeLost));
-            }
-        }
-        missing.into_iter().for_each(|leg| self.leg_ended(leg, None));
-        ends.into_iter().for_each(|end| self.end(now, end));
     }
 
     fn on_response(&mut self, now: Instant, id: RequestId, result: Result<Value, AriError>) {

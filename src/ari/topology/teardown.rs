@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::arrangement::Arrangement;
-use super::contract::{DialplanExit, End, LegId, Output};
+use super::contract::{DialplanExit, LegId, Output};
 use super::leg::CallLeg;
 use super::requests::{RequestQueue, TopologyStep};
-use crate::ari::answer::{AriError, Continuity};
+use crate::ari::answer::AriError;
 use crate::ari::ids::ChannelId;
 use crate::ari::request::{Reason, Request};
 
@@ -187,12 +187,4 @@ pub(super) fn last_outputs(arrangement: &Arrangement) -> Option<Vec<Output>> {
     Some(
         has_leaks.then_some(Output::Leaked { channels, bridges }).into_iter().chain([Output::Done]).collect(),
     )
-}
-
-/// The end of a call without its caller in the list of channels.
-pub(super) fn end_of_missing_caller(continuity: Continuity) -> End {
-    match continuity {
-        Continuity::Restarted => End::AsteriskLost,
-        Continuity::Unknown | Continuity::Continued => End::CallerLeft { cause: None, sip_status: None },
-    }
 }
