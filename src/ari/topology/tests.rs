@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::ari::answer::Continuity;
+use crate::ari::answer::{Continuity, Inventory};
 use crate::ari::event::{Channel, ChannelState};
 use crate::ari::request::{Method, Reason};
 
