@@ -108,7 +108,7 @@ impl Task {
         self.phase.targets()
     }
 
-    /// The way to a target, and a place among the dialled legs where it is one that is dialled, by whichever method.
+    /// The way to a target, and a place among the dialled legs where it is one that is dialled, by any method.
     ///
     /// # Errors
     /// Why the target is not attempted, for the model.
@@ -381,7 +381,7 @@ impl Task {
         (outcome == Some(TransferOutcome::HandedOver)).then_some(Ending::Transferred)
     }
 
-    /// Digits with a plus sign, whichever party's number it is.
+    /// Digits with a plus sign, of the caller's number or the called one.
     fn caller_id(&self, policy: CallerIdPolicy) -> String {
         let caller = self.records.caller_number().and_then(|number| number.parse::<Did>().ok());
         let called = || self.failover.called().map(|(_, did)| did.clone());
