@@ -72,8 +72,9 @@ pub struct Bridged {
     target: TargetSide,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a call has one")]
 enum TargetSide {
-    Awaited(Box<AwaitedSide>),
+    Awaited(AwaitedSide),
     Heard(Side),
     /// It is not heard.
     Missing,
@@ -89,8 +90,7 @@ impl Bridged {
     /// `media` is the target's; without it the caller alone is heard.
     pub fn new(left: LeftConversation, media: Option<AwaitedMedia>) -> Bridged {
         let LeftConversation { closing, port, listener, other_listener, terms } = left;
-        let awaited =
-            |media| TargetSide::Awaited(Box::new(AwaitedSide { media, listener: other_listener, terms }));
+        let awaited = |media| TargetSide::Awaited(AwaitedSide { media, listener: other_listener, terms });
         let target = media.map_or(TargetSide::Missing, awaited);
         Bridged { closing, caller: Side::new(port, listener), target }
     }
@@ -154,8 +154,8 @@ impl Bridged {
 }
 
 impl AwaitedSide {
-    fn open(self: Box<Self>, peer: SocketAddr, services: &CallServices) -> TargetSide {
-        let AwaitedSide { media, listener, terms } = *self;
+    fn open(self, peer: SocketAddr, services: &CallServices) -> TargetSide {
+        let AwaitedSide { media, listener, terms } = self;
         let MediaTerms { format, delivery, noise_suppression, tenant } = terms;
         if let Err(error) = media.socket.connect(peer) {
             warn!(%error, "the target of a transfer is not transcribed: Asterisk's media address cannot be reached");

@@ -69,38 +69,27 @@ impl Services {
         let prompts = Arc::new(PromptCache::new(config.sentence_cache.clone()));
         let warm_up = tokio::spawn(warm_up_prompts(store.clone(), agent_factory.get(), prompts.clone()));
         let asterisk = Arc::new(ari::Client::new(&config.ari)?);
-        let tools = ToolServices::new(&config.tools, calls.clone()).context("tools cannot be run")?;
-        let tools = Arc::new(tools);
-        let pre_call = PreCallClient::new(&config.webhooks).context("pre-call webhooks cannot be asked")?;
-        let pre_call = Arc::new(pre_call);
+        let tools = ToolServices::new(&config.tools, calls.clone()).map(Arc::new);
+        let tools = tools.context("tools cannot be run")?;
+        let pre_call = PreCallClient::new(&config.webhooks).map(Arc::new);
+        let pre_call = pre_call.context("pre-call webhooks cannot be asked")?;
         let transfer = Current::new(config.transfer.clone());
         let agents =
             StoredAgents { store: calls.clone(), factory: agent_factory.clone(), rules: transfer.clone() };
         let leg_spend = LegSpend::new(calls.clone());
-        let services = CallServices {
-            transfer_rules: transfer.clone(),
-            ..services(
-                config,
-                &asterisk,
-                (&ledger, &leg_spend),
-                (&state, &prompts, &tools),
-                Arc::new(agents),
-            )?
-        };
+        let used = (&state, &prompts, &tools);
+        let services = services(config, &asterisk, (&ledger, &leg_spend), used, Arc::new(agents))?;
+        let services = CallServices { transfer_rules: transfer.clone(), ..services };
         let routing = Routing::new(calls.clone(), &config.routing).with_numbering(config.numbers);
         let unmatched = routing.unmatched();
         let announcements = Announcements::new(ANNOUNCED);
-        let agents = agent_factory.clone();
-        let find_agent: FindAgent =
-            Box::new(move |profile, own, terms| agents.get().agent(profile, own, terms));
-        let (limits, plans) = (config.calls.clone(), config.plans.clone());
         let switchboard = Switchboard::new(
             Arc::new(services),
             (routing, pre_call.clone()),
             announcements.clone(),
-            find_agent,
-            limits,
-            plans,
+            find_agent(&agent_factory),
+            config.calls.clone(),
+            config.plans.clone(),
         );
         let permitted = Current::new(agent_factory.get().permitted.clone());
         let billing = Current::new(config.billing());
@@ -196,6 +185,11 @@ impl Services {
         }
         Ok(())
     }
+}
+
+fn find_agent(factory: &Current<AgentFactory>) -> FindAgent {
+    let factory = factory.clone();
+    Box::new(move |profile, own, terms| factory.get().agent(profile, own, terms))
 }
 
 fn services(
