@@ -32,7 +32,7 @@ const FAINT_TURNS: u8 = 2;
 
 /// The start of speech, with its level in dBov.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Start {
+struct SpeechStart {
     at: At,
     level: i8,
     /// It follows words of the caller that lead on.
@@ -41,13 +41,13 @@ struct Start {
 
 /// Speech from its start to its pause, with its level in dBov.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Run {
+struct SpeechRun {
     from: At,
     to: At,
     level: i8,
 }
 
-impl Run {
+impl SpeechRun {
     fn is_long(&self) -> bool {
         self.to.since(self.from) >= LONG
     }
@@ -63,16 +63,16 @@ pub struct Voices {
     /// Turns in a row that were as faint as the other voice.
     faint_turns: u8,
     /// The latest speech, paused or not.
-    started: Option<Start>,
+    started: Option<SpeechStart>,
     /// The latest speech that has paused.
-    paused: Option<Run>,
+    paused: Option<SpeechRun>,
 }
 
 impl Voices {
     /// Speech of `level` starts at `at`, after words that lead on or not. Where it follows other speech without a pause, two voices
     /// are known.
     pub fn start(&mut self, at: At, level: i8, leads_on: bool) {
-        self.started = Some(Start { at, level, leads_on });
+        self.started = Some(SpeechStart { at, level, leads_on });
         if let Some(before) = self.paused.filter(|run| at.0.abs_diff(run.to.0) <= WITHOUT_PAUSE) {
             self.compare(before.level, level, APART);
             self.note_caller(before.level);
@@ -81,9 +81,10 @@ impl Voices {
 
     /// Speech of `level` pauses at `to`. Where it and the speech shortly before it were long, two voices may be known.
     pub fn pause(&mut self, to: At, level: i8) {
-        let Some(Start { at: from, .. }) = self.started else { return };
-        let run = Run { from, to, level };
-        let follows = |before: &Run| from.since(before.to) <= SHORTLY && before.is_long() && run.is_long();
+        let Some(SpeechStart { at: from, .. }) = self.started else { return };
+        let run = SpeechRun { from, to, level };
+        let follows =
+            |before: &SpeechRun| from.since(before.to) <= SHORTLY && before.is_long() && run.is_long();
         if let Some(before) = self.paused.replace(run).filter(follows) {
             self.compare(before.level, level, FAR_APART);
             self.note_caller(before.level);

@@ -10,7 +10,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use super::Switchboard;
 use super::admission::{Standing, decide, engine_terms, format_for, may_announce};
-use super::callers::Caller;
+use super::callers::TenantCaller;
 use super::pre_call::CallPlan;
 use crate::ari::answer::ChannelVariable;
 use crate::ari::event::{CalledNumber, Channel, ChannelState};
@@ -230,7 +230,7 @@ impl Switchboard {
     /// Decides whether there is a place for a call, and counts it among those of tenant and caller if there is.
     fn take_place(&self, incoming: &IncomingCall, route: Option<&Route>) -> Result<(), Refusal> {
         let tenant = route.map(|route| route.tenant.id);
-        let caller = tenant.and_then(|tenant| Caller::of(tenant, incoming.caller.as_deref()));
+        let caller = tenant.and_then(|tenant| TenantCaller::of(tenant, incoming.caller.as_deref()));
         let (month, now) = (Month::of(Utc::now()), Instant::now());
         let mut live = self.0.live();
         let of_caller = live.caller_standing(caller.as_ref(), now);

@@ -18,19 +18,19 @@ const WITHHELD: [&str; 6] = ["266696687", "2562533", "7748283", "7378742833", "8
 
 /// One caller of one tenant, by the number that the network announces.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Caller {
+pub struct TenantCaller {
     tenant: TenantId,
     number: Did,
 }
 
-impl Caller {
+impl TenantCaller {
     /// `None` for a caller without a number: such callers cannot be told apart, and one must not use up the calls of
     /// another.
-    pub fn of(tenant: TenantId, number: Option<&str>) -> Option<Caller> {
+    pub fn of(tenant: TenantId, number: Option<&str>) -> Option<TenantCaller> {
         let number: Did = number?.parse().ok()?;
         let digits = number.digits();
         let is_withheld = WITHHELD.contains(&digits) || digits.bytes().all(|digit| digit == b'0');
-        (!is_withheld).then_some(Caller { tenant, number })
+        (!is_withheld).then_some(TenantCaller { tenant, number })
     }
 }
 
@@ -46,7 +46,7 @@ pub struct CallerStanding {
 /// The admitted calls of all callers.
 #[derive(Debug, Default)]
 pub struct CallerCalls {
-    callers: HashMap<Caller, Admissions>,
+    callers: HashMap<TenantCaller, Admissions>,
     swept: Option<Instant>,
 }
 
@@ -66,7 +66,7 @@ impl Admissions {
 }
 
 impl CallerCalls {
-    pub fn standing(&mut self, caller: Option<&Caller>, now: Instant) -> CallerStanding {
+    pub fn standing(&mut self, caller: Option<&TenantCaller>, now: Instant) -> CallerStanding {
         let Some(admissions) = caller.and_then(|caller| self.callers.get_mut(caller)) else {
             return CallerStanding::default();
         };
@@ -75,7 +75,7 @@ impl CallerCalls {
     }
 
     /// Counts an admitted call, until [`CallerCalls::end`] and for an hour.
-    pub fn begin(&mut self, caller: Caller, now: Instant) {
+    pub fn begin(&mut self, caller: TenantCaller, now: Instant) {
         self.sweep(now);
         let admissions = self.callers.entry(caller).or_default();
         admissions.live += 1;
@@ -85,7 +85,7 @@ impl CallerCalls {
         }
     }
 
-    pub fn end(&mut self, caller: &Caller) {
+    pub fn end(&mut self, caller: &TenantCaller) {
         if let Some(admissions) = self.callers.get_mut(caller) {
             admissions.live = admissions.live.saturating_sub(1);
         }
@@ -117,21 +117,21 @@ mod tests {
         let tenant = TenantId::new();
         for text in ["", "anonymous", "unknown", "Restricted", "+266696687", "8656696", "0000000", "sip:x@y"]
         {
-            assert_eq!(Caller::of(tenant, Some(text)), None, "{text}");
+            assert_eq!(TenantCaller::of(tenant, Some(text)), None, "{text}");
         }
-        assert_eq!(Caller::of(tenant, None), None);
+        assert_eq!(TenantCaller::of(tenant, None), None);
         assert_eq!(CallerCalls::default().standing(None, Instant::now()), standing(0, 0));
-        let written = Caller::of(tenant, Some("+49 171 5550123"));
+        let written = TenantCaller::of(tenant, Some("+49 171 5550123"));
         assert!(written.is_some());
-        assert_eq!(written, Caller::of(tenant, Some("491715550123")));
-        assert_ne!(written, Caller::of(TenantId::new(), Some("491715550123")), "of another tenant");
+        assert_eq!(written, TenantCaller::of(tenant, Some("491715550123")));
+        assert_ne!(written, TenantCaller::of(TenantId::new(), Some("491715550123")), "of another tenant");
     }
 
     #[test]
     fn calls_count_while_they_last_and_for_an_hour() {
         let (start, tenant) = (Instant::now(), TenantId::new());
         let at = |seconds| start + Duration::from_secs(seconds);
-        let caller = |number: &str| Caller::of(tenant, Some(number)).expect("a number");
+        let caller = |number: &str| TenantCaller::of(tenant, Some(number)).expect("a number");
         let mut calls = CallerCalls::default();
         calls.begin(caller("491715550123"), at(0));
         calls.begin(caller("491715550123"), at(60));
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_times_of_a_caller_are_bounded() {
-        let (now, caller) = (Instant::now(), Caller::of(TenantId::new(), Some("491715550123")));
+        let (now, caller) = (Instant::now(), TenantCaller::of(TenantId::new(), Some("491715550123")));
         let caller = caller.expect("a number");
         let mut calls = CallerCalls::default();
         (0..MOST_PER_HOUR + 5).for_each(|_| calls.begin(caller.clone(), now));

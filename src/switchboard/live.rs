@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::admission::Standing;
-use super::callers::{Caller, CallerCalls, CallerStanding};
+use super::callers::{CallerCalls, CallerStanding, TenantCaller};
 use super::port_budget::PortBudget;
 use crate::ari::topology::call_of;
 use crate::ari::{AsteriskId, BridgeId, ChannelId};
@@ -37,7 +37,7 @@ struct LiveEntry {
     /// The tenant of a call that is not admitted, and in which the caller hears a message.
     announcing: Option<TenantId>,
     /// Of an admitted call, where the caller has a number.
-    caller: Option<Caller>,
+    caller: Option<TenantCaller>,
     view: Option<View>,
 }
 
@@ -138,12 +138,12 @@ impl Live {
     }
 
     /// The calls of the caller of a new call.
-    pub fn caller_standing(&mut self, caller: Option<&Caller>, now: Instant) -> CallerStanding {
+    pub fn caller_standing(&mut self, caller: Option<&TenantCaller>, now: Instant) -> CallerStanding {
         self.caller_calls.standing(caller, now)
     }
 
     /// Counts the call among its caller's.
-    pub fn assign_caller(&mut self, id: CallId, caller: Option<Caller>, now: Instant) {
+    pub fn assign_caller(&mut self, id: CallId, caller: Option<TenantCaller>, now: Instant) {
         if let (Some(entry), Some(caller)) = (self.calls.get_mut(&id), caller)
             && entry.caller.replace(caller.clone()).is_none()
         {
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn a_callers_calls_are_counted_while_they_last() {
         let (mut live, tenant, id, now) = (Live::default(), TenantId::new(), CallId::new(), Instant::now());
-        let caller = Caller::of(tenant, Some("+491715550123"));
+        let caller = TenantCaller::of(tenant, Some("+491715550123"));
         let _messages = live.begin(id, &local(), &channel("1.1"));
         live.assign_caller(id, caller.clone(), now);
         live.assign_caller(id, caller.clone(), now);

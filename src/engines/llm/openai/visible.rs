@@ -73,27 +73,27 @@ enum TextPart {
         searched: usize,
     },
     Text {
-        place: Place,
+        place: TextPlace,
     },
     Call,
 }
 
 /// What precedes a place in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum TextPlace {
     /// Nothing but white space since the last line break.
     LineStart,
     WordStart,
     InWord,
 }
 
-impl Place {
-    fn after(self, char: char) -> Place {
+impl TextPlace {
+    fn after(self, char: char) -> TextPlace {
         match char {
-            '\n' => Place::LineStart,
-            _ if char.is_alphanumeric() || char == '_' || char == '-' => Place::InWord,
-            _ if char.is_whitespace() && self == Place::LineStart => Place::LineStart,
-            _ => Place::WordStart,
+            '\n' => TextPlace::LineStart,
+            _ if char.is_alphanumeric() || char == '_' || char == '-' => TextPlace::InWord,
+            _ if char.is_whitespace() && self == TextPlace::LineStart => TextPlace::LineStart,
+            _ => TextPlace::WordStart,
         }
     }
 }
@@ -179,7 +179,7 @@ impl Visible {
             REASONING.iter().map(|(opening, closing)| (begins(&self.held, opening), opening, closing));
         let mut opening = opening.filter(|(found, ..)| *found != Match::No);
         match opening.next() {
-            None => self.part = TextPart::Text { place: Place::LineStart },
+            None => self.part = TextPart::Text { place: TextPlace::LineStart },
             Some((Match::Yes, opening, closing)) => {
                 self.held.drain(..opening.len());
                 self.part = TextPart::Reasoning { closing };
@@ -235,7 +235,7 @@ impl Visible {
         self.part = TextPart::Beginning;
     }
 
-    fn read(&mut self, mut place: Place, visible: &mut String) -> bool {
+    fn read(&mut self, mut place: TextPlace, visible: &mut String) -> bool {
         for (at, char) in self.held.char_indices() {
             let rest = &self.held[at..];
             let closing = REASONING.iter().find(|(_, closing)| rest.starts_with(closing));
@@ -279,14 +279,14 @@ fn first_closing(text: &str) -> Option<(usize, &'static str)> {
     closings.min_by_key(|(at, _)| *at)
 }
 
-fn call_begins(text: &str, place: Place, marks: &Marks) -> Match {
-    let at_line_start = place == Place::LineStart;
+fn call_begins(text: &str, place: TextPlace, marks: &Marks) -> Match {
+    let at_line_start = place == TextPlace::LineStart;
     let mut closing =
         REASONING.iter().map(|(_, closing)| begins(text, closing)).filter(|found| *found == Match::Maybe);
     let Marks::Calls(marks) = marks else { return closing.next_back().unwrap_or(Match::No) };
     // A name within a longer word is none: most words end with the first letter of some tool.
     let names = marks.iter().map(String::as_str);
-    let names = names.filter(|mark| place != Place::InWord || !mark.starts_with(char::is_alphanumeric));
+    let names = names.filter(|mark| place != TextPlace::InWord || !mark.starts_with(char::is_alphanumeric));
     let anywhere = CALLS.into_iter().chain(names).map(|mark| begins(text, mark));
     let blocks = BLOCKS.iter().filter(|_| at_line_start).map(|mark| begins(text, mark));
     let object = if at_line_start { object_begins(text) } else { Match::No };
