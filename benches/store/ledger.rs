@@ -156,6 +156,7 @@ fn said(call: &Call, turn: u32) -> CallTurn {
         turn,
         caller_text: "When are you open on Saturdays?".into(),
         agent_text: "From nine to five. Shall I put you down for an appointment?".into(),
+        target_text: None,
         interrupted: false,
         spoken_by: Default::default(),
         pause_ms: None,
