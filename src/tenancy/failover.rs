@@ -114,12 +114,10 @@ impl PartialSchema for FailoverRoute {
              default `hang_up`). Where the words cannot be spoken, it continues at once.",
         );
         let [dialplan, target] = continuing();
-        let follows = action("hang_up", "The call ends.");
-        let then = continuing().into_iter().chain([follows]).fold(OneOfBuilder::new(), OneOfBuilder::item);
         let message = message
             .property("say", Ref::from_schema_name(FailoverMessage::name()))
             .required("say")
-            .property("then", then.description(Some("What follows. Default: `hang_up`.")));
+            .property("then", Ref::from_schema_name(Continuation::name()));
         [dialplan, target, hang_up, message]
             .into_iter()
             .fold(OneOfBuilder::new(), OneOfBuilder::item)
@@ -127,6 +125,21 @@ impl PartialSchema for FailoverRoute {
             .into()
     }
 }
+
+/// A schema of its own: generators of clients fail at one of several forms within another.
+impl PartialSchema for Continuation {
+    fn schema() -> RefOr<Schema> {
+        let hang_up = action("hang_up", "The call ends.");
+        continuing()
+            .into_iter()
+            .chain([hang_up])
+            .fold(OneOfBuilder::new(), OneOfBuilder::item)
+            .description(Some("What follows the message of a failover route. Default: `hang_up`."))
+            .into()
+    }
+}
+
+impl ToSchema for Continuation {}
 
 /// The actions by which a call continues elsewhere.
 fn continuing() -> [ObjectBuilder; 2] {
@@ -151,6 +164,7 @@ impl ToSchema for FailoverRoute {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((Label::name().into_owned(), Label::schema()));
         schemas.push((FailoverMessage::name().into_owned(), FailoverMessage::schema()));
+        schemas.push((Continuation::name().into_owned(), Continuation::schema()));
     }
 }
 
