@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use vca::sim::Step;
+use vca::sim::{Step, voice};
 use vca::tenancy::{CallTransfer, TenantId, TransferEnd, TransferOutcome};
 
+use crate::support::asterisk::Asterisk;
 use crate::support::phone::Call;
 use crate::support::receiver::{Answer, Receiver};
 use crate::support::test_env::TestEnv;
@@ -216,6 +217,24 @@ fn a_trunk_is_asked_to_connect_the_target() {
     );
 }
 
+/// A queue with a member who answers, and a mailbox, by the example lines of the shipped dialplan.
+fn set_up_queue_and_mailbox(asterisk: &Asterisk) {
+    asterisk.add_config("queues", "[general]\n[reception]\nmember => Local/member@people\n");
+    asterisk.add_config("voicemail", "[general]\nformat=wav\n[default]\n100 => 1234,Shop\n");
+    for module in ["app_queue.so", "app_voicemail.so"] {
+        asterisk.cli(&format!("module load {module}"));
+    }
+    for example in ["exten => shop,1,VoiceMail(100@default,u)", "exten => reception,1,Queue(reception,,,,60)"]
+    {
+        let commented = format!("; {example}\n;  same => n,Hangup(16)\n");
+        asterisk.edit("vca-extensions", &commented, &format!("{example}\n same => n,Hangup(16)\n"));
+    }
+    asterisk.cli("dialplan reload");
+    for (number, application) in (1..).zip(["Answer()", "Wait(2)", "Hangup()"]) {
+        asterisk.cli(&format!("dialplan add extension member,{number},{application} into people"));
+    }
+}
+
 /// The model calls the tools by their names, without arguments, and the callers continue in contexts of the shipped dialplan.
 #[test]
 fn callers_go_to_a_queue_and_to_a_mailbox_of_the_shipped_dialplan() {
@@ -223,12 +242,7 @@ fn callers_go_to_a_queue_and_to_a_mailbox_of_the_shipped_dialplan() {
     let mut env = TestEnv::build(&sandbox, Path::new(env!("CARGO_BIN_EXE_vca")), None);
     env.set("VCA__TRANSFER__QUEUE_CONTEXT", "vca-queue");
     env.set("VCA__TRANSFER__VOICEMAIL_CONTEXT", "vca-voicemail");
-    for (context, extension) in [("vca-queue", "reception"), ("vca-voicemail", "shop")] {
-        for (number, application) in (1..).zip(["Wait(2)", "Hangup()"]) {
-            env.asterisk
-                .cli(&format!("dialplan add extension {extension},{number},{application} into {context}"));
-        }
-    }
+    set_up_queue_and_mailbox(&env.asterisk);
     env.set_script(
         r#"
         phrases = ["what are your opening hours", "please take a message"]
@@ -248,15 +262,26 @@ fn callers_go_to_a_queue_and_to_a_mailbox_of_the_shipped_dialplan() {
     env.seed.target(tenant, "waiting-room", json!({ "kind": "queue", "address": "reception" }));
     env.seed.target(tenant, "mailbox", json!({ "kind": "voicemail", "address": "shop" }));
     env.open();
-    let message = Step::Say(clips::flite("please take a message", "slt"));
-    let mut calls: Vec<Call> = [question(), message]
-        .into_iter()
-        .map(|words| env.place("+49305550330", vec![listen(), words, listen(), Step::Wait(ms(30_000))]))
-        .collect();
+    let waits = vec![listen(), question(), listen(), Step::Wait(ms(30_000))];
+    // "#" leaves out the mailbox's instructions, and ends the message.
+    let (message, left) =
+        (clips::flite("please take a message", "slt"), clips::prompt(&sandbox, "vm-goodbye"));
+    let skips = [Step::Wait(ms(1_000)), Step::Press('#'), Step::Wait(ms(2_000))];
+    let leaves = [Step::Say(left), Step::Wait(ms(300)), Step::Press('#'), Step::Wait(ms(30_000))];
+    let asks = vec![listen(), Step::Say(message), listen()];
+    let speaks = asks.into_iter().chain(skips).chain(leaves).collect();
+    let mut calls = [waits, speaks].map(|script| env.place("+49305550330", script));
     see_to_the_end(&env, &mut calls);
     drop(calls);
     env.clears_away(ms(10_000));
     env.last_call(tenant);
+    let queue = env.asterisk.cli("queue show reception");
+    assert!(queue.contains("C:1, A:0"), "a member has answered: {queue}");
+    let left = env.asterisk.spooled("voicemail/default/100/INBOX/msg0000.wav");
+    let left = left.unwrap_or_else(|| panic!("no message was left\n{}", env.asterisk.log()));
+    let samples: Vec<i16> = left.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+    let loud = samples.chunks_exact(160).filter(|frame| voice::is_voiced(frame)).count();
+    assert!(loud >= 20, "the message has {loud} frames of speech");
     let transfers = env.seed.calls(tenant).into_iter().flat_map(|(call, _)| call.transfers);
     let mut reached: Vec<_> = transfers.map(|it| (it.target.to_string(), it.outcome)).collect();
     reached.sort_by(|one, other| one.0.cmp(&other.0));

@@ -241,6 +241,16 @@ impl Asterisk {
         self.folder.write(&path, &text.replace(from, to));
     }
 
+    /// Adds a file of configuration, for a module that is loaded afterwards.
+    pub fn add_config(&self, name: &str, text: &str) {
+        self.folder.write(&format!("etc/{name}.conf"), text);
+    }
+
+    /// What Asterisk has recorded in its spool.
+    pub fn spooled(&self, path: &str) -> Option<Vec<u8>> {
+        fs::read(self.folder.path(&format!("spool/{path}"))).ok()
+    }
+
     /// Changes the password of the ARI user, and has Asterisk read it.
     pub fn set_ari_password(&mut self, password: &str) {
         self.edit("vca-ari", &self.ari_password, password);
