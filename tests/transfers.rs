@@ -221,9 +221,6 @@ fn a_trunk_is_asked_to_connect_the_target() {
 fn set_up_queue_and_mailbox(asterisk: &Asterisk) {
     asterisk.add_config("queues", "[general]\n[reception]\nmember => Local/member@people\n");
     asterisk.add_config("voicemail", "[general]\nformat=wav\n[default]\n100 => 1234,Shop\n");
-    for module in ["app_queue.so", "app_voicemail.so"] {
-        asterisk.cli(&format!("module load {module}"));
-    }
     for example in ["exten => shop,1,VoiceMail(100@default,u)", "exten => reception,1,Queue(reception,,,,60)"]
     {
         let commented = format!("; {example}\n;  same => n,Hangup(16)\n");
@@ -232,6 +229,10 @@ fn set_up_queue_and_mailbox(asterisk: &Asterisk) {
     asterisk.cli("dialplan reload");
     for (number, application) in (1..).zip(["Answer()", "Wait(2)", "Hangup()"]) {
         asterisk.cli(&format!("dialplan add extension member,{number},{application} into people"));
+    }
+    // A member whose extension is not there when the module is loaded stays unavailable.
+    for module in ["app_queue.so", "app_voicemail.so"] {
+        asterisk.cli(&format!("module load {module}"));
     }
 }
 
