@@ -249,7 +249,7 @@ fn speech(now: Duration, change: SpeechChange, vad: &Vad<TwoOpinions>) -> Caller
 fn a_question_over_a_television_is_answered() {
     let television = Voice::new(NEWS, &clips::espeak(NEWS, "en-gb"));
     let questions = QUESTIONS.map(|text| Voice::new(text, &clips::flite(text, "slt")));
-    for (below, most) in [(12.0, 2_100), (15.0, 2_000), (18.0, 1_700), (24.0, 1_000), (30.0, 800)] {
+    for (below, most) in [(12.0, 2_100), (15.0, 2_000), (18.0, 1_900), (24.0, 1_000), (30.0, 800)] {
         let asked = (0..12).map(|n| Duration::from_millis(3_000 + 850 * n));
         let lines = asked.flat_map(|asked| {
             let television = &television;
