@@ -1,7 +1,7 @@
 //! The levels of the voices of a call: the caller's, and another's that is known.
 //!
-//! Another voice is known from speech without a pause whose level changes, and from two long parts of speech with a short
-//! pause between them that are far apart. Speech nearer to its level than to the caller's is not the caller's.
+//! Another voice is known where the level of speech changes without a pause, and from two long parts of speech that are far
+//! apart in level and have a short pause between them. Speech nearer to its level than to the caller's is not the caller's.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::At;
 /// Speech that is fainter than the caller's by this, in dB, is another's where no other voice is known.
 const FAINTER: i16 = 12;
 
-/// Two parts of speech without a pause between them, whose levels differ by this, in dB, are of two voices.
+/// Two parts of speech without a pause between them are of two voices where their levels differ by this, in dB.
 const APART: i16 = 7;
 
 /// The least difference from the caller's level, in dB, that makes speech another's where another voice is known.
@@ -116,12 +116,12 @@ impl Voices {
         }
     }
 
-    /// The caller's level in an utterance whose latest part has `level`. That may be another voice's where one is known.
+    /// The caller's level in an utterance of `level`, which may be another voice's where one is known.
     pub fn caller_in(&self, level: Option<i8>) -> Option<i8> {
         if self.other.is_some() { level.max(self.caller) } else { level.or(self.caller) }
     }
 
-    /// Whether speech of `level` is not the caller's, though it began as loud as their voice, whose level is `caller`.
+    /// Whether speech of `level` is not the caller's, though it began as loud as their voice, which has the level `caller`.
     pub fn turns_out_fainter(&self, caller: i8, level: i8) -> bool {
         let margin = self.margin(caller);
         let began_loud = self.started.is_some_and(|it| !it.leads_on && difference(caller, it.level) < margin);

@@ -90,6 +90,11 @@ impl Loudness {
     /// Takes a frame, of speech or not.
     pub(super) fn smooth(&mut self, power: u32) {
         self.envelope += SMOOTHING * (power as f32 - self.envelope);
+        self.pass();
+    }
+
+    /// Takes a frame that was not received, or is not the caller's.
+    pub(super) fn pass(&mut self) {
         self.silence = self.silence.saturating_add(1);
     }
 
@@ -259,6 +264,21 @@ mod tests {
             panic!("{changes:?}")
         };
         assert!(noticed - frames as usize <= 76 && level <= first + 3 && whole < -30, "{changes:?}");
+    }
+
+    #[test]
+    fn speech_after_frames_that_were_not_received_is_compared_with_none() {
+        let mut random = StdRng::seed_from_u64(8);
+        let (first, second) = (voice(60, 22.0, &mut random), voice(50, 36.0, &mut random));
+        let mut vad = Vad::new(Sound, Thresholds::default());
+        let push = |vad: &mut Vad<Sound>, amplitude: &f64| {
+            let frame = [*amplitude as i16; 160];
+            vad.push(&frame, mean_square(&frame))
+        };
+        first.iter().for_each(|amplitude| drop(push(&mut vad, amplitude)));
+        (0..30).for_each(|_| drop(vad.push_unvoiced()));
+        let changes = second.iter().filter_map(|amplitude| push(&mut vad, amplitude));
+        assert_eq!(changes.count(), 1, "it starts, and is not divided");
     }
 
     /// The gain is 12 dB too high after each pause, and falls within a tenth of a second.

@@ -196,6 +196,7 @@ impl<D: VoiceDetector> Vad<D> {
     /// Counts a frame that was not received, or is not the caller's, as silence, without the detector.
     pub fn push_unvoiced(&mut self) -> Option<SpeechChange> {
         self.note_power(0);
+        self.loudness.pass();
         self.judge(false)
     }
 
