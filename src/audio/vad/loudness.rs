@@ -275,8 +275,8 @@ mod tests {
             let frame = [*amplitude as i16; 160];
             vad.push(&frame, mean_square(&frame))
         };
-        first.iter().for_each(|amplitude| drop(push(&mut vad, amplitude)));
-        (0..30).for_each(|_| drop(vad.push_unvoiced()));
+        assert_eq!(first.iter().filter_map(|amplitude| push(&mut vad, amplitude)).count(), 1);
+        assert_eq!((0..30).filter_map(|_| vad.push_unvoiced()).count(), 1, "it pauses");
         let changes = second.iter().filter_map(|amplitude| push(&mut vad, amplitude));
         assert_eq!(changes.count(), 1, "it starts, and is not divided");
     }
