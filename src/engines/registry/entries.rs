@@ -319,10 +319,7 @@ impl Entry<TtsSpec> {
                 .map(|it| Arc::new(tts::openai::OpenAiTts::new(name, it, options.clone())) as _),
             TtsSpec::Cartesia(remote) => Some(Arc::new(self.cartesia(remote)?)),
             TtsSpec::ElevenLabs(remote) => Some(Arc::new(self.elevenlabs(remote)?)),
-            TtsSpec::Deepgram(Remote { server, options }) => {
-                let endpoint = self.vendor(server, tts::deepgram::BASE_URL, tts::deepgram::AUTH)?;
-                Some(Arc::new(tts::deepgram::Deepgram::new(name, endpoint, options.clone())))
-            }
+            TtsSpec::Deepgram(remote) => Some(Arc::new(self.deepgram(remote)?)),
             TtsSpec::Espeak(options) => Some(Arc::new(tts::espeak::Espeak::new(name, options.clone()))),
             TtsSpec::Flite(options) => Some(Arc::new(tts::flite::Flite::new(name, options.clone()))),
         })

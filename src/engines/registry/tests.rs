@@ -115,15 +115,18 @@ fn fallbacks_are_a_name_or_a_list() {
 
 #[test]
 fn parts_of_a_text_need_the_websocket() {
-    let engine = |transport: &str| {
-        format!(
-            "[engines.sonic]\nkind = \"tts\"\napi = \"cartesia\"\nkey = \"k\"\npartial_text = true\n{transport}"
-        )
-    };
-    let reported = faults(&engine(""));
-    assert_eq!(reported.len(), 1, "{reported:?}");
-    assert!(reported[0].contains("engines.sonic.partial_text"), "{reported:?}");
-    assert!(engines(&engine("transport = \"websocket\"")).tts(Some("sonic")).expect("sonic").takes_parts());
+    for api in ["cartesia", "elevenlabs", "deepgram"] {
+        let engine = |transport: &str| {
+            format!(
+                "[engines.voice]\nkind = \"tts\"\napi = \"{api}\"\nkey = \"k\"\npartial_text = true\n{transport}"
+            )
+        };
+        let reported = faults(&engine(""));
+        assert_eq!(reported.len(), 1, "{reported:?}");
+        assert!(reported[0].contains("engines.voice.partial_text"), "{reported:?}");
+        let engines = engines(&engine("transport = \"websocket\""));
+        assert!(engines.tts(Some("voice")).expect("an engine").takes_parts(), "{api}");
+    }
 }
 
 #[test]

@@ -1,31 +1,32 @@
-//! Speech over WebSockets that carry several contexts at once, one for each speech.
+//! Speech over WebSockets, in contexts: one for each speech, several at once or one after the other.
 //!
 //! A connection is opened while the phone rings, stays open between speeches, and outlives a speech that is cancelled.
 
 pub mod alignment;
 mod connection;
+mod limits;
 mod parts;
 mod speech;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::samples::ByteStream;
 use crate::engines::core::EngineError;
 use crate::engines::core::websocket::SocketEndpoint;
 use alignment::Alignment;
-use connection::{Command, ContextConnection};
+use connection::{Command, ConnectionUse, ContextConnection};
+pub use limits::{ConnectionLimits, MinuteLimits};
 pub use parts::{ContextSpeech, WordMessages};
 use speech::Speech;
 pub use speech::{ContextClock, OpenContext};
 
-/// Contexts of one connection, cancelled ones included until the server ends them. ElevenLabs allows five.
-const MAX_CONTEXTS: usize = 4;
 /// Connections of one engine. One more takes the place of one without a speech.
 const MAX_CONNECTIONS: usize = 256;
 /// Pieces of a speech that wait: the server is faster than playback, and a text has a limit.
@@ -42,14 +43,28 @@ pub enum SpeechTransport {
     WebSocket,
 }
 
-/// A vendor's messages about contexts. A context's id is the field `context_id` of the client's.
+/// A vendor's messages about contexts.
 pub trait ContextProtocol: Send + Sync {
-    /// The message that cancels a context. None where nothing can be cancelled: then its audio is dropped until its end.
-    fn cancel(&self) -> Option<Value>;
+    /// How the messages belong to contexts.
+    fn multiplexing(&self) -> Multiplexing {
+        Multiplexing::ById
+    }
 
-    /// The message upon which the server ends a context with an unfinished text, where contexts cannot be cancelled.
-    fn close(&self) -> Option<Value> {
-        None
+    /// The limits of one connection.
+    fn limits(&self) -> ConnectionLimits {
+        ConnectionLimits::default()
+    }
+
+    /// The characters of a client's message that count against the limits.
+    fn characters(&self, _message: &Value) -> usize {
+        0
+    }
+
+    fn cancellation(&self) -> Cancellation;
+
+    /// Whether the server closes a connection with this reason because of a limit.
+    fn is_limit(&self, _reason: &str) -> bool {
+        false
     }
 
     /// Reads a message of the server.
@@ -57,6 +72,26 @@ pub trait ContextProtocol: Send + Sync {
     /// # Errors
     /// It is none; the connection is of no use any more.
     fn read(&self, message: &str, endpoint: &SocketEndpoint) -> Result<ContextMessage, EngineError>;
+}
+
+/// How the messages of a connection belong to contexts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Multiplexing {
+    /// Each names its context, in the field `context_id` of the client's.
+    ById,
+    /// None does: a connection has one context at a time. Its audio is in binary frames.
+    Exclusive,
+}
+
+/// How a context is cancelled.
+#[derive(Debug)]
+pub enum Cancellation {
+    /// By a message; audio that still arrives is dropped by its id.
+    AtOnce(Value),
+    /// By a message that the server confirms; audio is dropped until then, and no other context begins.
+    Confirmed(Value),
+    /// Its audio is dropped until its end. The message has the server end a context with an unfinished text.
+    AtItsEnd(Value),
 }
 
 /// A message of the server.
@@ -67,8 +102,17 @@ pub struct ContextMessage {
     pub audio: Vec<u8>,
     /// When the words of the text are heard.
     pub alignment: Option<Alignment>,
-    /// The context has ended, in success or not.
-    pub end: Option<Result<(), EngineError>>,
+    pub end: Option<ContextEnd>,
+}
+
+/// The end of a context.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ContextEnd {
+    /// All of its audio was sent.
+    Spoken,
+    /// It was cancelled, as it was asked.
+    Cancelled,
+    Failed(EngineError),
 }
 
 /// Where a connection leads, with all that holds for each of its contexts.
@@ -100,24 +144,29 @@ pub struct ContextPool {
 #[derive(Clone)]
 struct ContextLink {
     commands: mpsc::Sender<Command>,
-    /// Its contexts.
-    open: Arc<AtomicUsize>,
+    usage: ConnectionUse,
+    limits: ConnectionLimits,
+    opened_at: Instant,
     /// The number of the pool's contexts when it was last chosen.
     used_at: Arc<AtomicU64>,
 }
 
 impl ContextLink {
     fn has_room(&self) -> bool {
-        !self.commands.is_closed() && self.open.load(Ordering::Relaxed) < MAX_CONTEXTS
+        let is_free = self.usage.open.load(Ordering::Relaxed) < self.limits.contexts;
+        is_free
+            && !self.commands.is_closed()
+            && self.opened_at.elapsed() < self.limits.lifetime
+            && self.limits.minute.is_none_or(|minute| self.usage.has_room(Instant::now(), minute))
     }
 
     fn is_idle(&self) -> bool {
-        self.open.load(Ordering::Relaxed) == 0
+        self.usage.open.load(Ordering::Relaxed) == 0
     }
 
     /// Counts a context that begins.
     fn reserve(&self, contexts: u64) -> ContextLink {
-        self.open.fetch_add(1, Ordering::Relaxed);
+        self.usage.open.fetch_add(1, Ordering::Relaxed);
         self.used_at.store(contexts, Ordering::Relaxed);
         self.clone()
     }
@@ -125,7 +174,7 @@ impl ContextLink {
     /// Hands over the start of a context without a wait: the queue of a connection that stands still is full.
     fn start(&self, start: Command) -> Result<(), EngineError> {
         self.commands.try_send(start).map_err(|_| {
-            self.open.fetch_sub(1, Ordering::Relaxed);
+            self.usage.open.fetch_sub(1, Ordering::Relaxed);
             closed()
         })
     }
@@ -216,9 +265,8 @@ impl ContextPool {
         clock: ContextClock,
     ) -> Result<OpenContext, EngineError> {
         let context = format!("c{}", self.contexts.fetch_add(1, Ordering::Relaxed));
-        let messages = with_context(messages, &context);
         let (pieces, receiver) = mpsc::channel(QUEUE);
-        let start = Command::Start { context: context.clone(), messages, text, pieces };
+        let start = Command::Start { context: context.clone(), messages: messages.to_vec(), text, pieces };
         link.start(start)?;
         Ok(OpenContext::new(Speech::new(receiver, context, link.commands.clone(), clock)))
     }
@@ -227,12 +275,14 @@ impl ContextPool {
         let socket = self.endpoint.connect(&address.path, &address.query).await?;
         let (commands, receiver) = mpsc::channel(QUEUE);
         let used_at = Arc::new(AtomicU64::new(self.contexts()));
-        let link = ContextLink { commands, open: Arc::default(), used_at };
+        let (usage, opened_at) = (ConnectionUse::default(), Instant::now());
+        let limits = self.protocol.limits();
+        let link = ContextLink { commands, usage, limits, opened_at, used_at };
         let mut links = self.links();
         make_room(&mut links, self.max_connections)?;
         links.entry(address.clone()).or_default().push(link.clone());
         let (endpoint, protocol) = (self.endpoint.clone(), self.protocol.clone());
-        tokio::spawn(ContextConnection::new(endpoint, protocol, socket, link.open.clone()).serve(receiver));
+        tokio::spawn(ContextConnection::new(endpoint, protocol, socket, link.usage.clone()).serve(receiver));
         Ok(link)
     }
 
@@ -266,19 +316,11 @@ fn keep(links: &mut HashMap<Address, Vec<ContextLink>>, is_kept: impl Fn(&Contex
     });
 }
 
-/// The messages as messages of a context.
-fn with_context(messages: &[Value], context: &str) -> Vec<String> {
-    let of_context = |message: &Value| {
-        let mut message = message.clone();
-        message["context_id"] = context.into();
-        message.to_string()
-    };
-    messages.iter().map(of_context).collect()
-}
-
 fn closed() -> EngineError {
     EngineError::Temporary("the connection was closed".into())
 }
 
+#[cfg(test)]
+mod exclusive_tests;
 #[cfg(test)]
 mod tests;

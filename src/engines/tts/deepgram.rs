@@ -1,8 +1,10 @@
-//! Speech by Deepgram Aura over its HTTP stream.
+//! Speech by Deepgram Aura over its HTTP stream, or one after the other over a WebSocket ([`contexts`]).
 //!
 //! <https://developers.deepgram.com/reference/text-to-speech/speak-request>: `POST /v1/speak`, answered with samples in
 //! chunks. A voice is a model, such as `aura-2-thalia-en`. Errors are `{"err_code", "err_msg"}` or `{"category", "message",
 //! "details"}`.
+
+mod contexts;
 
 use std::sync::Arc;
 
@@ -11,14 +13,16 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::contexts::{Address, ContextClock, ContextPool, ContextSpeech, ContextText, SpeechTransport};
 use super::sound::{Bare, BareSpeech, Rate};
-use super::{Pieces, Tts, Voice, response};
+use super::{OpenSpeech, Pieces, Tts, Voice, response};
 use crate::engines::core::EngineError;
 use crate::engines::core::extra::Extra;
 use crate::engines::core::openai::Endpoint;
 use crate::engines::core::retry::Kind;
 use crate::engines::core::server::Auth;
 use crate::engines::core::usage::{Meter, Unit, characters};
+use crate::engines::core::websocket::SocketEndpoint;
 use crate::names::Names;
 
 /// The default address.
@@ -37,7 +41,11 @@ pub struct Settings {
     pub format: Bare,
     /// Samples a second of `pcm`: 8000, 16000, 24000, 32000 or 48000. The call's by default, and 16000 for cached prompts.
     pub rate: Option<Rate>,
-    /// Further parameters of the query, such as `speed`, `tag` and `mip_opt_out`. None by default.
+    /// `http` by default: a request for each speech. `websocket`: connections that stay open, for one speech at a time.
+    pub transport: SpeechTransport,
+    /// Sends the first clause of a reply word by word. Needs `websocket`. Default false.
+    pub partial_text: bool,
+    /// Further parameters of the query, such as `speed`, `mip_opt_out` and, over `http`, `tag`. None by default.
     pub extra: Extra,
 }
 
@@ -48,6 +56,8 @@ impl Default for Settings {
             max_chars: 500,
             format: Bare::Pcm,
             rate: None,
+            transport: SpeechTransport::Http,
+            partial_text: false,
             extra: Extra::default(),
         }
     }
@@ -71,37 +81,91 @@ fn line_of(voice: &str) -> String {
 pub struct Deepgram {
     name: Arc<str>,
     endpoint: Endpoint,
+    /// Where the transport is the WebSocket.
+    contexts: Option<ContextPool>,
     settings: Settings,
 }
 
 impl Deepgram {
     pub fn new(name: Arc<str>, endpoint: Endpoint, settings: Settings) -> Deepgram {
-        Deepgram { name, endpoint, settings }
+        Deepgram { name, endpoint, contexts: None, settings }
     }
 
-    async fn request(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
+    /// Speaks over WebSockets instead.
+    #[must_use]
+    pub fn over(self, socket: SocketEndpoint) -> Deepgram {
+        let protocol = contexts::AuraProtocol { max_chars: self.max_chars() };
+        Deepgram { contexts: Some(ContextPool::new(socket, Arc::new(protocol))), ..self }
+    }
+
+    /// The model of a voice.
+    ///
+    /// # Errors
+    /// The voice is not allowed, or a model is named beside it.
+    fn model<'a>(&'a self, voice: &'a Voice) -> Result<&'a str, EngineError> {
         if let Some(model) = &voice.model {
             Names::None.check(model).map_err(|error| EngineError::name("model", &error))?;
         }
-        let speech = self.settings.format.requested(self.settings.rate, voice.rate);
-        let voice = voice.name.as_deref().unwrap_or(&self.settings.voice);
-        voices().check(voice).map_err(|error| EngineError::name("voice", &error))?;
-        let mut charge = meter.charge(Kind::Tts, &self.name, &line_of(voice));
+        let name = voice.name.as_deref().unwrap_or(&self.settings.voice);
+        voices().check(name).map_err(|error| EngineError::name("voice", &error))?;
+        Ok(name)
+    }
+
+    fn format(&self, voice: &Voice) -> BareSpeech {
+        self.settings.format.requested(self.settings.rate, voice.rate)
+    }
+
+    async fn request(&self, text: Arc<str>, voice: Voice, meter: Meter) -> Result<Pieces, EngineError> {
+        let (model, speech) = (self.model(&voice)?, self.format(&voice));
+        let mut charge = meter.charge(Kind::Tts, &self.name, &line_of(model));
         charge.set(Unit::Characters, characters(text.trim()));
-        let query = self.query(voice, speech);
+        if let Some(pool) = &self.contexts {
+            let messages = contexts::words(text.trim(), ContextText::Rest);
+            let clock = ContextClock::new(meter.timing.clone(), speech);
+            let (bytes, _) =
+                charge.settle(pool.speak(&self.address(model, speech), &messages, clock).await)?;
+            return Ok(speech.clips(bytes));
+        }
+        let query = self.query(model, speech, Some("none"));
         let request = self.endpoint.post("/speak").query(&query).json(&json!({ "text": text.trim() }));
         let (answer, _) = charge.settle(self.endpoint.send(request).await)?;
         response::stated(&self.endpoint, answer, speech.into()).await
     }
 
-    fn query(&self, voice: &str, speech: BareSpeech) -> Vec<(String, String)> {
+    /// Opens the WebSocket of a voice.
+    async fn warm_up(&self, pool: &ContextPool, voice: Voice) {
+        if let Ok(model) = self.model(&voice) {
+            pool.warm_up(&self.address(model, self.format(&voice))).await;
+        }
+    }
+
+    /// Takes a connection for a text in parts.
+    async fn open_context(&self, voice: Voice, meter: Meter) -> Result<Box<dyn OpenSpeech>, EngineError> {
+        let Some(pool) = &self.contexts else {
+            return Err(EngineError::Permanent("parts of a text need the WebSocket".into()));
+        };
+        let (model, speech) = (self.model(&voice)?, self.format(&voice));
+        let charge = meter.charge(Kind::Tts, &self.name, &line_of(model));
+        let clock = ContextClock::new(meter.timing.clone(), speech);
+        let opened = pool.open_context(&self.address(model, speech), &[], clock).await;
+        let (context, charge) = charge.settle(opened)?;
+        Ok(Box::new(ContextSpeech::new(context, Box::new(contexts::words), speech, charge)))
+    }
+
+    fn address(&self, model: &str, speech: BareSpeech) -> Address {
+        contexts::address(self.query(model, speech, None))
+    }
+
+    /// The WebSocket has no containers.
+    fn query(&self, model: &str, speech: BareSpeech, container: Option<&str>) -> Vec<(String, String)> {
         let encoding = match speech {
             BareSpeech::Pcm(_) => "linear16",
             BareSpeech::Mulaw => "mulaw",
         };
         let rate = speech.rate().to_string();
-        let ours = [("model", voice), ("encoding", encoding), ("sample_rate", &rate), ("container", "none")];
-        let mut query: Vec<_> = ours.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let ours = [("model", model), ("encoding", encoding), ("sample_rate", &rate)];
+        let ours = ours.into_iter().chain(container.map(|container| ("container", container)));
+        let mut query: Vec<_> = ours.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         query.extend(self.settings.extra.query_fields());
         query
     }
@@ -112,8 +176,19 @@ impl Tts for Deepgram {
         &self.name
     }
 
-    fn connect(&self, _voice: Voice) -> BoxFuture<'_, ()> {
-        self.endpoint.connect().boxed()
+    fn takes_parts(&self) -> bool {
+        self.contexts.is_some() && self.settings.partial_text
+    }
+
+    fn open(&self, voice: Voice, meter: Meter) -> BoxFuture<'_, Result<Box<dyn OpenSpeech>, EngineError>> {
+        self.open_context(voice, meter).boxed()
+    }
+
+    fn connect(&self, voice: Voice) -> BoxFuture<'_, ()> {
+        match &self.contexts {
+            Some(pool) => self.warm_up(pool, voice).boxed(),
+            None => self.endpoint.connect().boxed(),
+        }
     }
 
     fn speak(
@@ -126,7 +201,7 @@ impl Tts for Deepgram {
     }
 
     fn max_chars(&self) -> usize {
-        self.settings.max_chars.min(2_000)
+        self.settings.max_chars.min(contexts::MAX_CHARS)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::engines::core::server::{self, Auth};
 use crate::engines::core::websocket::SocketEndpoint;
 use crate::engines::registry::{Remote, TtsSpec};
 use crate::engines::tts::contexts::SpeechTransport;
-use crate::engines::tts::{cartesia, elevenlabs};
+use crate::engines::tts::{cartesia, deepgram, elevenlabs};
 use crate::violation::Violation;
 
 impl Entry<TtsSpec> {
@@ -26,6 +26,20 @@ impl Entry<TtsSpec> {
         let (own, auth) = (cartesia::BASE_URL, cartesia::AUTH);
         let endpoint = self.vendor(server, own, auth)?;
         let engine = cartesia::Cartesia::new(self.name.clone(), endpoint, options.clone());
+        let socket = self.transport((options.transport, options.partial_text), server, own, auth)?;
+        Ok(match socket {
+            Some(socket) => engine.over(socket),
+            None => engine,
+        })
+    }
+
+    pub(super) fn deepgram(
+        &self,
+        Remote { server, options }: &Remote<deepgram::Settings>,
+    ) -> Result<deepgram::Deepgram, Violation> {
+        let (own, auth) = (deepgram::BASE_URL, deepgram::AUTH);
+        let endpoint = self.vendor(server, own, auth)?;
+        let engine = deepgram::Deepgram::new(self.name.clone(), endpoint, options.clone());
         let socket = self.transport((options.transport, options.partial_text), server, own, auth)?;
         Ok(match socket {
             Some(socket) => engine.over(socket),

@@ -13,7 +13,9 @@ use super::VERSION;
 use crate::engines::core::EngineError;
 use crate::engines::core::websocket::SocketEndpoint;
 use crate::engines::tts::contexts::alignment::{Alignment, TimeOrigin};
-use crate::engines::tts::contexts::{Address, ContextMessage, ContextProtocol, ContextText, WordMessages};
+use crate::engines::tts::contexts::{
+    Address, Cancellation, ContextEnd, ContextMessage, ContextProtocol, ContextText, WordMessages,
+};
 
 /// The one address of an engine.
 pub fn address() -> Address {
@@ -85,8 +87,8 @@ fn alignment(times: &Value) -> Option<Alignment> {
 pub struct SonicProtocol;
 
 impl ContextProtocol for SonicProtocol {
-    fn cancel(&self) -> Option<Value> {
-        Some(json!({ "cancel": true }))
+    fn cancellation(&self) -> Cancellation {
+        Cancellation::AtOnce(json!({ "cancel": true }))
     }
 
     fn read(&self, message: &str, endpoint: &SocketEndpoint) -> Result<ContextMessage, EngineError> {
@@ -96,8 +98,8 @@ impl ContextProtocol for SonicProtocol {
         let read = SonicMessage::deserialize(&body).map_err(|_| unreadable())?;
         let audio = if read.kind == "chunk" { BASE64_STANDARD.decode(&read.data) } else { Ok(Vec::new()) };
         let end = match read.kind.as_str() {
-            "done" => Some(Ok(())),
-            "error" => Some(Err(endpoint.reported(read.status_code.unwrap_or(500), &body))),
+            "done" => Some(ContextEnd::Spoken),
+            "error" => Some(ContextEnd::Failed(endpoint.reported(read.status_code.unwrap_or(500), &body))),
             _ => None,
         };
         let (audio, alignment) = (audio.map_err(|_| unreadable())?, alignment(&read.word_timestamps));
@@ -188,7 +190,11 @@ mod tests {
         let done = read(r#"{"type":"done","done":true,"context_id":"c1","status_code":200}"#);
         assert_eq!(
             done,
-            Ok(ContextMessage { context: context(), audio: vec![], alignment: None, end: Some(Ok(())) })
+            Ok(ContextMessage {
+                context: context(),
+                end: Some(ContextEnd::Spoken),
+                ..ContextMessage::default()
+            })
         );
         let flushed =
             read(r#"{"type":"flush_done","done":false,"flush_done":true,"context_id":"c1","flush_id":1}"#);
@@ -198,8 +204,8 @@ mod tests {
         );
         for (status, is_temporary) in [(400, false), (429, true), (500, true)] {
             let error = json!({ "type": "error", "done": true, "message": "No.", "status_code": status });
-            let error =
-                read(&error.to_string()).expect("a message").end.and_then(Result::err).expect("an error");
+            let end = read(&error.to_string()).expect("a message").end;
+            let Some(ContextEnd::Failed(error)) = end else { panic!("no error") };
             assert_eq!(error.worth_retrying(), is_temporary, "{error}");
             assert!(error.to_string().ends_with("No."), "{error}");
         }

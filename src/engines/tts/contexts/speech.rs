@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::alignment::Alignment;
 use super::connection::Command;
-use super::{ContextText, closed, with_context};
+use super::{ContextText, closed};
 use crate::engines::core::EngineError;
 use crate::engines::core::timing::SpeechTiming;
 use crate::engines::tts::samples::ByteStream;
@@ -68,7 +68,7 @@ impl OpenContext {
     pub fn send(&self, messages: &[Value], text: ContextText) -> Result<(), EngineError> {
         let Speech { context, commands, .. } = &self.0;
         let Some(commands) = commands else { return Err(closed()) };
-        let (context, messages) = (context.clone(), with_context(messages, context));
+        let (context, messages) = (context.clone(), messages.to_vec());
         commands.try_send(Command::Continue { context, messages, text }).map_err(|_| closed())
     }
 

@@ -1,3 +1,5 @@
+use std::sync::atomic::AtomicUsize;
+
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt, TryStreamExt};
 use serde_json::json;
@@ -58,14 +60,14 @@ async fn serve(socket: TcpStream) {
 struct TestProtocol;
 
 impl ContextProtocol for TestProtocol {
-    fn cancel(&self) -> Option<Value> {
-        None
+    fn cancellation(&self) -> Cancellation {
+        Cancellation::AtItsEnd(json!({}))
     }
 
     fn read(&self, message: &str, _: &SocketEndpoint) -> Result<ContextMessage, EngineError> {
         let message: Value = serde_json::from_str(message).expect("JSON");
         let context = message["context_id"].as_str().map(str::to_owned);
-        let end = (message["text"] != "hold").then_some(Ok(()));
+        let end = (message["text"] != "hold").then_some(ContextEnd::Spoken);
         Ok(ContextMessage { context, audio: vec![1, 2], alignment: None, end })
     }
 }
@@ -112,7 +114,9 @@ async fn connections_with_a_speech_are_kept() {
 async fn a_connection_that_stands_still_is_not_waited_for() {
     let pool = SpeechServer::start().await.pool(2);
     let (commands, _receiver) = mpsc::channel(1);
-    let link = ContextLink { commands, open: Arc::new(AtomicUsize::new(1)), used_at: Arc::default() };
+    let usage = ConnectionUse { open: Arc::new(AtomicUsize::new(1)), ..ConnectionUse::default() };
+    let (limits, opened_at) = (ConnectionLimits::default(), Instant::now());
+    let link = ContextLink { commands, usage, limits, opened_at, used_at: Arc::default() };
     link.start(Command::Cancel { context: "c".into() }).expect("room");
     let begun = pool.begin(&link, &[json!({})], clock()).now_or_never().expect("no wait");
     assert!(begun.is_err_and(|error| error.worth_retrying()) && link.is_idle());

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use crate::engines::core::EngineError;
 use crate::engines::core::websocket::SocketEndpoint;
 use crate::engines::tts::contexts::alignment::{Alignment, TimeOrigin};
-use crate::engines::tts::contexts::{Address, ContextMessage, ContextProtocol, ContextText};
+use crate::engines::tts::contexts::{
+    Address, Cancellation, ContextEnd, ContextMessage, ContextProtocol, ContextText,
+};
 
 /// Fields of a request that belong to the first message of a context. The others are parameters of the connection.
 const FIRST: [&str; 3] = ["voice_settings", "generation_config", "pronunciation_dictionary_locators"];
@@ -122,12 +124,8 @@ fn alignment(times: &Value) -> Option<Alignment> {
 pub struct ElevenProtocol;
 
 impl ContextProtocol for ElevenProtocol {
-    fn cancel(&self) -> Option<Value> {
-        None
-    }
-
-    fn close(&self) -> Option<Value> {
-        Some(json!({ "close_context": true }))
+    fn cancellation(&self) -> Cancellation {
+        Cancellation::AtItsEnd(json!({ "close_context": true }))
     }
 
     fn read(&self, message: &str, endpoint: &SocketEndpoint) -> Result<ContextMessage, EngineError> {
@@ -138,9 +136,9 @@ impl ContextProtocol for ElevenProtocol {
         let end = match (read.error, read.is_final) {
             (Some(code), _) => {
                 let body = json!({ "detail": { "status": code, "message": read.message.as_ref().unwrap_or(&code) } });
-                Some(Err(endpoint.reported(status_of(&code), &body)))
+                Some(ContextEnd::Failed(endpoint.reported(status_of(&code), &body)))
             }
-            (None, Some(true)) => Some(Ok(())),
+            (None, Some(true)) => Some(ContextEnd::Spoken),
             _ => None,
         };
         Ok(ContextMessage {
@@ -258,11 +256,15 @@ mod tests {
         let end = read(r#"{"audio":null,"isFinal":true,"contextId":"c1"}"#).expect("an end");
         assert_eq!(
             end,
-            ContextMessage { context: Some("c1".into()), audio: vec![], alignment: None, end: Some(Ok(())) }
+            ContextMessage {
+                context: Some("c1".into()),
+                end: Some(ContextEnd::Spoken),
+                ..ContextMessage::default()
+            }
         );
         let error = read(r#"{"message":"No more.","error":"max_active_conversations","code":1008}"#)
             .expect("an error");
-        let error = error.end.and_then(Result::err).expect("an error");
+        let Some(ContextEnd::Failed(error)) = error.end else { panic!("no error") };
         assert!(error.worth_retrying() && error.to_string().contains("No more."), "{error}");
         for garbage in ["", "<html>", "[]", r#"{"audio":"?"}"#, r#"{"contextId":5}"#] {
             assert!(read(garbage).is_err_and(|error| error.worth_retrying()), "{garbage}");
