@@ -14,11 +14,12 @@ from deepgram import DeepgramClient
 from deepgram.core.api_error import ApiError as DeepgramError
 from deepgram.environment import DeepgramClientEnvironment
 from deepgram.listen.v2.types import ListenV2TurnInfo
+from deepgram.speak.v1.types import SpeakV1Metadata, SpeakV1Text, SpeakV1Warning
 from elevenlabs.client import ElevenLabs
 from elevenlabs.core.api_error import ApiError as ElevenLabsError
 from elevenlabs.realtime.connection import RealtimeEvents
 from elevenlabs.realtime.scribe import AudioFormat, CommitStrategy
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 URL = os.environ["VENDOR_URL"]
 LIMITED = os.environ["LIMITED_URL"]
@@ -258,6 +259,62 @@ def deepgram_live() -> None:
         assert error.response.status_code == status, error
 
 
+def aura_live() -> None:
+    """Speeches one after the other, the text of the first in pieces, and one that is cleared."""
+
+    def connect(key: str = KEY, model: str = "aura-2-thalia-en", rate: int = 8000, **fields):
+        base = f"{LIVE}/deepgram".replace("http", "ws", 1)
+        places = DeepgramClientEnvironment(base=base, production=base, agent=base, agent_rest=base)
+        speak = DeepgramClient(api_key=key, environment=places).speak.v1
+        return speak.connect(model=model, encoding="mulaw", sample_rate=rate, **fields)
+
+    def until(socket, last: str) -> int:
+        """The bytes of audio before a message of a type."""
+        length = 0
+        while True:
+            message = socket.recv()
+            if isinstance(message, bytes):
+                length += len(message)
+            elif message.type == last:
+                return length
+            else:
+                assert isinstance(message, SpeakV1Metadata), message
+
+    def text(words: str) -> SpeakV1Text:
+        return SpeakV1Text(type="Speak", text=words)
+
+    with connect(speed=1.1) as socket:
+        for words in (["We are ", "open."], ["Hello."]):
+            for piece in words:
+                socket.send_text(text(piece))
+            socket.send_flush()
+            assert until(socket, "Flushed") == round(8000 * (0.5 + 0.03 * len("".join(words))))
+        socket.send_text(text("A long story. " * 130))
+        socket.send_flush()
+        assert isinstance(socket.recv(), bytes)
+        socket.send_clear()
+        assert until(socket, "Cleared") < 8000 * 30
+        socket.send_text(text("Hello."))
+        socket.send_flush()
+        assert until(socket, "Flushed") == round(8000 * 0.68)
+        for _ in range(16):
+            socket.send_flush()
+            assert until(socket, "Flushed") == 0
+        socket.send_flush()
+        assert isinstance(socket.recv(), SpeakV1Warning)
+        socket.send_close()
+        assert list(socket) == []
+    for words, code, reason in (["a" * 2001], 1009, "BIG-0001"), (["a" * 1201] * 2, 1008, "DATA-0001"):
+        with connect() as socket:
+            for piece in words:
+                socket.send_text(text(piece))
+            closed = refused(ConnectionClosed, lambda: [until(socket, "Flushed")]).rcvd
+            assert (closed.code, closed.reason) == (code, reason), closed
+    for wrong, status in ({"key": "wrong"}, 401), ({"model": "tts-1"}, 400), ({"rate": 11025}, 400):
+        error = refused(InvalidStatus, connect(**wrong).__enter__)
+        assert error.response.status_code == status, error
+
+
 def flux_live() -> None:
     def connect(key: str = KEY, model: str = "flux-general-multi", **fields):
         base = f"{LIVE}/deepgram".replace("http", "ws", 1)
@@ -421,6 +478,6 @@ def cartesia_live() -> None:
 
 for run in (chat, responses, claude, transcription, speech, elevenlabs, cartesia, deepgram):
     run()
-for run in (deepgram_live, flux_live, openai_live, openai_voice, elevenlabs_live, cartesia_live):
+for run in (deepgram_live, aura_live, flux_live, openai_live, openai_voice, elevenlabs_live, cartesia_live):
     run()
 print("done")

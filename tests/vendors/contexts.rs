@@ -13,16 +13,18 @@ use vca::engines::tts::{BegunSpeech, Tts, Voice};
 use super::named::{engines, run};
 use crate::support::vendor::{KEY, Kind, LiveFault, Mood, Vendor};
 
-/// The engine of each vendor.
+/// The engine of each vendor of which a connection carries several speeches at once.
 const ENGINES: [(&str, &str, &str); 2] =
     [("eleven", "elevenlabs", "/elevenlabs/v1"), ("sonic", "cartesia", "/cartesia")];
+/// All of them, with the one of which a connection carries one at a time.
+const ALL: [(&str, &str, &str); 3] = [ENGINES[0], ENGINES[1], ("aura", "deepgram", "/deepgram/v1")];
 
-fn configured(vendor: &Vendor) -> Engines {
+pub fn configured(vendor: &Vendor) -> Engines {
     configured_with(vendor, "")
 }
 
 /// The engines with further settings.
-fn configured_with(vendor: &Vendor, settings: &str) -> Engines {
+pub fn configured_with(vendor: &Vendor, settings: &str) -> Engines {
     let engine = |(name, api, path): &(&str, &str, &str)| {
         format!(
             "[engines.{name}]\nkind = \"tts\"\napi = \"{api}\"\nbase_url = \"{}\"\nkey = \"{KEY}\"\n\
@@ -30,26 +32,26 @@ fn configured_with(vendor: &Vendor, settings: &str) -> Engines {
             vendor.live_url(path)
         )
     };
-    engines(&ENGINES.iter().map(engine).collect::<String>())
+    engines(&ALL.iter().map(engine).collect::<String>())
 }
 
-fn voice(rate: u32) -> Voice {
+pub fn voice(rate: u32) -> Voice {
     Voice { language: Some("de".into()), ..Voice::default() }.at_rate(rate)
 }
 
-async fn spoken(engines: &Engines, name: &str, text: &str, rate: u32) -> Result<Vec<Clip>, EngineError> {
+pub async fn spoken(engines: &Engines, name: &str, text: &str, rate: u32) -> Result<Vec<Clip>, EngineError> {
     let engine = engines.tts(Some(name)).expect("an engine");
     engine.speak(text.into(), voice(rate), Meter::default()).await?.try_collect().await
 }
 
 /// The rate and the length of a speech, in milliseconds.
-fn extent(clips: &[Clip]) -> (u32, usize) {
+pub fn extent(clips: &[Clip]) -> (u32, usize) {
     let samples: usize = clips.iter().map(|clip| clip.samples.len()).sum();
     (clips[0].rate, samples * 1_000 / clips[0].rate as usize)
 }
 
 /// How many connections were opened: what follows on them is JSON.
-fn connections(vendor: &Vendor) -> usize {
+pub fn connections(vendor: &Vendor) -> usize {
     vendor.requests(Kind::Tts).iter().filter(|request| request.json().is_null()).count()
 }
 
@@ -114,7 +116,7 @@ fn assert_tone(clips: &[Clip], name: &str) {
 
 #[test]
 fn each_call_gets_its_own_rate() {
-    for (name, ..) in ENGINES {
+    for (name, ..) in ALL {
         for (format, transport) in
             [("pcm", "websocket"), ("mulaw", "websocket"), ("pcm", "http"), ("mulaw", "http")]
         {
@@ -126,7 +128,7 @@ fn each_call_gets_its_own_rate() {
                     vendor.live_url(path)
                 )
             };
-            let engines = engines(&ENGINES.iter().map(engine).collect::<String>());
+            let engines = engines(&ALL.iter().map(engine).collect::<String>());
             run(async {
                 for rate in [8_000, 16_000] {
                     let clips = spoken(&engines, name, "Hello.", rate).await.expect("a speech");
@@ -140,7 +142,7 @@ fn each_call_gets_its_own_rate() {
 
 #[test]
 fn a_speech_breaks_off_with_its_connection() {
-    for (name, ..) in ENGINES {
+    for (name, ..) in ALL {
         let vendor = Vendor::start();
         let engines = configured(&vendor);
         vendor.fail_live(&[LiveFault::CloseAfter(300)]);
@@ -156,7 +158,7 @@ fn a_speech_breaks_off_with_its_connection() {
 
 #[test]
 fn the_speech_after_a_connection_that_failed_has_a_new_one() {
-    for (name, ..) in ENGINES {
+    for (name, ..) in ALL {
         for fault in [LiveFault::Mute, LiveFault::Garbage, LiveFault::CloseAfter(0)] {
             let vendor = Vendor::start();
             let engines = configured(&vendor);
@@ -174,7 +176,7 @@ fn the_speech_after_a_connection_that_failed_has_a_new_one() {
 
 #[test]
 fn a_connection_that_was_closed_while_it_was_idle_is_no_failure() {
-    for (name, ..) in ENGINES {
+    for (name, ..) in ALL {
         let vendor = Vendor::start();
         let engines = configured(&vendor);
         vendor.fail_live(&[LiveFault::CloseAfter(0)]);
@@ -189,9 +191,9 @@ fn a_connection_that_was_closed_while_it_was_idle_is_no_failure() {
 
 #[test]
 fn refusals_state_the_vendors_reason() {
-    for (name, ..) in ENGINES {
+    for (name, ..) in ALL {
         for (mood, words, is_temporary) in [
-            (Mood::WrongKey, "key", false),
+            (Mood::WrongKey, "Invalid", false),
             (Mood::RateLimited, "oo many", true),
             (Mood::OutOfQuota, "credits", false),
         ] {
@@ -206,7 +208,7 @@ fn refusals_state_the_vendors_reason() {
 }
 
 /// Begins a speech of a text by its first words.
-async fn begun(engine: &dyn Tts, beginnings: &[&str], meter: &Meter) -> Result<BegunSpeech, EngineError> {
+pub async fn begun(engine: &dyn Tts, beginnings: &[&str], meter: &Meter) -> Result<BegunSpeech, EngineError> {
     let speech = engine.open(voice(8_000), meter.clone()).await?;
     let mut begun = BegunSpeech::new(speech, voice(8_000));
     for beginning in beginnings {
@@ -215,7 +217,7 @@ async fn begun(engine: &dyn Tts, beginnings: &[&str], meter: &Meter) -> Result<B
     Ok(begun)
 }
 
-async fn spoken_in_parts(
+pub async fn spoken_in_parts(
     engine: &dyn Tts,
     beginnings: &[&str],
     text: &str,
@@ -226,20 +228,22 @@ async fn spoken_in_parts(
 }
 
 /// The letters up to the end of each word of a speech, and that end in milliseconds.
-fn words(meter: &Meter) -> Vec<(u32, u128)> {
+pub fn words(meter: &Meter) -> Vec<(u32, u128)> {
     meter.timing.words().iter().map(|word| (word.letters, word.at.as_millis())).collect()
 }
 
-/// Those of "We are open." ElevenLabs reports the characters of each message, and Cartesia leaves out the full stop.
+/// Those of "We are open." ElevenLabs reports the characters of each message, Cartesia leaves out the full stop, and Deepgram
+/// reports none.
 fn open_words(name: &str) -> Vec<(u32, u128)> {
     match name {
         "eleven" => vec![(2, 143), (5, 430), (7, 645), (9, 860)],
+        "aura" => vec![],
         _ => vec![(2, 143), (5, 430), (9, 788)],
     }
 }
 
 /// The texts of the messages that have words.
-fn texts(vendor: &Vendor) -> Vec<String> {
+pub fn texts(vendor: &Vendor) -> Vec<String> {
     let requests = vendor.requests(Kind::Tts).into_iter().map(|request| request.json());
     let text = |message: serde_json::Value| {
         let text = message["text"].as_str().or(message["transcript"].as_str())?;
@@ -338,7 +342,7 @@ fn words_that_are_given_up_cost_no_connection_and_no_context() {
 
 #[test]
 fn a_text_in_parts_of_which_the_connection_breaks_is_spoken_anew() {
-    for (name, ..) in ENGINES {
+    for (name, ..) in ALL {
         for fault in [LiveFault::CloseAfter(0), LiveFault::Garbage] {
             let vendor = Vendor::start();
             let engines = configured_with(&vendor, "partial_text = true");

@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::support;
 use crate::support::vendor::{Habit, KEY, Kind, Mood, Vendor};
 
+mod aura;
 mod contexts;
 mod doctor;
 mod flux;

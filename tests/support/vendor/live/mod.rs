@@ -1,10 +1,12 @@
 //! Transcription of audio as it arrives, over WebSockets: Deepgram's `/v1/listen` and `/v2/listen`, OpenAI's `/v1/realtime` and
 //! ElevenLabs' `/v1/speech-to-text/realtime`; and speech to speech by OpenAI's. Speech in contexts: ElevenLabs'
-//! `/v1/text-to-speech/{voice}/multi-stream-input` and Cartesia's `/tts/websocket`.
+//! `/v1/text-to-speech/{voice}/multi-stream-input` and Cartesia's `/tts/websocket`. Speech one after the other: Deepgram's
+//! `/v1/speak`.
 //!
 //! The words follow the audio: one for every [`WORD_MS`] of sound since the last commit, so an utterance of which audio is missing
 //! has fewer words. Partial words are [`BEHIND_MS`] behind. Other requests are passed on to the HTTP server.
 
+mod aura;
 mod eleven;
 mod flux;
 mod listen;
@@ -111,6 +113,7 @@ enum Api {
     Realtime,
     Voice,
     Scribe,
+    Aura,
     Eleven,
     Sonic,
 }
@@ -119,7 +122,7 @@ impl Api {
     fn kind(self) -> Kind {
         match self {
             Api::Listen | Api::Flux | Api::Realtime | Api::Voice | Api::Scribe => Kind::Stt,
-            Api::Eleven | Api::Sonic => Kind::Tts,
+            Api::Aura | Api::Eleven | Api::Sonic => Kind::Tts,
         }
     }
 }
@@ -142,6 +145,7 @@ async fn upgrade(client: TcpStream, server: &Arc<Server>) {
     let fault = server.live_faults().pop_front();
     let mut session = Session { socket, fault, query, server: server.clone(), sent_ms: 0 };
     let end = match api {
+        Api::Aura => aura::serve(&mut session).await,
         Api::Eleven => eleven::serve(&mut session).await,
         Api::Sonic => sonic::serve(&mut session).await,
         Api::Listen => listen::serve(&mut session).await,
@@ -165,6 +169,7 @@ fn admit(server: &Server, request: &Upgrade) -> Result<(Api, Query), ErrorRespon
     let pairs: Query = serde_urlencoded::from_str(query).unwrap_or_default();
     let (api, dialect) = match request.uri().path() {
         "/deepgram/v1/listen" => (Api::Listen, Dialect::Deepgram),
+        "/deepgram/v1/speak" => (Api::Aura, Dialect::Deepgram),
         "/deepgram/v2/listen" => (Api::Flux, Dialect::Deepgram),
         "/v1/realtime" if pairs.iter().any(|(name, _)| name == "model") => (Api::Voice, Dialect::OpenAi),
         "/v1/realtime" => (Api::Realtime, Dialect::OpenAi),
@@ -197,6 +202,7 @@ fn admit(server: &Server, request: &Upgrade) -> Result<(Api, Query), ErrorRespon
         Api::Realtime => realtime::problem(&pairs),
         Api::Voice => voice::problem(&pairs),
         Api::Scribe => scribe::problem(&pairs),
+        Api::Aura => aura::problem(&pairs),
         Api::Eleven => eleven::problem(&pairs),
         Api::Sonic => sonic::problem(&pairs, request.headers()),
     };
@@ -274,6 +280,17 @@ impl Session {
             _ => message.to_string(),
         };
         self.socket.send(Message::text(text)).await?;
+        Ok(())
+    }
+
+    /// Sends audio in a binary frame.
+    async fn send_audio(&mut self, audio: Vec<u8>) -> Result<(), End> {
+        let message = match self.fault {
+            Some(LiveFault::Mute) => return Ok(()),
+            Some(LiveFault::Garbage) => Message::text("<html>"),
+            _ => Message::binary(audio),
+        };
+        self.socket.send(message).await?;
         Ok(())
     }
 
