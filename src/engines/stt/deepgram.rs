@@ -99,7 +99,8 @@ impl DeepgramStt {
     }
 }
 
-/// The languages of Nova-3, which refuses others: <https://developers.deepgram.com/docs/models-languages-overview>
+/// The languages of Nova-3, which refuses others: <https://developers.deepgram.com/docs/models-languages-overview>, with those
+/// that <https://developers.deepgram.com/changelog> adds from 2025-08-15 to 2026-08-05.
 const NOVA_3: [&str; 56] = [
     "af", "ar", "be", "bg", "bn", "bs", "ca", "cs", "da", "de", "el", "en", "es", "et", "fa", "fi", "fr",
     "gu", "he", "hi", "hr", "hu", "hy", "id", "it", "ja", "ka", "kn", "ko", "lt", "lv", "mk", "mr", "ms",

@@ -121,16 +121,23 @@ impl Flux {
     }
 }
 
-/// The languages of `flux-general-multi`: <https://developers.deepgram.com/docs/models-languages-overview>
+/// The ten languages of `flux-general-multi`: <https://developers.deepgram.com/docs/flux/language-prompting>, and the same in
+/// pipecat of 2026-08-21 (`services/deepgram/flux/stt_base.py`). A region is left out.
 const MULTI: [&str; 10] = ["de", "en", "es", "fr", "hi", "it", "ja", "nl", "pt", "ru"];
 
-/// The languages that a model is told to expect, without those that it does not know.
+/// The languages that a model is told to expect, each once, without those that it does not know.
 /// <https://developers.deepgram.com/docs/flux/language-prompting>
 fn languages(hints: &Hints, model: &str) -> Result<Vec<String>, EngineError> {
     let tags = hints.language.iter().chain(&*hints.languages);
     let codes = tags.map(|tag| code(tag)).collect::<Result<Vec<_>, _>>()?;
     if model.contains("multi") {
-        return Ok(codes.into_iter().filter(|code| MULTI.contains(&code.as_str())).collect());
+        let mut known: Vec<String> = Vec::new();
+        for code in codes {
+            if MULTI.contains(&code.as_str()) && !known.contains(&code) {
+                known.push(code);
+            }
+        }
+        return Ok(known);
     }
     match codes.into_iter().find(|code| code != "en") {
         Some(other) => {
@@ -290,7 +297,8 @@ mod tests {
                 &eager_eot_threshold=0.5&language_hint=de&keyterm=Zo%C3%AB"
             )
         );
-        let several = Hints { languages: ["en-IN".into(), "hi".into()].into(), ..Hints::default() };
+        let several =
+            Hints { languages: ["en-IN".into(), "hi".into(), "en-GB".into()].into(), ..Hints::default() };
         let own = engine("eager_eot_threshold = 0\nextra = { keyterm = [\"Ada\"], tag = \"x\" }");
         let query = text(&own, &several).expect("a query");
         assert!(query.ends_with("&language_hint=en&language_hint=hi&keyterm=Ada&tag=x"), "{query}");

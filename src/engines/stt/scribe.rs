@@ -107,8 +107,10 @@ impl Scribe {
     }
 }
 
-/// The languages of Scribe, which refuses others and recognises the language without one:
-/// <https://elevenlabs.io/docs/overview/capabilities/speech-to-text>
+/// The languages of Scribe, which refuses others and recognises the language without one: the 99 that
+/// <https://elevenlabs.io/docs/overview/capabilities/speech-to-text> names (`fern/snippets/v1-scribe-model-languages.mdx` in
+/// elevenlabs/elevenlabs-docs of 2025-08-25) by their codes of ISO 639-3, here by those of ISO 639-1 where they have one. For
+/// version 2 the vendor states "90+" languages without a list; pipecat of 2026-08-21 sends these 99.
 const LANGUAGES: [&str; 99] = [
     "af", "am", "ar", "as", "ast", "az", "be", "bg", "bn", "bs", "ca", "ceb", "cs", "cy", "da", "de", "el",
     "en", "es", "et", "fa", "ff", "fi", "fil", "fr", "ga", "gl", "gu", "ha", "he", "hi", "hr", "hu", "hy",

@@ -46,11 +46,12 @@ const PARAMETERS: &[&str] = &[
 ];
 /// The languages of nova-3.
 const LANGUAGES: &[&str] = &[
-    "ar", "be", "bg", "bn", "bs", "ca", "cs", "da", "da-DK", "de", "de-CH", "el", "en", "en-AU", "en-GB",
-    "en-IN", "en-NZ", "en-US", "es", "es-419", "et", "fi", "fr", "fr-CA", "hi", "hr", "hu", "id", "it", "ja",
-    "kn", "ko", "ko-KR", "lt", "lv", "mk", "mr", "ms", "multi", "ne", "nl", "nl-BE", "no", "pa", "pa-IN",
-    "pl", "pt", "pt-BR", "pt-PT", "ro", "ru", "sk", "sl", "sr", "sv", "sv-SE", "ta", "te", "th", "th-TH",
-    "tl", "tr", "uk", "vi", "zh", "zh-CN", "zh-HK", "zh-Hans", "zh-Hant", "zh-TW",
+    "af", "ar", "be", "bg", "bn", "bs", "ca", "cs", "da", "da-DK", "de", "de-CH", "el", "en", "en-AU",
+    "en-GB", "en-IN", "en-NZ", "en-US", "es", "es-419", "et", "fa", "fi", "fr", "fr-CA", "gu", "gu-IN", "he",
+    "hi", "hr", "hu", "hy", "id", "it", "ja", "ka", "kn", "ko", "ko-KR", "lt", "lv", "mk", "mr", "ms",
+    "multi", "ne", "nl", "nl-BE", "no", "pa", "pa-IN", "pl", "pt", "pt-BR", "pt-PT", "ro", "ru", "sk", "sl",
+    "sr", "sv", "sv-SE", "ta", "te", "th", "th-TH", "tl", "tr", "uk", "ur", "vi", "zh", "zh-CN", "zh-Hans",
+    "zh-Hant", "zh-HK", "zh-TW",
 ];
 /// Without audio or KeepAlive for this long the connection is closed.
 const TIMEOUT: Duration = Duration::from_secs(10);
