@@ -9,7 +9,7 @@ mod parts;
 mod speech;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
@@ -110,7 +110,7 @@ pub struct ContextMessage {
 pub enum ContextEnd {
     /// All of its audio was sent.
     Spoken,
-    /// It was cancelled, as it was asked.
+    /// The server confirms that it is cancelled.
     Cancelled,
     Failed(EngineError),
 }
@@ -191,7 +191,7 @@ impl ContextPool {
         if self.links().get(address).is_some_and(|links| links.iter().any(ContextLink::has_room)) {
             return;
         }
-        if let Err(error) = self.open(address).await {
+        if let Err(error) = self.open(address, 0).await {
             tracing::debug!(%error, "no connection in advance");
         }
     }
@@ -213,7 +213,7 @@ impl ContextPool {
                 begun => return begun,
             }
         }
-        let link = self.open(address).await?.reserve(self.contexts());
+        let link = self.open(address, 1).await?;
         self.begin(&link, messages, clock).await
     }
 
@@ -229,7 +229,7 @@ impl ContextPool {
     ) -> Result<OpenContext, EngineError> {
         let link = match self.reserve(address) {
             Some(link) => link,
-            None => self.open(address).await?.reserve(self.contexts()),
+            None => self.open(address, 1).await?,
         };
         self.start(&link, messages, ContextText::Part, clock)
     }
@@ -271,12 +271,13 @@ impl ContextPool {
         Ok(OpenContext::new(Speech::new(receiver, context, link.commands.clone(), clock)))
     }
 
-    async fn open(&self, address: &Address) -> Result<ContextLink, EngineError> {
+    /// Opens a connection with so many contexts that are counted before another speech can take it.
+    async fn open(&self, address: &Address, contexts: usize) -> Result<ContextLink, EngineError> {
         let socket = self.endpoint.connect(&address.path, &address.query).await?;
         let (commands, receiver) = mpsc::channel(QUEUE);
         let used_at = Arc::new(AtomicU64::new(self.contexts()));
-        let (usage, opened_at) = (ConnectionUse::default(), Instant::now());
-        let limits = self.protocol.limits();
+        let usage = ConnectionUse { open: Arc::new(AtomicUsize::new(contexts)), ..ConnectionUse::default() };
+        let (limits, opened_at) = (self.protocol.limits(), Instant::now());
         let link = ContextLink { commands, usage, limits, opened_at, used_at };
         let mut links = self.links();
         make_room(&mut links, self.max_connections)?;

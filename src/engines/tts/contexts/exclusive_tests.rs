@@ -1,6 +1,5 @@
 //! Connections that carry one context at a time, whose messages name none.
 
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,5 +1,3 @@
-use std::sync::atomic::AtomicUsize;
-
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt, TryStreamExt};
 use serde_json::json;
