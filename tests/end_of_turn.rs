@@ -1,4 +1,4 @@
-//! The end-of-turn model on a human voice: whole prompts of Asterisk's, and the same cut off in mid-sentence.
+//! Intonation and the end-of-turn model on a human voice: whole prompts of Asterisk's, and the same cut off in mid-sentence.
 //!
 //! With `VCA_END_OF_TURN_STUDY=1` all prompts are judged, clean and with noise, and the curve of callers who are cut off against
 //! the wait of the others is printed: `./dev bench end-of-turn`.
@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use vca::audio::Clip;
+use vca::audio::pitch::{Intonation, intonation};
 use vca::conversation::{Completeness, completeness};
 use vca::engines::end_of_turn::{Settings, SmartTurn, TurnModel};
 use vca::language::Language;
@@ -21,6 +22,9 @@ use crate::support::sandbox::Sandbox;
 
 /// The waits in ms after words that are finished, unclear or trailing: the defaults of `[turn]`.
 const WAITS: [f64; 3] = [300.0, 500.0, 1_200.0];
+
+/// The wait in ms after a level pitch, by default.
+const LEVEL_WAIT: f64 = 700.0;
 
 /// The pause in mid-sentence in ms.
 const PAUSE: f64 = 600.0;
@@ -107,17 +111,44 @@ fn over_the_line(speech: &[i16], snr: Option<f64>, random: &mut StdRng) -> Clip 
     Clip::new(RATE as u32, frames.collect::<Vec<i16>>())
 }
 
-/// The waits that the words of an utterance and its sound make, in ms.
+/// The intonation of an utterance with the beginning of its pause.
+fn intonation_of(audio: &Clip) -> Intonation {
+    let speech = &audio.samples[..audio.samples.len() - HEARD_PAUSE * RATE / 1_000];
+    intonation(&Clip::new(RATE as u32, speech))
+}
+
+/// By which an utterance is judged.
+#[derive(Debug, Clone, Copy)]
+enum Judge {
+    Words,
+    /// By its words and its pitch.
+    Pitch,
+    /// By its words and the model, with this threshold.
+    Model(f32),
+}
+
+/// The judgements of an utterance: the wait by its words in ms, its pitch, and the model's probability that it is over.
 struct Judged {
     by_words: f64,
+    pitch: Intonation,
     probability: f32,
 }
 
 impl Judged {
-    /// Without the model where there is no threshold.
-    fn wait(&self, threshold: Option<f32>) -> f64 {
-        let is_unfinished = threshold.is_some_and(|threshold| self.probability < threshold);
-        if is_unfinished { WAITS[2] } else { self.by_words }
+    fn new(model: &SmartTurn, words: &str, audio: &Clip) -> Judged {
+        Judged {
+            by_words: wait_by_words(words),
+            pitch: intonation_of(audio),
+            probability: model.probability(audio).expect("the model runs"),
+        }
+    }
+
+    fn wait(&self, judge: Judge) -> f64 {
+        match judge {
+            Judge::Pitch if self.pitch == Intonation::Level => self.by_words.max(LEVEL_WAIT),
+            Judge::Model(threshold) if self.probability < threshold => WAITS[2],
+            Judge::Words | Judge::Pitch | Judge::Model(_) => self.by_words,
+        }
     }
 }
 
@@ -129,35 +160,32 @@ struct Study {
 impl Study {
     fn of(model: &SmartTurn, sentences: &[Sentence], snr: Option<f64>) -> Study {
         let mut random = StdRng::seed_from_u64(1);
-        let mut judge = |utterance: &Utterance| Judged {
-            by_words: wait_by_words(&utterance.words),
-            probability: model
-                .probability(&over_the_line(&utterance.speech, snr, &mut random))
-                .expect("the model runs"),
+        let mut judge = |utterance: &Utterance| {
+            Judged::new(model, &utterance.words, &over_the_line(&utterance.speech, snr, &mut random))
         };
         let whole = sentences.iter().map(|sentence| judge(&sentence.whole)).collect();
         Study { whole, cut: sentences.iter().map(|sentence| judge(&sentence.cut)).collect() }
     }
 
     /// The share of speakers who are cut off by the pause in mid-sentence, in percent.
-    fn cut_off(&self, threshold: Option<f32>) -> f64 {
-        let is_cut_off = |judged: &&Judged| judged.wait(threshold) < PAUSE;
+    fn cut_off(&self, judge: Judge) -> f64 {
+        let is_cut_off = |judged: &&Judged| judged.wait(judge) < PAUSE;
         100.0 * self.cut.iter().filter(is_cut_off).count() as f64 / self.cut.len() as f64
     }
 
     /// The mean wait after whole sentences, in ms.
-    fn wait(&self, threshold: Option<f32>) -> f64 {
-        self.whole.iter().map(|judged| judged.wait(threshold)).sum::<f64>() / self.whole.len() as f64
+    fn wait(&self, judge: Judge) -> f64 {
+        self.whole.iter().map(|judged| judged.wait(judge)).sum::<f64>() / self.whole.len() as f64
     }
 
     fn curve(&self, snr: Option<f64>) -> Value {
-        let point = |threshold: Option<f32>| {
-            let (cut_off, wait) = (self.cut_off(threshold).round(), self.wait(threshold).round());
-            let threshold = threshold.map(|threshold| (f64::from(threshold) * 100.0).round() / 100.0);
-            json!({ "threshold": threshold, "cut_off_percent": cut_off, "mean_wait_ms": wait })
+        let point = |judge: Judge| {
+            let (cut_off, wait) = (self.cut_off(judge).round(), self.wait(judge).round());
+            json!({ "judge": format!("{judge:?}"), "cut_off_percent": cut_off, "mean_wait_ms": wait })
         };
-        let thresholds = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9].map(Some);
-        let points: Vec<Value> = std::iter::once(None).chain(thresholds).map(point).collect();
+        let thresholds = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9].map(Judge::Model);
+        let points: Vec<Value> =
+            [Judge::Words, Judge::Pitch].into_iter().chain(thresholds).map(point).collect();
         json!({ "snr_db": snr, "sentences": self.whole.len(), "points": points })
     }
 }
@@ -183,11 +211,31 @@ fn a_human_voice_that_is_cut_off_sounds_unfinished() {
     }
     let some: Vec<_> = sentences.into_iter().step_by(5).collect();
     let study = Study::of(&model, &some, None);
-    let threshold = Some(Settings::default().threshold);
-    let (cut_off, wait) = (study.cut_off(threshold), study.wait(threshold));
+    let by_model = Judge::Model(Settings::default().threshold);
+    let (cut_off, wait) = (study.cut_off(by_model), study.wait(by_model));
     assert!(cut_off <= 15.0 && wait <= 550.0, "{cut_off} % cut off, {wait} ms");
-    let by_words = study.cut_off(None);
+    let by_words = study.cut_off(Judge::Words);
     assert!(cut_off < by_words / 3.0, "{cut_off} % with the model, {by_words} % by words alone");
+}
+
+/// All of them, without the model, on a clean line and with noise 10 dB below the voice.
+#[test]
+fn the_pitch_of_a_human_voice_that_is_cut_off_has_not_fallen() {
+    let Some(sandbox) = support::sandbox() else { return };
+    let sentences = sentences(&sandbox);
+    for snr in [None, Some(10.0)] {
+        let mut random = StdRng::seed_from_u64(2);
+        let mut wait = |utterance: &Utterance| {
+            let line = over_the_line(&utterance.speech, snr, &mut random);
+            let is_level = intonation_of(&line) == Intonation::Level;
+            let by_words = wait_by_words(&utterance.words);
+            if is_level { by_words.max(LEVEL_WAIT) } else { by_words }
+        };
+        let count = sentences.len() as f64;
+        let cut_off = sentences.iter().filter(|sentence| wait(&sentence.cut) < PAUSE).count() as f64 / count;
+        let mean = sentences.iter().map(|sentence| wait(&sentence.whole)).sum::<f64>() / count;
+        assert!(cut_off <= 0.3 && mean <= 320.0, "{snr:?}: {cut_off} cut off, {mean} ms");
+    }
 }
 
 /// Anything but the model is refused with its name.

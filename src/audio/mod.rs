@@ -8,6 +8,7 @@ pub mod comfort_noise;
 pub mod echo;
 pub mod frame;
 pub mod g722;
+pub mod pitch;
 pub mod prefetch;
 pub mod resample;
 pub mod suppression;

@@ -191,7 +191,7 @@ impl Talking {
                 self.detect_language(&event, records);
                 Input::Recognition { utterance, event }
             }
-            PipelineEvent::SoundsUnfinished { to } => Input::SoundsUnfinished { to },
+            PipelineEvent::SoundsUnfinished { to, by } => Input::SoundsUnfinished { to, by },
             PipelineEvent::Response { turn, event } => Input::Response { turn, event },
             PipelineEvent::Audio => return,
             PipelineEvent::Synthesised { speech } => {

@@ -31,7 +31,7 @@ pub enum Input {
     /// The words of an utterance.
     Recognition { utterance: UtteranceId, event: Recognition },
     /// The utterance that paused at `to` sounds unfinished, see [`Command::JudgeEnd`].
-    SoundsUnfinished { to: At },
+    SoundsUnfinished { to: At, by: EndJudge },
     /// A response arrives.
     Response { turn: TurnId, event: ResponseEvent },
     /// A speech is played.

@@ -28,8 +28,8 @@ const LONGEST_BACKCHANNEL: usize = 4;
 /// How complete `text` sounds.
 pub fn completeness(text: &str, language: &Language) -> Completeness {
     let text = text.trim_end().trim_end_matches(CLOSERS);
-    let stopped = text.ends_with(TERMINALS) && !text.ends_with("..");
-    let asked = stopped && !text.ends_with(['.', '。', '।', '॥', '۔']);
+    let stopped = is_stopped(text);
+    let asked = is_question(text);
     let words = words(text);
     let open = text.ends_with(['…', ',', '-', '–', '—', ':', '、', '،']) || text.ends_with("..");
     if open
@@ -44,6 +44,17 @@ pub fn completeness(text: &str, language: &Language) -> Completeness {
     } else {
         Completeness::Unclear
     }
+}
+
+/// Does `text` end with a mark of a sentence's end?
+fn is_stopped(text: &str) -> bool {
+    text.ends_with(TERMINALS) && !text.ends_with("..")
+}
+
+/// Does `text` end as a question or an exclamation? Recognisers write these marks where they belong, unlike full stops.
+pub(super) fn is_question(text: &str) -> bool {
+    let text = text.trim_end().trim_end_matches(CLOSERS);
+    is_stopped(text) && !text.ends_with(['.', '。', '।', '॥', '۔'])
 }
 
 /// Do the last words announce more? A full stop is no proof: recognisers of whole clips put one behind everything.

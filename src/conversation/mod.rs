@@ -53,6 +53,7 @@ mod floor;
 mod greeting;
 mod hold;
 mod interruption;
+mod intonation;
 mod keypad;
 mod lifecycle;
 mod limits;
@@ -105,6 +106,7 @@ use background::BackgroundVoice;
 use emergency::Emergency;
 use floor::Floor;
 use hold::Hold;
+use intonation::Trust;
 use keypad::Keypad;
 use lifecycle::{Opening, Warning};
 use limits::Limits;
@@ -137,6 +139,7 @@ pub struct Conversation {
     background: Option<BackgroundVoice>,
     voices: Voices,
     recognition_times: RecognitionTimes,
+    intonation: Trust,
     /// Turns of the caller that are not answered before their pause: a sentence went on lately.
     cautious_turns: u8,
     /// Whether the agent's latest words want an answer.
@@ -175,6 +178,7 @@ impl Conversation {
             background: None,
             voices: Voices::default(),
             recognition_times: RecognitionTimes::default(),
+            intonation: Trust::default(),
             cautious_turns: 0,
             prompted: false,
             hold: Hold::Off,
@@ -274,7 +278,7 @@ impl Conversation {
             Input::Connected => self.connected(now),
             Input::CallerSpeech(change) => self.caller_speech(now, change),
             Input::Recognition { utterance, event } => self.recognition(now, utterance, &event),
-            Input::SoundsUnfinished { to } => self.sounds_unfinished(to),
+            Input::SoundsUnfinished { to, by } => self.sounds_unfinished(to, by),
             Input::Response { turn, event } => self.response(now, turn, event),
             Input::Playback { speech, event } => self.playback(now, speech, &event),
             Input::Tool { tool, outcome, result } => self.tool_finished(now, tool, outcome, result),

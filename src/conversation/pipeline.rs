@@ -19,6 +19,15 @@ pub struct UtteranceId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SpeechId(pub u32);
 
+/// By which an utterance sounds unfinished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EndJudge {
+    /// Its pitch has not fallen.
+    Pitch,
+    /// The end-of-turn model.
+    Model,
+}
+
 /// A request to the pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Command {

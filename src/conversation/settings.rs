@@ -118,6 +118,16 @@ impl GreetingMode {
 }
 
 impl Settings {
+    /// Whether the sound of an utterance's end is judged.
+    pub fn judges_sound(&self) -> bool {
+        self.end_of_turn_model || self.judges_pitch()
+    }
+
+    /// Whether the pitch of its end is judged.
+    pub fn judges_pitch(&self) -> bool {
+        self.commit_level_ms > self.commit_finished_ms
+    }
+
     /// Whether the caller may interrupt `response` while it plays.
     pub(super) fn lets_interrupt(&self, response: &Response) -> bool {
         let protected = response.is_greeting() && self.greeting_barge_in == GreetingBargeIn::Never;
@@ -132,6 +142,9 @@ settings! {
     commit_finished_ms: ms = 300,
     /// The same, when the words trail off: "and", "um", digits being read out.
     commit_trailing_ms: ms = 1_200,
+    /// The same, when the pitch of the voice has not fallen, unless the words are a question or a short answer. Not longer than
+    /// `commit_finished_ms`: the pitch is not judged.
+    commit_level_ms: ms = 700,
     /// The same at an STT engine that judges the ends of turns by itself and reports none; a short answer waits for `commit_ms`.
     commit_engine_ms: ms = 2_000,
     /// Listen to the end of an utterance as well: one that sounds unfinished is waited for as if it trailed off. Needs the

@@ -11,7 +11,7 @@ use crate::language::Language;
 /// The version of the state's layout. It is raised with every change of a stored type.
 ///
 /// A state lasts as long as its call, so there is no conversion: a daemon refuses the states of another version.
-pub const SNAPSHOT_VERSION: u32 = 14;
+pub const SNAPSHOT_VERSION: u32 = 15;
 
 /// The whole state of a conversation at one moment, without settings, prompt texts and language.
 #[derive(Debug, Clone, Serialize)]

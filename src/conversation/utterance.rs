@@ -11,7 +11,7 @@
 //! | paused | words | the commit is adjusted to them, and a response is prepared, see `early` |
 //! | open | partial words | kept; a whole sentence prepares a response before the pause is noticed |
 //! | open, paused | `TurnStarted`, `TurnMayEnd`, `TurnResumed`, `TurnEnded` of the engine | see `judged_end` |
-//! | paused | `SoundsUnfinished` | the commit waits as long as for trailing words |
+//! | paused | `SoundsUnfinished` | the commit waits longer: as for trailing words, or for `commit_level_ms` |
 //! | paused | timer `Commit`, words known | the agent has the floor; free, after a cough |
 //! | paused | timer `Commit`, no words yet | waiting for words |
 //! | paused, cut, waiting for words | words, or their failure | the agent has the floor |
@@ -30,7 +30,7 @@ use super::outbox::Outbox;
 use super::response::{Question, Response};
 use super::segments::Segments;
 use super::words::Words;
-use super::{At, Latency, Record, SpokenBy, TurnId, UtteranceId};
+use super::{At, EndJudge, Latency, Record, SpokenBy, TurnId, UtteranceId};
 use crate::language::Language;
 
 /// A part of an utterance that is as long as this is transcribed by itself. Recognisers need the context of shorter ones.
@@ -104,7 +104,7 @@ enum Wait {
 enum Sound {
     /// Finished, or not judged.
     Unknown,
-    Unfinished,
+    Unfinished(EndJudge),
 }
 
 impl Utterance {

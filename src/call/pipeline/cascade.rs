@@ -10,8 +10,8 @@ use tokio::task::AbortHandle;
 use tracing::warn;
 
 use super::context::prompt;
+use super::end_listener::EndListener;
 use super::positions::Positions;
-use super::recent_audio::RecentAudio;
 use super::recogniser::{Recogniser, recognition};
 use super::speech_queue::{NewSpeech, SpeechQueue};
 use super::tasks::{EngineResult, EngineTasks, RequestId, SynthesisEvent};
@@ -23,7 +23,6 @@ use crate::conversation::{
 };
 use crate::engines::core::EngineError;
 use crate::engines::core::usage::Meter;
-use crate::engines::end_of_turn::{EndOfTurn, Verdict};
 use crate::engines::llm::Delta;
 use crate::engines::stt::{SessionConfig, SttEvent, Utterance};
 use crate::tenancy::EngineKind;
@@ -35,16 +34,13 @@ const KEPT: Duration = Duration::from_secs(3);
 /// Audio before an utterance that is kept with it: recognisers hear the soft start of a word.
 const LEAD: Duration = Duration::from_millis(300);
 
-/// The part of a pause by which the end of an utterance is judged.
-const HEARD_PAUSE: Duration = Duration::from_millis(150);
-
 pub struct Cascade {
     agent: Arc<Agent>,
     meter: Meter,
     recogniser: Recogniser,
     positions: Positions,
-    /// Listens to the ends of utterances, where the daemon has a model for it.
-    listener: Option<(EndOfTurn, RecentAudio)>,
+    /// Listens to the ends of utterances, if the agent goes by their sound.
+    listener: Option<EndListener>,
     /// The utterance that has begun.
     open: Option<(UtteranceId, TurnId)>,
     /// Utterances that have ended, until their words are known.
@@ -76,7 +72,7 @@ impl Cascade {
         Cascade {
             recogniser: Recogniser::new(&*agent.engines.stt, config),
             positions: Positions::new(rate),
-            listener: agent.end_of_turn.clone().map(|model| (model, RecentAudio::new(rate, 0))),
+            listener: EndListener::of(&agent, rate, 0),
             open: None,
             ended: Vec::new(),
             speech: SpeechQueue::new(agent.clone(), prompts, meter.clone(), rate),
@@ -100,10 +96,8 @@ impl Cascade {
             let config = session(&agent, &self.meter, self.positions.rate());
             self.recogniser.replace(&*agent.engines.stt, config);
         }
-        if self.listener.is_none() {
-            let (rate, end) = (self.positions.rate(), self.positions.before_end(Duration::ZERO));
-            self.listener = agent.end_of_turn.clone().map(|model| (model, RecentAudio::new(rate, end)));
-        }
+        let (rate, end) = (self.positions.rate(), self.positions.before_end(Duration::ZERO));
+        self.listener = EndListener::of(&agent, rate, end);
         self.speech.change_agent(agent.clone());
         self.agent = agent;
     }
@@ -175,8 +169,8 @@ impl Cascade {
     /// Takes the next samples of the caller, silence included.
     pub fn caller_audio(&mut self, samples: &[i16]) {
         self.positions.advance(samples.len());
-        if let Some((_, audio)) = &mut self.listener {
-            audio.push(samples);
+        if let Some(listener) = &mut self.listener {
+            listener.push(samples);
         }
         self.recogniser.audio(samples);
     }
@@ -255,14 +249,12 @@ impl Cascade {
 
     /// Has the utterance judged by its sound, up to the beginning of its pause: a longer one would sound finished.
     fn judge_end(&mut self, turn: TurnId, from: At, to: At) {
-        let Some((model, audio)) = &self.listener else { return };
-        let to_position = self.positions.of(to.saturating_add(HEARD_PAUSE));
-        let clip = audio.between(self.positions.of(from), to_position);
-        let model = model.clone();
+        let Some(listener) = &self.listener else { return };
+        let judgement = listener.judge(&self.positions, from, to);
         self.tasks.start(turn, |reports| async move {
-            if model.judge(clip).await == Verdict::Unfinished {
+            if let Some(by) = judgement.await {
                 // Without a receiver the call is over.
-                let _ = reports.send(EngineResult::SoundsUnfinished { to }).await;
+                let _ = reports.send(EngineResult::SoundsUnfinished { to, by }).await;
             }
         });
     }
@@ -329,8 +321,8 @@ impl Cascade {
         match result {
             EngineResult::Reply { request, delta } => self.replied(request, delta),
             EngineResult::ReplyPaused { request } => self.reply_paused(request),
-            EngineResult::SoundsUnfinished { to } => {
-                self.events.push_back(PipelineEvent::SoundsUnfinished { to });
+            EngineResult::SoundsUnfinished { to, by } => {
+                self.events.push_back(PipelineEvent::SoundsUnfinished { to, by });
             }
             EngineResult::Synthesis { speech, event } => self.synthesised(speech, event),
         }

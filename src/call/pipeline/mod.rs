@@ -6,6 +6,7 @@
 mod announcer;
 mod cascade;
 mod context;
+mod end_listener;
 mod first_words;
 mod party_listener;
 mod positions;
@@ -22,7 +23,7 @@ mod whole;
 
 use std::sync::Arc;
 
-use crate::conversation::{At, Recognition, ResponseEvent, SpeechId, TurnId, UtteranceId};
+use crate::conversation::{At, EndJudge, Recognition, ResponseEvent, SpeechId, TurnId, UtteranceId};
 use crate::engines::core::EngineError;
 use crate::tenancy::EngineKind;
 
@@ -41,6 +42,7 @@ pub enum PipelineEvent {
     /// The utterance that paused at `to` sounds unfinished.
     SoundsUnfinished {
         to: At,
+        by: EndJudge,
     },
     Response {
         turn: TurnId,

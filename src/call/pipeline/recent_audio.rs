@@ -4,29 +4,27 @@ use std::collections::VecDeque;
 
 use crate::audio::Clip;
 
-/// Audio that is kept, in seconds: as much as the model hears.
-const KEPT: u32 = 8;
-
 /// Audio by its position, counted in samples from the beginning of the call.
 pub struct RecentAudio {
     rate: u32,
+    /// The most samples that are kept.
+    most: usize,
     samples: VecDeque<i16>,
     /// The position after the newest sample.
     end: u64,
 }
 
 impl RecentAudio {
-    /// Audio from the position `from` on.
-    pub fn new(rate: u32, from: u64) -> RecentAudio {
-        RecentAudio { rate, samples: VecDeque::new(), end: from }
+    /// Audio from the position `from` on, of which the newest `seconds` are kept.
+    pub fn new(rate: u32, seconds: u32, from: u64) -> RecentAudio {
+        RecentAudio { rate, most: (rate * seconds) as usize, samples: VecDeque::new(), end: from }
     }
 
     /// Adds the next samples, and drops the oldest.
     pub fn push(&mut self, samples: &[i16]) {
         self.samples.extend(samples);
         self.end += samples.len() as u64;
-        let most = (self.rate * KEPT) as usize;
-        self.samples.drain(..self.samples.len().saturating_sub(most));
+        self.samples.drain(..self.samples.len().saturating_sub(self.most));
     }
 
     /// The audio between two positions, as far as it is kept and has arrived.
@@ -45,7 +43,7 @@ mod tests {
 
     #[test]
     fn audio_is_found_by_its_position_as_far_as_it_is_kept() {
-        let mut audio = RecentAudio::new(10, 0);
+        let mut audio = RecentAudio::new(10, 8, 0);
         for n in 0..100 {
             audio.push(&[n]);
         }
@@ -58,7 +56,7 @@ mod tests {
 
     #[test]
     fn audio_that_begins_in_mid_call_has_the_positions_of_the_call() {
-        let mut audio = RecentAudio::new(10, 50);
+        let mut audio = RecentAudio::new(10, 8, 50);
         audio.push(&[50, 51, 52]);
         assert_eq!(*audio.between(51, 60).samples, [51, 52]);
         assert_eq!(*audio.between(0, 51).samples, [50]);

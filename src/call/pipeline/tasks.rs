@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::Instrument;
 
-use crate::conversation::{At, SpeechId, TurnId};
+use crate::conversation::{At, EndJudge, SpeechId, TurnId};
 use crate::engines::core::EngineError;
 use crate::engines::core::timing::WordEnd;
 use crate::engines::llm::Delta;
@@ -27,6 +27,7 @@ pub enum EngineResult {
     /// The utterance that paused at `to` sounds unfinished.
     SoundsUnfinished {
         to: At,
+        by: EndJudge,
     },
     Synthesis {
         speech: SpeechId,

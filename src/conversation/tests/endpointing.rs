@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::LEVEL;
-use super::script::plays_out;
+use super::script::{plays_out, settings};
 use crate::conversation::*;
 
 #[test]
@@ -301,7 +301,7 @@ fn a_caller_who_continues_before_the_did_not_catch_prompt_is_heard_joins_too() {
 #[test]
 fn recognition_begins_with_the_callers_speech() {
     let at = |ms| At(Duration::from_millis(ms));
-    let mut conversation = Conversation::new(Settings::default());
+    let mut conversation = Conversation::new(settings());
     let mut commands = |ms, input| {
         conversation.handle(at(ms), input);
         let outputs = std::iter::from_fn(|| conversation.poll());

@@ -1,6 +1,6 @@
 //! The greeting by the model, and conversations that the caller begins.
 
-use super::script::{play, plays_out};
+use super::script::{play, plays_out, settings};
 use crate::conversation::{Conversation, GreetingMode, Settings};
 
 fn by_model(settings: &mut Settings) {
@@ -13,7 +13,7 @@ fn waits(settings: &mut Settings) {
 
 #[track_caller]
 fn plays_out_after_notice(change: impl FnOnce(&mut Settings), script: &str) {
-    let mut settings = Settings::default();
+    let mut settings = settings();
     change(&mut settings);
     play(Conversation::new(settings).with_notice(), script);
 }

@@ -326,7 +326,10 @@ impl Watch {
             4 => response(ResponseEvent::Finished),
             5 => playback(PlaybackEvent::Started),
             6 => playback(PlaybackEvent::Ended),
-            7 if event.back == 0 => self.judged.map_or(Input::Tick, |to| Input::SoundsUnfinished { to }),
+            7 if event.back == 0 => self.judged.map_or(Input::Tick, |to| Input::SoundsUnfinished {
+                to,
+                by: if event.level() < -30 { EndJudge::Pitch } else { EndJudge::Model },
+            }),
             7 => Input::Tick,
             8 => Input::Connected,
             9 => recognised(Recognition::Final { text: "What are your hours?".to_owned() }),

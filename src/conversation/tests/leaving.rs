@@ -1,6 +1,6 @@
 //! The agent ends the call, or the caller is absent.
 
-use super::script::{play, plays_out};
+use super::script::{play, plays_out, settings};
 use crate::conversation::*;
 
 #[test]
@@ -69,7 +69,7 @@ fn a_caller_who_has_more_to_say_is_heard() {
 #[test]
 fn outside_of_business_hours_the_caller_hears_the_closed_prompt_only() {
     play(
-        Conversation::new(Settings::default()).closed(true),
+        Conversation::new(settings()).closed(true),
         r#"
         +0 answer
             0 say #0 turn 0 Closed
@@ -98,7 +98,7 @@ fn an_announcement_that_never_ends_ends_with_the_longest_call() {
 #[test]
 fn an_announcement_that_cannot_be_spoken_is_the_end() {
     play(
-        Conversation::new(Settings::default()).closed(true),
+        Conversation::new(settings()).closed(true),
         r#"
         +0 answer
             0 say #0 turn 0 Closed
@@ -112,7 +112,7 @@ fn an_announcement_that_cannot_be_spoken_is_the_end() {
 #[test]
 fn a_call_that_continues_elsewhere_ends_without_a_goodbye() {
     play(
-        Conversation::new(Settings::default()).without_goodbye(vec![Ending::Requested]),
+        Conversation::new(settings()).without_goodbye(vec![Ending::Requested]),
         r#"
         (greeted)
         +100 end
@@ -124,7 +124,7 @@ fn a_call_that_continues_elsewhere_ends_without_a_goodbye() {
 #[test]
 fn last_words_take_the_place_of_a_goodbye() {
     play(
-        Conversation::new(Settings::default())
+        Conversation::new(settings())
             .with_last_words(vec![(Ending::Requested, "A colleague will call you.".into())]),
         r#"
         (greeted)

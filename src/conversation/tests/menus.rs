@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::script::{play, plays_out};
+use super::script::{play, plays_out, settings};
 use crate::conversation::*;
 use crate::dtmf::Digit;
 
@@ -295,7 +295,7 @@ fn menus_that_follow_each_other_in_silence_end_with_the_prompts_of_a_silent_call
 
 #[test]
 fn a_key_during_the_notice_counts_after_it() {
-    let mut settings = Settings::default();
+    let mut settings = settings();
     at_start(&mut settings);
     play(
         Conversation::new(settings).with_notice(),

@@ -1,10 +1,10 @@
 //! A person who follows the call intervenes: words for the caller, transfer, end.
 
-use super::script::{play, plays_out};
+use super::script::{play, plays_out, settings};
 use crate::conversation::*;
 
 fn with_notice() -> Conversation {
-    Conversation::new(Settings::default()).with_notice()
+    Conversation::new(settings()).with_notice()
 }
 
 #[test]

@@ -92,9 +92,14 @@ const SAYS_HELLO: &str = "\
 /// Checks that with `change`d default settings the conversation goes as written.
 #[track_caller]
 pub fn plays_out(change: impl FnOnce(&mut Settings), expected: &str) {
-    let mut settings = Settings::default();
+    let mut settings = settings();
     change(&mut settings);
     play(Conversation::new(settings), expected);
+}
+
+/// The defaults, but the pitch is judged where a script says so.
+pub fn settings() -> Settings {
+    Settings { commit_level_ms: Duration::ZERO, ..Settings::default() }
 }
 
 /// Words are waited for no longer than at least.
@@ -268,7 +273,8 @@ impl Stage {
             "turn_may_end" => recognised(Recognition::TurnMayEnd { text }),
             "turn_resumes" => recognised(Recognition::TurnResumed { text }),
             "turn_ends" => recognised(Recognition::TurnEnded { text }),
-            "unfinished" => Input::SoundsUnfinished { to: self.judged },
+            "unfinished" => Input::SoundsUnfinished { to: self.judged, by: EndJudge::Model },
+            "level" => Input::SoundsUnfinished { to: self.judged, by: EndJudge::Pitch },
             "stt_fails" => recognised(Recognition::Failed),
             "reply" => response(ResponseEvent::Text(text)),
             "speaks" => response(ResponseEvent::Spoken(text)),

@@ -96,3 +96,67 @@ fn a_verdict_on_an_earlier_pause_does_not_count() {
         "#,
     );
 }
+
+fn judges_pitch(settings: &mut Settings) {
+    settings.commit_level_ms = Settings::default().commit_level_ms;
+}
+
+/// The recogniser puts a full stop behind everything.
+#[test]
+fn a_sentence_whose_pitch_has_not_fallen_is_waited_for() {
+    plays_out(
+        judges_pitch,
+        r#"
+        (greeted)
+        +1000 speech
+        +1500 pause
+            4500 judge turn 1 2940..4380
+            4500 transcribe #0 turn 1 2940..4380
+        +80 words "I would like to order."
+            4580 ask turn 1 A: Hello, how can I help? C: I would like to order.
+        +10 level
+            5080 release turn 1
+        +1000 tick
+        "#,
+    );
+}
+
+/// Questions rise at their end.
+#[test]
+fn a_question_is_answered_in_any_pitch() {
+    plays_out(
+        judges_pitch,
+        r#"
+        (greeted)
+        +1000 speech
+        +1500 pause
+            4500 judge turn 1 2940..4380
+            4500 transcribe #0 turn 1 2940..4380
+        +10 level
+        +70 words "Are you open today?"
+            4580 ask turn 1 A: Hello, how can I help? C: Are you open today?
+            4680 release turn 1
+        +1000 tick
+        "#,
+    );
+}
+
+/// Words that trail off wait as long as ever.
+#[test]
+fn a_level_pitch_shortens_no_wait() {
+    plays_out(
+        judges_pitch,
+        r#"
+        (greeted)
+        +1000 speech
+        +1500 pause
+            4500 judge turn 1 2940..4380
+            4500 transcribe #0 turn 1 2940..4380
+        +10 level
+        +70 words "I would like to order and"
+            4580 ask turn 1 A: Hello, how can I help? C: I would like to order and
+            5580 release turn 1
+        +2000 tick
+        "#,
+    );
+}

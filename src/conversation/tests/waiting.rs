@@ -1,6 +1,6 @@
 //! The caller speaks before any of the response is heard.
 
-use super::script::{play, plays_out};
+use super::script::{play, plays_out, settings};
 use crate::conversation::{Conversation, Settings};
 
 #[test]
@@ -204,7 +204,7 @@ fn no_filler_is_played_over_the_caller() {
 #[test]
 fn the_notice_is_not_interrupted_and_its_end_is_reported() {
     play(
-        Conversation::new(Settings::default()).with_notice(),
+        Conversation::new(settings()).with_notice(),
         r#"
         +0 answer
             0 say #0 turn 0 Notice
@@ -224,7 +224,7 @@ fn the_notice_is_not_interrupted_and_its_end_is_reported() {
 #[test]
 fn speech_over_the_end_of_the_notice_counts_from_there() {
     play(
-        Conversation::new(Settings::default()).with_notice(),
+        Conversation::new(settings()).with_notice(),
         r#"
         +0 answer
             0 say #0 turn 0 Notice
@@ -244,7 +244,7 @@ fn speech_over_the_end_of_the_notice_counts_from_there() {
 #[test]
 fn a_notice_that_cannot_be_spoken_is_not_reported() {
     play(
-        Conversation::new(Settings::default()).with_notice(),
+        Conversation::new(settings()).with_notice(),
         r#"
         +0 answer
             0 say #0 turn 0 Notice

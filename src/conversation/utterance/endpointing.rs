@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::{Extent, Sound, Utterance, Wait};
-use crate::conversation::endpoint::{Completeness, completeness};
+use crate::conversation::endpoint::{Completeness, completeness, is_question, is_short_answer};
 use crate::conversation::floor::Floor;
 use crate::conversation::limits::Turn;
 use crate::conversation::response::Response;
 use crate::conversation::segments::Segments;
 use crate::conversation::timer::Timer;
 use crate::conversation::words::{TurnEnd, Words};
-use crate::conversation::{At, Attempt, Command, Conversation, Ending, Phrase, Say, UtteranceId};
+use crate::conversation::{At, Attempt, Command, Conversation, EndJudge, Ending, Phrase, Say, UtteranceId};
 
 /// Sound without words that is shorter than this is a cough or a knock, not speech that was not understood.
 const COUGH: Duration = Duration::from_millis(400);
@@ -52,6 +52,9 @@ impl Conversation {
         self.timers.stop(Timer::Filler);
         self.filler = None;
         self.timers.stop(Timer::Ask);
+        if utterance.sound == Sound::Unfinished(EndJudge::Pitch) {
+            self.intonation.went_on();
+        }
         utterance.continue_at(at, &mut self.out);
         let from = utterance.from;
         self.limit_speech(from);
@@ -86,7 +89,7 @@ impl Conversation {
         }
         let wait = self.wait_from_notice(to, self.wait_after(&partial));
         self.timers.start(Timer::Commit, to, wait);
-        if self.settings.end_of_turn_model && to.since(from) >= SHORT {
+        if self.settings.judges_sound() && to.since(from) >= SHORT {
             self.out.command(Command::JudgeEnd { turn, from, to });
         }
         if self.settings.early_reply {
@@ -111,25 +114,38 @@ impl Conversation {
     }
 
     /// The utterance that paused at `to` sounds unfinished, whatever its words.
-    pub(in crate::conversation) fn sounds_unfinished(&mut self, to: At) {
+    pub(in crate::conversation) fn sounds_unfinished(&mut self, to: At, by: EndJudge) {
         let Floor::Caller(utterance) = &mut self.floor else { return };
         let is_judged = utterance.words.turn_end() != TurnEnd::NotJudged;
         if utterance.paused_at() == Some(to) && !utterance.is_overdue() && !is_judged {
-            utterance.sound = Sound::Unfinished;
-            self.timers.start(Timer::Commit, to, self.settings.commit_trailing_ms);
+            utterance.sound = Sound::Unfinished(by);
+            let text = utterance.words_so_far().unwrap_or_default();
+            let wait = self.wait_from_notice(to, self.wait_after(&text));
+            self.timers.start(Timer::Commit, to, wait);
         }
     }
 
     /// The silence after which a turn with these words is committed.
     fn wait_after(&self, text: &str) -> Duration {
-        if matches!(&self.floor, Floor::Caller(utterance) if utterance.sound == Sound::Unfinished) {
-            return self.settings.commit_trailing_ms;
-        }
-        match completeness(text, self.language) {
+        let by_words = match completeness(text, self.language) {
             _ if self.is_whole(text) => self.settings.commit_finished_ms,
             Completeness::Trailing => self.settings.commit_trailing_ms,
             Completeness::Finished | Completeness::Unclear => self.settings.commit_ms,
+        };
+        let Floor::Caller(utterance) = &self.floor else { return by_words };
+        match utterance.sound {
+            Sound::Unfinished(EndJudge::Model) => self.settings.commit_trailing_ms,
+            Sound::Unfinished(EndJudge::Pitch) if self.lets_pitch_decide(text) => {
+                by_words.max(self.settings.commit_level_ms)
+            }
+            Sound::Unfinished(EndJudge::Pitch) | Sound::Unknown => by_words,
         }
+    }
+
+    /// Questions rise, and a short answer is whole in any pitch.
+    fn lets_pitch_decide(&self, text: &str) -> bool {
+        let is_answer = self.prompted && is_short_answer(text, self.language);
+        self.intonation.is_kept() && !is_question(text) && !is_answer
     }
 
     /// The caller's pause was noticed.
@@ -269,6 +285,7 @@ impl Conversation {
             return self.step_by_speech(now, step);
         }
         let asks_for_rating = self.survey.is_open() && !self.is_emergency_known();
+        self.note_intonation();
         let Floor::Caller(utterance) = std::mem::replace(&mut self.floor, Floor::Free) else { return };
         self.timers.stop(Timer::Commit);
         self.cautious_turns = self.cautious_turns.saturating_sub(1);
@@ -290,6 +307,15 @@ impl Conversation {
             self.floor = Floor::Caller(utterance);
             self.take_wordless_turn(now);
             self.fail(now, Phrase::DidNotCatch);
+        }
+    }
+
+    /// The turn ends: where its pitch was level, the wait for more was in vain.
+    fn note_intonation(&mut self) {
+        let Floor::Caller(utterance) = &self.floor else { return };
+        let is_level = utterance.sound == Sound::Unfinished(EndJudge::Pitch);
+        if is_level && self.lets_pitch_decide(&utterance.words_so_far().unwrap_or_default()) {
+            self.intonation.ended();
         }
     }
 

@@ -1,7 +1,8 @@
 //! Judges by its sound whether an utterance is over, beside the judgement by its words.
 //!
 //! A speaker who pauses in the middle of a sentence sounds unfinished, also where the recogniser puts a full stop. The model
-//! runs on threads for blocking work, for a few calls at once; a call that finds them busy is judged by its words alone.
+//! runs on threads for blocking work, for a few calls at once; a call that finds them busy, and one without the model, is judged
+//! by its intonation.
 
 mod features;
 mod fold;
@@ -16,6 +17,7 @@ use tokio::sync::Semaphore;
 use tracing::warn;
 
 use crate::audio::Clip;
+use crate::audio::pitch::{Intonation, intonation};
 use crate::violation::Violation;
 pub use smart_turn::{ModelError, SmartTurn};
 
@@ -78,7 +80,7 @@ fn version(file: &Path) -> Option<FileVersion> {
     Some((file.to_owned(), metadata.modified().ok()?, metadata.len()))
 }
 
-/// How an utterance sounds.
+/// How an utterance sounds to the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Finished,
@@ -154,8 +156,15 @@ impl EndOfTurn {
     }
 }
 
+/// Judges the utterance `speech`, which ends with its last sound, by its intonation.
+pub async fn judge_intonation(speech: Clip) -> Intonation {
+    let heard = tokio::task::spawn_blocking(move || intonation(&speech)).await.unwrap_or(Intonation::Unclear);
+    metrics::counter!("vca_intonations_total", "end" => heard.as_str()).increment(1);
+    heard
+}
+
 fn failed(error: &dyn std::fmt::Display) -> Verdict {
-    warn!(%error, "the end-of-turn model failed: the utterance is judged by its words");
+    warn!(%error, "the end-of-turn model failed: the utterance is judged by its intonation");
     Verdict::Failed
 }
 
