@@ -15,8 +15,10 @@ use crate::engines::core::server::Auth;
 use crate::engines::core::timing::SpeechTiming;
 use crate::engines::tts::sound::BareSpeech;
 
-/// The messages of the server after it was told to clear.
+/// The messages of the server after it was told to clear. `LATE` is the end of the cleared text once the next one begins.
 type ClearReplies = &'static [&'static str];
+
+const LATE: &str = "late";
 
 /// A server that speaks two bytes for a text. The end of "long" follows only if `ending` has it.
 struct ExclusiveServer {
@@ -54,13 +56,16 @@ impl ExclusiveServer {
 
 async fn serve(socket: TcpStream, ending: ClearReplies) {
     let mut socket = tokio_tungstenite::accept_async(socket).await.expect("a handshake");
-    let mut text = String::new();
+    let (mut text, mut is_late) = (String::new(), false);
     while let Some(Ok(Message::Text(message))) = socket.next().await {
         let message: Value = serde_json::from_str(&message).expect("JSON");
         assert!(message.get("context_id").is_none(), "{message}");
         let mut replies = Vec::new();
         match message["type"].as_str() {
-            Some("Speak") => text.push_str(message["text"].as_str().expect("a text")),
+            Some("Speak") => {
+                text.push_str(message["text"].as_str().expect("a text"));
+                replies.extend(std::mem::take(&mut is_late).then(|| reply("Flushed")));
+            }
             Some("Flush") => {
                 replies.push(Message::binary(vec![1, 2]));
                 if std::mem::take(&mut text) != "long" {
@@ -69,7 +74,8 @@ async fn serve(socket: TcpStream, ending: ClearReplies) {
             }
             _ => {
                 replies.push(Message::binary(vec![3, 3]));
-                replies.extend(ending.iter().copied().map(reply));
+                replies.extend(ending.iter().filter(|kind| **kind != LATE).map(|kind| reply(kind)));
+                is_late = ending.contains(&LATE);
             }
         }
         for reply in replies {
@@ -138,7 +144,8 @@ async fn until(pool: &ContextPool, is_met: impl Fn(&ContextLink) -> bool) {
 
 #[tokio::test]
 async fn the_audio_of_a_cancelled_speech_is_not_that_of_the_next() {
-    let endings: [ClearReplies; 3] = [&["Cleared"], &["Flushed", "Cleared"], &["Cleared", "Flushed"]];
+    let endings: [ClearReplies; 4] =
+        [&["Cleared"], &["Flushed", "Cleared"], &["Cleared", "Flushed"], &["Cleared", LATE]];
     for ending in endings {
         let server = ExclusiveServer::start(ending).await;
         let pool = server.pool(ONE);
