@@ -182,19 +182,24 @@ async fn an_utterance_that_sounds_unfinished_is_reported() {
     assert_eq!(cascade.next().await, unfinished);
 }
 
-/// A tone does not fall. The model fails, as of no utterance of this length.
+/// A tone that rises and falls, and ends in the middle. The model fails, as of no utterance of this length.
 #[tokio::test]
 async fn an_utterance_with_a_level_pitch_is_reported() {
     let failing = EndOfTurn::new(Arc::new(Unfinished), &end_of_turn::Settings::default());
     for model in [None, Some(failing)] {
         let mut cascade = cascade(Agent { end_of_turn: model, ..agent([], []) });
-        let tone = |n: u32| (f64::from(n) / f64::from(RATE) * 200.0 * std::f64::consts::TAU).sin() * 8_000.0;
-        let tone: Vec<i16> = (0..2 * RATE).map(|n| tone(n) as i16).collect();
+        let mut phase = 0.0_f64;
+        let tone = (0..2 * RATE).map(|n| {
+            let swing = (f64::from(n) / f64::from(RATE) * std::f64::consts::TAU).sin();
+            phase += 200.0 * 2.0_f64.powf(swing / 3.0) / f64::from(RATE) * std::f64::consts::TAU;
+            (phase.sin() * 8_000.0) as i16
+        });
+        let tone: Vec<i16> = tone.collect();
         cascade.caller_audio(&tone);
         let at = |ms| At(Duration::from_millis(ms));
         cascade.mark(at(0), 0);
-        cascade.go(Command::JudgeEnd { turn: ONE, from: at(200), to: at(1_400) });
-        let level = PipelineEvent::SoundsUnfinished { to: at(1_400), by: EndJudge::Pitch };
+        cascade.go(Command::JudgeEnd { turn: ONE, from: at(0), to: at(1_500) });
+        let level = PipelineEvent::SoundsUnfinished { to: at(1_500), by: EndJudge::Pitch };
         assert_eq!(cascade.next().await, level);
     }
 }
