@@ -247,10 +247,9 @@ fn every_file_has_module_documentation() {
     assert!(undocumented.is_empty(), "files without module documentation: {undocumented:?}");
 }
 
-/// The modules of integration tests that place calls: names of files, or of the folders that they are in.
-fn modules_with_calls() -> BTreeSet<String> {
-    const CALLS: [&str; 5] = ["env.dial(", "env.place(", "env.answered(", "phone::call(", " Call::place("];
-    let (mut modules, mut folders) = (BTreeSet::new(), vec![root().join("tests")]);
+/// The files of integration tests, each with its module: the name of the file, or of the folder that it is in.
+fn files_of_tests() -> Vec<(String, String)> {
+    let (mut files, mut folders) = (Vec::new(), vec![root().join("tests")]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("tests can be read") {
             let path = entry.expect("an entry").path();
@@ -263,26 +262,48 @@ fn modules_with_calls() -> BTreeSet<String> {
             if path.is_dir() {
                 folders.push(path);
             } else if is_rust {
-                let text = fs::read_to_string(&path).expect("text");
-                modules.extend(CALLS.iter().any(|call| text.contains(call)).then_some(module));
+                files.push((module, fs::read_to_string(&path).expect("text")));
             }
         }
     }
-    modules
+    files
+}
+
+/// The modules of integration tests that place calls.
+fn modules_with_calls() -> BTreeSet<String> {
+    const CALLS: [&str; 5] = ["env.dial(", "env.place(", "env.answered(", "phone::call(", " Call::place("];
+    let files = files_of_tests().into_iter();
+    files.filter(|(_, text)| CALLS.iter().any(|call| text.contains(call))).map(|(module, _)| module).collect()
 }
 
 #[test]
-fn tests_that_place_calls_run_alone() {
+fn tests_that_place_calls_are_in_their_group() {
     let settings = fs::read_to_string(root().join(".config/nextest.toml")).expect("text");
-    let filter = settings.lines().find(|line| line.starts_with("filter = ")).expect("the filter of calls");
-    let listed: BTreeSet<&str> =
-        filter.split(|character: char| !character.is_ascii_alphanumeric() && character != '_').collect();
+    let filters = settings.lines().filter(|line| line.starts_with("filter = "));
+    let listed: BTreeSet<&str> = filters
+        .flat_map(|line| line.split(|character: char| !character.is_ascii_alphanumeric() && character != '_'))
+        .collect();
     let modules = modules_with_calls();
     let missing: Vec<_> = modules.iter().filter(|module| !listed.contains(module.as_str())).collect();
     assert!(
         modules.len() > 10 && missing.is_empty(),
-        "not in the filter of .config/nextest.toml: {missing:?}"
+        "not in the filters of .config/nextest.toml: {missing:?}"
     );
+}
+
+/// A test that was renamed would no longer run alone.
+#[test]
+fn tests_that_run_alone_exist() {
+    let settings = fs::read_to_string(root().join(".config/nextest.toml")).expect("text");
+    let filter = settings.lines().find(|line| line.starts_with("filter = ")).expect("the first filter");
+    let beginnings = filter
+        .split(['^', ':', '(', ')', '|', '/'])
+        .map(str::trim)
+        .filter(|word| word.matches('_').count() > 1);
+    let beginnings: Vec<&str> = beginnings.collect();
+    let tests: String = files_of_tests().into_iter().map(|(_, text)| text).collect();
+    let unknown: Vec<_> = beginnings.iter().filter(|it| !tests.contains(&format!("\nfn {it}"))).collect();
+    assert!(beginnings.len() > 5 && unknown.is_empty(), "no test begins so: {unknown:?}");
 }
 
 #[test]

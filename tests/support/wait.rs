@@ -2,17 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-/// Asks every 5 ms until there is an answer; `None` after `timeout`.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Asks until there is an answer; `None` after `timeout`. The pauses are a fiftieth of the time that was waited already,
+/// between 5 and 50 ms: a question to a server takes more of the machine than a longer wait can notice.
 pub fn until<T>(timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + timeout;
+    let began = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return Some(answer);
         }
-        if Instant::now() >= deadline {
+        let waited = began.elapsed();
+        if waited >= timeout {
             return None;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep((waited / 50).clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
     }
 }
 
