@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -12,10 +13,14 @@ use serde_json::Value;
 
 use super::authority::Issued;
 use super::sandbox::{Program, RunFolder, Sandbox};
-use super::{http, ports, wait};
+use super::{documentation, http, ports, wait};
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const RTP_PORTS: u16 = 600;
+/// What the package installs beside its programs, as seen from inside.
+const DATA: &str = "/usr/share/asterisk";
+const DOCUMENTATION: &str = "documentation";
+const DOCUMENTED: &str = "core-en_US.xml";
 
 /// Files that Asterisk misses loudly and that may be empty.
 const EMPTY_FILES: [&str; 9] =
@@ -319,6 +324,7 @@ impl Asterisk {
             fs::create_dir_all(self.folder.path(name)).expect("the run folder can be written");
         }
         fs::write(self.folder.path("moh/tone.sln"), music()).expect("the run folder can be written");
+        self.link_data();
         if let Some(Issued { certificate, key }) = &self.options.certificate {
             self.folder.write("etc/certificate.pem", certificate);
             self.folder.write("etc/key.pem", key);
@@ -333,6 +339,26 @@ impl Asterisk {
             self.write_config(name, "");
         }
         self.install();
+    }
+
+    /// The package's data, with a short documentation in place of its own.
+    fn link_data(&self) {
+        let documentation = format!("{DATA}/{DOCUMENTATION}");
+        self.link_entries(DATA, "data", DOCUMENTATION);
+        self.link_entries(&documentation, &format!("data/{DOCUMENTATION}"), DOCUMENTED);
+        let full = read(&self.sandbox.outside(&format!("{documentation}/{DOCUMENTED}")));
+        let short = documentation::shortened(&full);
+        self.folder.write(&format!("data/{DOCUMENTATION}/{DOCUMENTED}"), &short);
+    }
+
+    /// Links the entries of one of the sandbox's folders, all but one, into a new folder.
+    fn link_entries(&self, from: &str, to: &str, except: &str) {
+        fs::create_dir_all(self.folder.path(to)).expect("the run folder can be written");
+        let entries = fs::read_dir(self.sandbox.outside(from)).expect("the sandbox has Asterisk's data");
+        for name in entries.map(|entry| entry.expect("an entry").file_name()).filter(|name| name != except) {
+            let target = Path::new(from).join(&name);
+            symlink(target, self.folder.path(to).join(&name)).expect("the run folder can be written");
+        }
     }
 
     /// Installs the files of `asterisk/` as an operator does.

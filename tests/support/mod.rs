@@ -6,6 +6,7 @@
 pub mod asterisk;
 pub mod authority;
 pub mod clips;
+pub mod documentation;
 pub mod fault_proxy;
 pub mod http;
 pub mod labelled;
