@@ -23,6 +23,8 @@ mod plans;
 
 use api_server::ApiServer;
 use crowd::Crowd;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
 
 fn main() {
     // The test runner asks benchmarks for their tests; there are none here.
@@ -31,7 +33,7 @@ fn main() {
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let ok = runtime.block_on(async {
-        let Some((mut connection, _schema, url)) = api_server::schema().await else {
+        let Some((mut connection, url)) = schema().await else {
             eprintln!("it needs a PostgreSQL: ./dev bench store");
             return false;
         };
@@ -47,6 +49,17 @@ fn main() {
         ok
     });
     std::process::exit(i32::from(!ok));
+}
+
+/// A schema in the database that has the statistics of statements, and the URL that leads to it. `None` where no server is named.
+async fn schema() -> Option<(PgConnection, String)> {
+    let url = std::env::var("VCA_TEST_DATABASE_URL").ok()?;
+    let schema = format!("vca_bench_{}", Uuid::now_v7().simple());
+    let mut connection = PgConnection::connect(&url).await.expect("the server responds");
+    let create = AssertSqlSafe(format!("CREATE SCHEMA {schema}"));
+    sqlx::raw_sql(create).execute(&mut connection).await.expect("a schema");
+    let separator = if url.contains('?') { '&' } else { '?' };
+    Some((connection, format!("{url}{separator}options[search_path]={schema}")))
 }
 
 /// Is a part to be measured?

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
+use self::template::DatabaseCopy;
 use super::documented;
 use vca::admin::api::{self, ApiState, Inbound, LastUse, LimitSettings, Limits};
 use vca::admin::{LiveCalls, WatchError};
@@ -35,6 +36,9 @@ use vca::tenancy::{
 };
 use vca::tools::ToolServices;
 use vca::webhooks::PreCallClient;
+
+#[path = "../../src/store/tests/template.rs"]
+mod template;
 
 /// The API, served.
 #[derive(Clone)]
@@ -542,27 +546,27 @@ pub async fn on_sqlite<F: Future<Output = ()> + Send + 'static>(test: impl FnOnc
     outcome.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()));
 }
 
-/// Runs a test in a schema of its own of the server that `VCA_TEST_DATABASE_URL` names.
+/// Runs a test in a database of its own of the server that `VCA_TEST_DATABASE_URL` names.
 pub async fn on_postgres<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(ApiServer) -> F) {
-    let Some((mut connection, schema, url)) = schema().await else { return };
-    let outcome = tokio::spawn(test(ApiServer::open(url).await)).await;
-    let drop = AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
-    sqlx::raw_sql(drop).execute(&mut connection).await.expect("the schema goes");
+    let Some(copy) = database().await else { return };
+    let outcome = tokio::spawn(test(ApiServer::open(copy.url.clone()).await)).await;
+    copy.delete().await;
     outcome.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()));
 }
 
-/// A schema, who drops it again, and the URL that leads to it; `None` where no server is named and none demanded.
-pub async fn schema() -> Option<(PgConnection, String, String)> {
+/// A database with all migrations; `None` where no server is named and none demanded.
+pub async fn database() -> Option<DatabaseCopy> {
     let Ok(url) = std::env::var("VCA_TEST_DATABASE_URL") else {
         assert!(std::env::var_os("VCA_TEST_REQUIRE").is_none(), "VCA_TEST_DATABASE_URL is not set");
         eprintln!("skipped: VCA_TEST_DATABASE_URL is not set");
         return None;
     };
-    let schema = format!("vca_api_{}", Uuid::now_v7().simple());
-    let mut connection = PgConnection::connect(&url).await.expect("the server answers");
-    let create = AssertSqlSafe(format!("CREATE SCHEMA {schema}"));
-    sqlx::raw_sql(create).execute(&mut connection).await.expect("a schema");
-    let joint = if url.contains('?') { '&' } else { '?' };
-    let url = format!("{url}{joint}options[search_path]={schema}");
-    Some((connection, schema, url))
+    Some(DatabaseCopy::make(&url, migrate).await)
+}
+
+async fn migrate(url: String) {
+    let settings = Settings { url: SecretString::from(url), ..Settings::default() };
+    let store = Store::open(&settings).await.expect("the database opens");
+    store.migrate().await.expect("the database can be migrated");
+    store.close().await;
 }

@@ -25,6 +25,7 @@ mod sealing;
 mod security;
 mod slow;
 mod statements;
+mod template;
 mod transfer;
 mod unmatched;
 mod usage;
@@ -32,9 +33,10 @@ pub mod values;
 mod webhooks;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
+use self::template::DatabaseCopy;
 use super::{Backend, NewNumber, NewTenant, Pool, Settings, Store};
 use crate::tenancy::{Actor, EventType, Plan, ProviderType, Route, TenantId};
 
@@ -155,19 +157,13 @@ pub async fn on_sqlite<F: Future<Output = ()> + Send + 'static>(test: impl FnOnc
     outcome.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()));
 }
 
-/// Runs a test in a schema of its own, if there is a server.
+/// Runs a test in a database of its own, if there is a server.
 pub async fn on_postgres<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Database) -> F) {
     let Some(url) = server("VCA_TEST_DATABASE_URL") else { return };
-    let schema = format!("vca_test_{}", Uuid::now_v7().simple());
-    let mut connection =
-        PgConnection::connect(&url).await.expect("the server of VCA_TEST_DATABASE_URL answers");
-    let create = AssertSqlSafe(format!("CREATE SCHEMA {schema}"));
-    sqlx::raw_sql(create).execute(&mut connection).await.expect("a schema");
-    let joint = if url.contains('?') { '&' } else { '?' };
-    let database = Database::new(format!("{url}{joint}options[search_path]={schema}")).await;
-    let outcome = tokio::spawn(test(database)).await;
-    let drop = AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
-    sqlx::raw_sql(drop).execute(&mut connection).await.expect("the schema goes");
+    let migrate = |url| async move { Database::new(url).await.store.close().await };
+    let copy = DatabaseCopy::make(&url, migrate).await;
+    let outcome = tokio::spawn(test(Database::new(copy.url.clone()).await)).await;
+    copy.delete().await;
     outcome.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()));
 }
 
