@@ -23,10 +23,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::Completeness;
+use super::endpoint::{Completeness, completeness, without_remnant};
 use super::floor::Floor;
 use super::timer::Timer;
 use super::voices::difference;
+use super::words::Words;
 use super::{At, Conversation};
 
 /// Speech that is fainter than the caller's by this, in dB, cannot be theirs.
@@ -37,6 +38,9 @@ const NOTICED_LATE: Duration = Duration::from_millis(400);
 
 /// Silence of the caller after which a sentence of unclear end counts in spite of a voice in the background.
 const IN_SPITE_OF_VOICES: Duration = Duration::from_millis(1_500);
+
+/// The same where another voice is known, and this one is nearer to its level than to the caller's.
+const IN_SPITE_OF_KNOWN_VOICE: Duration = Duration::from_millis(900);
 
 /// A voice in the background.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -49,22 +53,53 @@ pub(super) struct BackgroundVoice {
 impl Conversation {
     /// By how much speech of `level` dBov is fainter than the caller's, in dB, if that shows that it is not theirs.
     fn background_by(&self, level: i8) -> Option<i16> {
-        let caller = match &self.floor {
+        let caller = self.callers_level()?;
+        let fainter = difference(caller, level);
+        let is_faint = fainter >= self.voices.margin(caller);
+        (is_faint && !self.leads_on_over(Some(fainter))).then_some(fainter)
+    }
+
+    /// The level of a caller who has paused, or listens to the agent, in dBov.
+    fn callers_level(&self) -> Option<i8> {
+        match &self.floor {
             Floor::Caller(utterance) if utterance.paused_at().is_some() => {
                 self.voices.caller_in(utterance.level)
             }
             Floor::Agent(..) => self.voices.caller,
             _ => None,
-        };
-        let caller = caller.filter(|_| !self.leads_on())?;
-        let fainter = difference(caller, level);
-        (fainter >= self.voices.margin(caller)).then_some(fainter)
+        }
+    }
+
+    /// Whether a voice in the background, fainter than the caller's by `fainter` dB, is certainly another's: another voice is
+    /// known, or it is much fainter.
+    fn is_anothers(&self, fainter: i16) -> bool {
+        let knows_another = self.callers_level().and_then(|caller| self.voices.other_below(caller)).is_some();
+        fainter >= MUCH_FAINTER || knows_another
+    }
+
+    /// The words of a caller who has paused without those of a voice that goes on after them and is certainly another's.
+    pub(super) fn own_words<'a>(&self, text: &'a str) -> &'a str {
+        self.own_words_over(text, self.background.map(|voice| voice.fainter))
+    }
+
+    fn own_words_over<'a>(&self, text: &'a str, fainter: Option<i16>) -> &'a str {
+        if fainter.is_some_and(|fainter| self.is_anothers(fainter)) { without_remnant(text) } else { text }
     }
 
     /// Whether the caller's words so far lead on.
-    fn leads_on(&self) -> bool {
-        let Floor::Caller(utterance) = &self.floor else { return false };
-        utterance.completeness(self.language) == Some(Completeness::Trailing)
+    pub(super) fn leads_on(&self) -> bool {
+        self.leads_on_over(self.background.map(|voice| voice.fainter))
+    }
+
+    /// The same with a voice after them that is fainter than the caller's by `fainter` dB.
+    fn leads_on_over(&self, fainter: Option<i16>) -> bool {
+        self.completeness_over(fainter) == Some(Completeness::Trailing)
+    }
+
+    fn completeness_over(&self, fainter: Option<i16>) -> Option<Completeness> {
+        let Floor::Caller(utterance) = &self.floor else { return None };
+        let text = utterance.words_so_far()?;
+        Some(completeness(self.own_words_over(&text, fainter), self.language))
     }
 
     /// A voice starts.
@@ -87,19 +122,32 @@ impl Conversation {
     pub(super) fn ignores(&mut self, at: At, level: i8) -> bool {
         let Some(fainter) = self.background_by(level) else { return false };
         self.background = Some(BackgroundVoice { since: at, fainter });
+        self.judge_own_words();
         self.wait_in_spite_of_voices();
         true
+    }
+
+    /// The last words may be those of the voice that is heard now: the caller's own decide about the wait.
+    fn judge_own_words(&mut self) {
+        let Floor::Caller(utterance) = &self.floor else { return };
+        let Words::Known(text) = &utterance.words else { return };
+        let Some(to) = utterance.paused_at().filter(|_| !utterance.is_overdue()) else { return };
+        if self.own_words(text) != text {
+            let wait = self.wait_after(text);
+            self.timers.start(Timer::Commit, to, wait);
+        }
     }
 
     /// A voice in the background may still turn out to be the caller's: a sentence of unclear end waits longer.
     fn wait_in_spite_of_voices(&mut self) {
         let Floor::Caller(utterance) = &self.floor else { return };
-        if self.background.is_none_or(|voice| voice.fainter >= MUCH_FAINTER) {
+        let Some(fainter) = self.background.map(|voice| voice.fainter).filter(|it| *it < MUCH_FAINTER) else {
             return;
-        }
-        let unclear = utterance.completeness(self.language) == Some(Completeness::Unclear);
+        };
+        let wait = if self.is_anothers(fainter) { IN_SPITE_OF_KNOWN_VOICE } else { IN_SPITE_OF_VOICES };
+        let unclear = self.completeness_over(Some(fainter)) == Some(Completeness::Unclear);
         if let Some(to) = utterance.paused_at().filter(|_| unclear && !utterance.is_overdue()) {
-            self.timers.extend(Timer::Commit, to, IN_SPITE_OF_VOICES);
+            self.timers.extend(Timer::Commit, to, wait);
         }
     }
 
@@ -124,14 +172,12 @@ impl Conversation {
 
     /// The caller's words are known while a voice is heard: words that lead on continue with it.
     pub(super) fn reconsider_background(&mut self) {
-        let Floor::Caller(utterance) = &self.floor else { return };
-        match utterance.completeness(self.language) {
-            Some(Completeness::Trailing) => {
-                if let Some(voice) = self.background.take() {
-                    self.voice_started(voice.since);
-                }
-            }
-            _ => self.wait_in_spite_of_voices(),
+        let Some(voice) = self.background else { return };
+        if self.leads_on() {
+            self.background = None;
+            self.voice_started(voice.since);
+        } else {
+            self.wait_in_spite_of_voices();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Endpointing by words: does an utterance sound finished, and does it want the turn? The times that follow from it are
 //! settings.
 
-use crate::language::{CLOSERS, Language, TERMINALS, fold, words};
+use crate::language::{CLOSERS, Language, TERMINALS, ends_without_space, fold, words};
 
 /// How complete a caller's words sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,10 @@ const LONGEST_ANSWER: usize = 5;
 
 /// The most words of a backchannel.
 const LONGEST_BACKCHANNEL: usize = 4;
+
+/// The most words of another voice behind the caller's, and the fewest of the caller's sentence before them.
+const LONGEST_REMNANT: usize = 2;
+const SHORTEST_SENTENCE: usize = 3;
 
 /// How complete `text` sounds.
 pub fn completeness(text: &str, language: &Language) -> Completeness {
@@ -55,6 +59,22 @@ fn is_stopped(text: &str) -> bool {
 pub(super) fn is_question(text: &str) -> bool {
     let text = text.trim_end().trim_end_matches(CLOSERS);
     is_stopped(text) && !text.ends_with(['.', '。', '।', '॥', '۔'])
+}
+
+/// `text` up to the end of its last sentence, if the few words after it may be another voice's.
+pub(super) fn without_remnant(text: &str) -> &str {
+    let last = text.char_indices().rfind(|(_, c)| TERMINALS.contains(c));
+    let Some((sentence, rest, mark)) = last.map(|(n, c)| (&text[..n], &text[n + c.len_utf8()..], c)) else {
+        return text;
+    };
+    let rest = rest.trim_start_matches(CLOSERS);
+    let ends = ends_without_space(mark) || rest.starts_with(char::is_whitespace);
+    let sentence = sentence.rsplit(TERMINALS).next().unwrap_or_default();
+    if ends && words(rest).len() <= LONGEST_REMNANT && words(sentence).len() >= SHORTEST_SENTENCE {
+        &text[..text.len() - rest.len()]
+    } else {
+        text
+    }
 }
 
 /// Do the last words announce more? A full stop is no proof: recognisers of whole clips put one behind everything.
@@ -222,6 +242,28 @@ mod tests {
             "Is.",
         ];
         sounds(Completeness::Finished, "en", &whole);
+    }
+
+    #[test]
+    fn few_words_after_a_sentence_may_be_anothers() {
+        for (text, own) in [
+            ("What are your hours? lost", "What are your hours?"),
+            ("“What are your hours?” in the", "“What are your hours?”"),
+            ("आप कब खुलते हैं। और", "आप कब खुलते हैं।"),
+            ("你们 几点 开门？ 明天", "你们 几点 开门？"),
+        ] {
+            assert_eq!(without_remnant(text), own);
+        }
+        for text in [
+            "What are your hours?",
+            "what are your hours",
+            "What are your hours? On Sundays I mean",
+            "Hello. I",
+            "It costs 3.50",
+            "",
+        ] {
+            assert_eq!(without_remnant(text), text);
+        }
     }
 
     #[test]

@@ -25,13 +25,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::{Completeness, completeness};
 use super::outbox::Outbox;
 use super::response::{Question, Response};
 use super::segments::Segments;
 use super::words::Words;
 use super::{At, EndJudge, Latency, Record, SpokenBy, TurnId, UtteranceId};
-use crate::language::Language;
 
 /// A part of an utterance that is as long as this is transcribed by itself. Recognisers need the context of shorter ones.
 const LONG: Duration = Duration::from_secs(2);
@@ -310,17 +308,12 @@ impl Utterance {
     }
 
     /// Its words, as far as they are known.
-    fn words_so_far(&self) -> Option<String> {
+    pub fn words_so_far(&self) -> Option<String> {
         match &self.words {
             Words::Known(text) => Some(text.clone()),
             words if words.partial().is_empty() => None,
             words => Some(self.with_earlier_words(words.partial())),
         }
-    }
-
-    /// How complete the words sound, as far as they are known.
-    pub fn completeness(&self, language: &Language) -> Option<Completeness> {
-        self.words_so_far().map(|text| completeness(&text, language))
     }
 
     fn question(&self, to: At, text: &str) -> Question {

@@ -130,8 +130,12 @@ impl Voices {
 
     /// How much fainter than the caller's level speech is that is not theirs, in dB.
     pub fn margin(&self, caller: i8) -> i16 {
-        let other = self.other.map(|other| difference(caller, other)).filter(|apart| *apart >= APART);
-        other.map_or(FAINTER, |apart| (apart / 2).clamp(LEAST, FAINTER))
+        self.other_below(caller).map_or(FAINTER, |apart| (apart / 2).clamp(LEAST, FAINTER))
+    }
+
+    /// By how much another voice is fainter than the caller's level, in dB, where one is known.
+    pub fn other_below(&self, caller: i8) -> Option<i16> {
+        self.other.map(|other| difference(caller, other)).filter(|apart| *apart >= APART)
     }
 }
 

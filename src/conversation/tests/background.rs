@@ -327,11 +327,68 @@ fn words_of_unclear_end_wait_longer_over_a_television_that_does_not_pause() {
         &asked_over_a_television(
             "good evening what are your hours",
             r#"
-            8020 release turn 2
+            7420 release turn 2
         +1000 tick
             "#,
         ),
     );
+}
+
+/// A recogniser hears the television's first word, too, whether it leads on or not.
+#[test]
+fn a_word_of_a_known_television_behind_the_question_does_not_put_off_the_response() {
+    for words in ["What are your hours? lost", "What are your hours? In the"] {
+        plays_out(
+            |_| {},
+            &asked_over_a_television(
+                words,
+                r#"
+            7120 release turn 2
+        +100 tick
+            "#,
+            ),
+        );
+    }
+}
+
+/// The television is silent with the caller, and goes on when the words are known.
+#[test]
+fn a_known_television_that_goes_on_tells_whose_the_last_word_was() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +1000 speech level=-34
+        +2000 pause 200 level=-34
+            5000 transcribe #0 turn 1 2940..4800
+        +20 speech 220 level=-22
+            5020 cancel turn 1
+        +2000 pause level=-22
+            7020 transcribe #1 turn 2 2940..6900
+        +80 words "What are your hours? Is"
+            7100 ask turn 2 A: Hello, how can I help? C: What are your hours? Is
+        +40 speech level=-34
+            7200 release turn 2
+        +100 tick
+        "#,
+    );
+}
+
+#[test]
+fn a_word_that_leads_on_after_a_question_is_the_callers_without_a_known_television() {
+    for rest in [
+        // Nothing is heard after it, and a voice that may be the caller's.
+        r#"
+            5080 release turn 1
+        +1200 tick
+        "#,
+        r#"
+        +50 speech level=-40
+            4130 cancel turn 1
+        "#,
+    ] {
+        plays_out(|_| {}, &asked("What are your hours? And", rest));
+    }
 }
 
 #[test]

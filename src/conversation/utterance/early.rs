@@ -60,6 +60,7 @@ impl Conversation {
 
     /// Whether the words are a whole sentence, or a whole answer to the agent's question.
     pub(super) fn is_whole(&self, text: &str) -> bool {
+        let text = self.own_words(text);
         match completeness(text, self.language) {
             Completeness::Finished => true,
             Completeness::Unclear => self.prompted && is_short_answer(text, self.language),
@@ -81,7 +82,7 @@ impl Conversation {
         self.ask_for_words();
         let Floor::Caller(utterance) = &self.floor else { return };
         let Some(to) = utterance.paused_at() else { return };
-        let leads_on = utterance.completeness(self.language) == Some(Completeness::Trailing);
+        let leads_on = self.leads_on();
         let is_known = matches!(utterance.words, Words::Known(_));
         if let Some(text) = utterance.words_so_far().filter(|_| is_known || !leads_on) {
             self.prepare(to, &text);

@@ -126,8 +126,8 @@ impl Conversation {
     }
 
     /// The silence after which a turn with these words is committed.
-    fn wait_after(&self, text: &str) -> Duration {
-        let by_words = match completeness(text, self.language) {
+    pub(in crate::conversation) fn wait_after(&self, text: &str) -> Duration {
+        let by_words = match completeness(self.own_words(text), self.language) {
             _ if self.is_whole(text) => self.settings.commit_finished_ms,
             Completeness::Trailing => self.settings.commit_trailing_ms,
             Completeness::Finished | Completeness::Unclear => self.settings.commit_ms,
@@ -144,6 +144,7 @@ impl Conversation {
 
     /// Questions rise, and a short answer is whole in any pitch.
     fn lets_pitch_decide(&self, text: &str) -> bool {
+        let text = self.own_words(text);
         let is_answer = self.prompted && is_short_answer(text, self.language);
         self.intonation.is_kept() && !is_question(text) && !is_answer
     }
