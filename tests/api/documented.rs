@@ -4,13 +4,24 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use jsonschema::{Draft, Validator};
+use jsonschema::{Draft, Registry, Validator};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-static DOCUMENT: LazyLock<Value> =
-    LazyLock::new(|| serde_json::to_value(vca::admin::api::document()).expect("JSON"));
+/// The document's address in its own references.
+const ADDRESS: &str = "urn:vca:api";
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let mut document = serde_json::to_value(vca::admin::api::document()).expect("JSON");
+    make_absolute(&mut document);
+    document
+});
+
+static REGISTRY: LazyLock<Registry<'static>> = LazyLock::new(|| {
+    let registry = Registry::new().add(ADDRESS, &*DOCUMENT).expect("an address");
+    registry.prepare().expect("a document")
+});
 
 /// Words of parsers and databases that no client is to see.
 const FOREIGN: [&str; 10] = [
@@ -74,7 +85,24 @@ fn operation(method: &Method, path: &str) -> Option<(&'static str, &'static Valu
 }
 
 fn resolved(value: &'static Value) -> &'static Value {
-    value["$ref"].as_str().map_or(value, |reference| DOCUMENT.pointer(&reference[1..]).expect("it is there"))
+    let target = |reference: &str| DOCUMENT.pointer(reference.strip_prefix(ADDRESS)?.strip_prefix('#')?);
+    value["$ref"].as_str().map_or(value, |reference| target(reference).expect("it is there"))
+}
+
+/// Has references lead to the document from any schema that is taken out of it.
+fn make_absolute(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (key, field) in fields {
+                match field {
+                    Value::String(reference) if key == "$ref" => reference.insert_str(0, ADDRESS),
+                    _ => make_absolute(field),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(make_absolute),
+        _ => {}
+    }
 }
 
 fn check(schema: &Value, body: &Value, place: &str) {
@@ -89,9 +117,8 @@ fn validator(schema: &Value) -> Arc<Validator> {
     static KNOWN: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
     let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let make = || {
-        let whole = json!({ "allOf": [schema], "components": DOCUMENT["components"] });
         let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
-        Arc::new(options.build(&whole).expect("a schema"))
+        Arc::new(options.with_registry(&REGISTRY).build(schema).expect("a schema"))
     };
     known.entry(schema.to_string()).or_insert_with(make).clone()
 }
