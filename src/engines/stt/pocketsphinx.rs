@@ -197,8 +197,8 @@ fn pronunciations<'a>(dictionary: &str, words: &'a BTreeSet<String>) -> Result<S
     let mut unknown: BTreeSet<&str> = words.iter().map(String::as_str).collect();
     let mut entries = String::new();
     for line in dictionary.lines() {
-        let entry = line.split_whitespace().next().unwrap_or_default();
-        let word = entry.split('(').next().unwrap_or_default();
+        let end = line.bytes().position(|byte| byte == b'(' || byte.is_ascii_whitespace());
+        let word = &line[..end.unwrap_or(line.len())];
         if words.contains(word) {
             unknown.remove(word);
             entries.push_str(line);
