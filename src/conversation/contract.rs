@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AgentChoice, At, Command, Keys, MuteChange, OperatorCommand, OperatorRefusal, PlaybackEvent, Recognition,
-    ResponseEvent, SpeechId, TakeOver, ToolId, ToolOutcome, ToolRequest, ToolUse, UtteranceId,
+    AgentChoice, At, Command, EndJudge, Keys, MuteChange, OperatorCommand, OperatorRefusal, PlaybackEvent,
+    Recognition, ResponseEvent, SpeechId, TakeOver, ToolId, ToolOutcome, ToolRequest, ToolUse, UtteranceId,
 };
 use crate::dtmf::{Digit, Tone};
 
