@@ -1,7 +1,7 @@
 //! The caller speaks before any of the response is heard.
 
 use super::script::{play, plays_out, settings};
-use crate::conversation::{Conversation, Settings};
+use crate::conversation::Conversation;
 
 #[test]
 fn hello_does_not_restart_a_slow_response() {
