@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 
 use super::*;
+use crate::conversation::EndJudge;
 use crate::engines::end_of_turn::{self, EndOfTurn, ModelError, TurnModel};
 use crate::engines::stt::{SessionConfig, SttEvent, SttSession, Utterance};
 
