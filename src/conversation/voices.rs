@@ -92,11 +92,20 @@ impl Voices {
         self.note_caller(level);
     }
 
-    /// Levels of speech that differ by `apart` dB are those of two voices.
+    /// Levels of speech that differ by `apart` dB are those of two voices, unless both are another's that is known.
     fn compare(&mut self, one: i8, two: i8, apart: i16) {
-        if difference(one.max(two), one.min(two)) >= apart {
-            self.other = Some(one.min(two));
+        let (louder, fainter) = (one.max(two), one.min(two));
+        if difference(louder, fainter) >= apart && !self.is_others(louder) {
+            self.other = Some(fainter);
         }
+    }
+
+    /// Whether another voice is known, and `level` is nearer to its level than to the caller's.
+    fn is_others(&self, level: i8) -> bool {
+        let is_nearer = |caller: &i8| {
+            self.other_below(*caller).is_some() && difference(*caller, level) >= self.margin(*caller)
+        };
+        self.caller.as_ref().is_some_and(is_nearer)
     }
 
     /// Speech that is that much louder than another voice is the caller's.
@@ -177,6 +186,14 @@ mod tests {
             [(0, 600, -31), (900, 2_000, -23)],
         ] {
             assert_eq!(after(&runs).other, None, "{runs:?}");
+        }
+    }
+
+    #[test]
+    fn another_voice_that_changes_its_level_remains_one() {
+        for runs in [[(3_100, 3_700, -47), (3_700, 5_000, -34)], [(3_100, 3_700, -33), (3_700, 4_300, -42)]] {
+            let voices = after(&[&[(0, 600, -34), (900, 2_000, -23)], &runs[..]].concat());
+            assert_eq!((voices.caller, voices.other), (Some(-23), Some(-34)), "{runs:?}");
         }
     }
 

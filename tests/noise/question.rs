@@ -64,6 +64,23 @@ struct Line<'a> {
     below: f32,
     question: &'a Voice,
     asked: Duration,
+    marks: Marks,
+}
+
+/// Whether the recogniser writes marks of punctuation, and capital letters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Marks {
+    Written,
+    None,
+}
+
+impl Marks {
+    fn of(self, text: &str) -> String {
+        match self {
+            Marks::Written => text.to_owned(),
+            Marks::None => text.replace(['.', ',', '?'], "").to_lowercase(),
+        }
+    }
 }
 
 impl Line<'_> {
@@ -151,7 +168,7 @@ impl<'a> Call<'a> {
             }
             let plays = self.play(now);
             if now > ended && (plays || now > last) {
-                let is_whole = self.answered.contains(&self.line.question.text());
+                let is_whole = self.answered.contains(&self.line.marks.of(&self.line.question.text()));
                 return (plays && is_whole).then(|| now - ended);
             }
         }
@@ -216,6 +233,7 @@ impl<'a> Call<'a> {
             }
             Command::EndUtterance { utterance, at } => {
                 let text = self.line.words(self.begun[&utterance], now.min(at.0 + AFTER));
+                let text = self.line.marks.of(&text);
                 let event = Recognition::Final { text };
                 self.due.push((now + STT, Input::Recognition { utterance, event }));
             }
@@ -256,25 +274,38 @@ fn speech(now: Duration, change: SpeechChange, vad: &Vad<TwoOpinions>) -> Caller
     }
 }
 
-#[test]
-fn a_question_over_a_television_is_answered() {
+/// The times to the answers of 48 questions over a television `below` dB fainter, in ms: p50, p90 and the longest.
+///
+/// # Panics
+/// When a question has no answer, or a part of it has none.
+fn times(below: f32, marks: Marks) -> (u128, u128, u128) {
     let television = Voice::new(NEWS, &clips::espeak(NEWS, "en-gb"));
     let questions = QUESTIONS.map(|text| Voice::new(text, &clips::flite(text, "slt")));
+    let asked = (0..12).map(|n| Duration::from_millis(3_000 + 850 * n));
+    let lines = asked.flat_map(|asked| {
+        let television = &television;
+        questions.iter().map(move |question| Line { television, below, question, asked, marks })
+    });
+    let times: Vec<Option<Duration>> = lines.map(|line| Call::new(line).answer()).collect();
+    let unanswered = times.iter().filter(|time| time.is_none()).count();
+    let mut times: Vec<u128> = times.iter().flatten().map(Duration::as_millis).collect();
+    times.sort_unstable();
+    let (half, tenth, last) = (times[times.len() / 2], times[times.len() * 9 / 10], times[times.len() - 1]);
+    println!("{below} dB below, {marks:?}: {half} ms (p50), {tenth} ms (p90), {last} ms (longest)");
+    assert_eq!(unanswered, 0, "{below} dB: {times:?}");
+    (half, tenth, last)
+}
+
+#[test]
+fn a_question_over_a_television_is_answered() {
     for (below, most) in [(12.0, 1_100), (15.0, 1_000), (18.0, 1_000), (24.0, 900), (30.0, 700)] {
-        let asked = (0..12).map(|n| Duration::from_millis(3_000 + 850 * n));
-        let lines = asked.flat_map(|asked| {
-            let television = &television;
-            questions.iter().map(move |question| Line { television, below, question, asked })
-        });
-        let times: Vec<Option<Duration>> = lines.map(|line| Call::new(line).answer()).collect();
-        let unanswered = times.iter().filter(|time| time.is_none()).count();
-        let mut times: Vec<u128> = times.iter().flatten().map(Duration::as_millis).collect();
-        times.sort_unstable();
-        let (half, tenth, last) =
-            (times[times.len() / 2], times[times.len() * 9 / 10], times[times.len() - 1]);
-        println!(
-            "{below} dB below: {half} ms (p50), {tenth} ms (p90), {last} ms (longest), {unanswered} without an answer"
-        );
-        assert!(unanswered == 0 && tenth <= most && last <= 1_500, "{below} dB: {times:?}");
+        let (half, tenth, last) = times(below, Marks::Written);
+        assert!(half <= 800 && tenth <= most && last <= 1_500, "{below} dB below");
     }
+}
+
+#[test]
+fn a_question_without_a_mark_over_a_television_is_answered() {
+    let (half, tenth, last) = times(15.0, Marks::None);
+    assert!(half <= 1_100 && tenth <= 1_500 && last <= 3_000);
 }
