@@ -249,6 +249,9 @@ impl Conversation {
         self.stop_responding();
         self.conclude(now, &mut response, false);
         let is_spoken_over = interruption.is_some() || self.voice.is_some();
+        if response.was_heard() && !is_spoken_over {
+            self.out.asked.begin_anew();
+        }
         match response.afterwards() {
             Afterwards::CallEnds(ending) => self.hang_up(ending),
             Afterwards::AgentHangsUp if !is_spoken_over => self.agent_ends_call(now),

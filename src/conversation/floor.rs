@@ -112,6 +112,7 @@ impl Conversation {
     pub(super) fn voice_paused(&mut self, at: At, level: Option<i8>) {
         let Some(since) = self.voice.take() else { return };
         let at = at.max(since);
+        self.out.asked.add_speech(at.since(since));
         match &mut self.floor {
             Floor::Caller(_) => self.soft_end(at, level),
             Floor::Agent(_, Some(Interruption::Paused { .. })) => self.transcribe_interruption(since, at),
@@ -313,7 +314,7 @@ impl Conversation {
             let is_keys_alone = keys_answered && text.is_empty();
             self.limits.turn_taken_back(if is_keys_alone { Turn::Counted } else { Turn::of(text) });
         }
-        let joined = added.following(&question, voice);
+        let joined = added.following(&question, voice, &self.out.asked);
         self.hear(if asked { joined.after_a_discarded_response() } else { joined });
     }
 

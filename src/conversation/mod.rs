@@ -40,6 +40,7 @@ mod acting;
 mod actions;
 mod agent_change;
 mod agent_turn;
+mod asked_audio;
 mod at;
 mod background;
 mod check;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::asked_audio::AskedAudio;
 use super::{Command, Output, SpeechId, ToolId, TurnId, UtteranceId};
 
 /// The outputs that the driver has not polled yet.
@@ -14,6 +15,7 @@ pub(super) struct Outbox {
     speeches: u32,
     utterances: u32,
     tools: u32,
+    pub asked: AskedAudio,
 }
 
 impl Outbox {
@@ -23,6 +25,7 @@ impl Outbox {
 
     /// Adds a request to the pipeline.
     pub fn command(&mut self, command: Command) {
+        self.asked.note(&command);
         self.push(Output::Pipeline(command));
     }
 

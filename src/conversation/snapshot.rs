@@ -11,7 +11,7 @@ use crate::language::Language;
 /// The version of the state's layout. It is raised with every change of a stored type.
 ///
 /// A state lasts as long as its call, so there is no conversion: a daemon refuses the states of another version.
-pub const SNAPSHOT_VERSION: u32 = 15;
+pub const SNAPSHOT_VERSION: u32 = 16;
 
 /// The whole state of a conversation at one moment, without settings, prompt texts and language.
 #[derive(Debug, Clone, Serialize)]
@@ -83,7 +83,7 @@ mod tests {
         assert!(Snapshot::parse(stored.clone()).is_ok());
         stored["version"] = json!(SNAPSHOT_VERSION + 1);
         let refused = Snapshot::parse(stored.clone()).unwrap_err().to_string();
-        assert_eq!(refused, "the conversation's state is of version 15; this program reads version 14");
+        assert_eq!(refused, "the conversation's state is of version 17; this program reads version 16");
         stored["version"] = json!(SNAPSHOT_VERSION);
         stored["conversation"]["floor"] = json!("Elsewhere");
         assert!(matches!(Snapshot::parse(stored), Err(SnapshotError::Damaged(_))));

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::asked_audio::AskedAudio;
 use super::outbox::Outbox;
 use super::response::{Question, Response};
 use super::segments::Segments;
@@ -37,12 +38,21 @@ const LONG: Duration = Duration::from_secs(2);
 /// The same for a part that a long pause follows: phrases end there.
 const PHRASE: Duration = Duration::from_secs(1);
 
+/// The same for a part that the caller's speech does not pay for twice, unless a long pause follows it.
+const SHORT_PHRASE: Duration = Duration::from_millis(700);
+
 /// Pauses within a phrase are shorter.
 const LONG_PAUSE: Duration = Duration::from_millis(500);
 
 /// Whether a part of such a length, and such a pause after it, is not transcribed again with its continuation.
-fn stands_alone(length: Duration, pause: Duration) -> bool {
-    length >= LONG || length >= PHRASE && pause >= LONG_PAUSE
+fn stands_alone(length: Duration, pause: Duration, asked: &AskedAudio) -> bool {
+    let least = match (asked.allows(length), pause >= LONG_PAUSE) {
+        (true, false) => LONG,
+        (true, true) => PHRASE,
+        (false, false) => SHORT_PHRASE,
+        (false, true) => Duration::ZERO,
+    };
+    length >= least
 }
 
 /// The caller's utterance.
@@ -143,9 +153,9 @@ impl Utterance {
 
     /// It continues a question that was answered too soon. An utterance that is not transcribed yet contains a short question
     /// anew, and follows a long one from `voice` on.
-    pub fn following(mut self, question: &Question, voice: Option<At>) -> Utterance {
+    pub fn following(mut self, question: &Question, voice: Option<At>, asked: &AskedAudio) -> Utterance {
         let continues = voice.filter(|voice| {
-            stands_alone(question.to.since(question.from), voice.since(question.to))
+            stands_alone(question.to.since(question.from), voice.since(question.to), asked)
                 && !question.text.is_empty()
         });
         match (&self.words, continues) {
@@ -164,7 +174,8 @@ impl Utterance {
 
     /// The caller continues at `at`. Parts that were recognised, or are being so, stand if they are long.
     fn continue_at(&mut self, at: At, out: &mut Outbox) {
-        let long = self.to().is_some_and(|to| stands_alone(to.since(self.part), at.since(to)));
+        let stands = |to: At| stands_alone(to.since(self.part), at.since(to), &out.asked);
+        let long = self.to().is_some_and(stands);
         let stands = match &self.words {
             Words::Open { .. } => return self.reopen(),
             Words::Known(text) if long || self.segments.are_all_of(text) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Extent, Sound, Utterance, Wait};
+use super::{Extent, SHORT_PHRASE, Sound, Utterance, Wait};
 use crate::conversation::endpoint::{Completeness, completeness, is_question, is_short_answer};
 use crate::conversation::floor::Floor;
 use crate::conversation::limits::Turn;
@@ -106,7 +106,9 @@ impl Conversation {
     fn ask_soon(&mut self, to: At, is_live: bool) {
         let Floor::Caller(utterance) = &self.floor else { return };
         let has_grown = utterance.asked_to.is_none_or(|asked| to.since(asked) >= GROWN);
-        if has_grown || is_live {
+        let part = to.since(utterance.part);
+        let is_paid = part >= SHORT_PHRASE || self.out.asked.allows(part);
+        if is_live || has_grown && is_paid {
             self.ask_for_words();
         } else {
             self.timers.start(Timer::Ask, to, ASK_AGAIN);
