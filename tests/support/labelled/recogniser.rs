@@ -23,8 +23,10 @@ const CANDIDATES: usize = 3;
 const SHIFT: usize = FRAME;
 /// The share of the sound's amplitude that a word has to have.
 const HEARD: f32 = 0.55;
-/// The likeness of a place after which no other one is compared.
+/// The likeness of a place after which no other one is compared. A voiced sound is as like itself a period later.
 const CERTAIN: f32 = 0.9;
+/// The longest period of a voice, of 80 Hz, in samples.
+const PERIOD: usize = RATE as usize / 80;
 /// Root mean square below which a sound is not heard: some -70 dB below full scale, the steps of mu-law.
 const FAINT: f32 = 6.0;
 /// Silence before and after a clip, so that words at its edges are compared as far as they are in it.
@@ -189,7 +191,7 @@ impl Sound {
     fn find(&self, block: &Block, similar: f32) -> Option<(usize, f32)> {
         let mut best = None;
         for candidate in self.candidates(&block.features, similar) {
-            let place = self.compare(block, candidate * FRAME);
+            let place = self.place(block, candidate * FRAME);
             best = [best, place].into_iter().flatten().max_by(|a, b| a.1.total_cmp(&b.1));
             if best.is_some_and(|(_, likeness)| likeness >= CERTAIN) {
                 break;
@@ -198,7 +200,17 @@ impl Sound {
         best.filter(is_heard)
     }
 
-    /// The place near `middle` at which the sound is most like a block.
+    /// The place near `middle` at which the sound is most like a block, or near that place where it is at the edge of those
+    /// compared: the word may be a period beyond it.
+    fn place(&self, block: &Block, middle: usize) -> Option<(usize, f32)> {
+        let (at, likeness) = self.compare(block, middle)?;
+        if likeness < HEARD || at.abs_diff(middle) + PERIOD <= SHIFT {
+            return Some((at, likeness));
+        }
+        self.compare(block, at)
+    }
+
+    /// The place within a frame of `middle` at which the sound is most like a block.
     fn compare(&self, block: &Block, middle: usize) -> Option<(usize, f32)> {
         let length = block.samples.len();
         let last = self.samples.len().checked_sub(length)?;
@@ -293,6 +305,20 @@ mod tests {
                 let (heard, _) = recogniser.transcribe(&heard(&[(clip, offset, -3.0)]));
                 assert_eq!(heard, word, "after {offset} samples");
             }
+        }
+    }
+
+    #[test]
+    fn words_are_found_where_they_are() {
+        let text = "How much does a new tyre cost?";
+        let clip = clips::at_level(&clips::flite(text, "slt"), 0.0);
+        let recogniser = Recogniser::default();
+        recogniser.learn(LabelledTrack::new(Speaker::Caller, &clip, text));
+        for offset in (1_600..2_400).step_by(40) {
+            let words = recogniser.words(&heard(&[(&clip, offset, 0.0)]));
+            let moved = words.iter().map(|word| word.at - word.from as i64 - offset as i64);
+            let moved: Vec<i64> = moved.collect();
+            assert_eq!(moved, [0; 7], "after {offset} samples");
         }
     }
 

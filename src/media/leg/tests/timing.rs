@@ -7,6 +7,8 @@ use super::*;
 /// The tick of the media thread, in milliseconds.
 const TICK: u32 = 20;
 const MINUTE: u32 = 60_000;
+/// The audio of all packets.
+const BYTE: u8 = 0x55;
 
 /// How packets are delayed on the way.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +36,8 @@ struct Line {
 struct Outcome {
     /// Digital silence within the audio, of which there was none.
     silence: u32,
+    /// Audio that was not sent: silence and concealment.
+    added: u32,
     /// Length of the audio, and of the time until its last packet.
     audio: u32,
     sent: u32,
@@ -84,8 +88,9 @@ impl Line {
         let (mut port, back) = link(format);
         let config = LegConfig { echo_detection: false, ..LegConfig::new(format) };
         let (mut leg, mut scratch) = (Leg::new(config, back), Box::<Scratch>::default());
-        let (start, mut silence, mut samples) = (Instant::now(), 0, 0);
-        let payload = vec![0x55; 8 * self.packet_ms as usize];
+        let (start, mut silence, mut added, mut samples) = (Instant::now(), 0, 0, 0);
+        let payload = vec![BYTE; 8 * self.packet_ms as usize];
+        let sample = audio_codec_algorithms::decode_ulaw(BYTE);
         let arrivals = self.arrivals();
         let mut due = arrivals.iter().copied().peekable();
         for time in (0..).step_by(TICK as usize) {
@@ -95,7 +100,8 @@ impl Line {
             }
             leg.tick(now, 1, &mut scratch);
             port.fetch_with(|audio| {
-                silence += audio.iter().filter(|sample| **sample == 0).count() as u32;
+                silence += audio.iter().filter(|it| **it == 0).count() as u32;
+                added += audio.iter().filter(|it| **it != sample).count() as u32;
                 samples += audio.len() as u32;
             });
             // The last gap is waited for and concealed; silence would begin one tick later.
@@ -107,7 +113,8 @@ impl Line {
         let last = arrivals.iter().map(|(_, number)| number + 1).max().unwrap_or(0);
         let sent = last * self.packet_ms;
         let arrived = arrivals.last().map_or(0, |(at, _)| *at);
-        Outcome { silence: silence / 8, audio: samples / 8, sent, overtime: arrived.saturating_sub(sent) }
+        let overtime = arrived.saturating_sub(sent);
+        Outcome { silence: silence / 8, added: added / 8, audio: samples / 8, sent, overtime }
     }
 
     fn packet(&self, number: u32, payload: &[u8]) -> Vec<u8> {
@@ -156,6 +163,15 @@ proptest! {
         let gaps = 500_u32.checked_div(loses_one_of).unwrap_or(0);
         let most = 6 * TICK + packet_ms + gaps + outcome.overtime;
         prop_assert!(outcome.audio.abs_diff(outcome.sent) <= most, "{:?}", outcome);
+    }
+}
+
+#[test]
+fn half_an_hour_of_long_packets_with_jitter_is_received_as_it_was_sent() {
+    for seed in (1..=30u32).map(|n| n.wrapping_mul(0x9E37_79B9)) {
+        let outcome = Line { packet_ms: 60, delay: Delay::Jitter(20), loses_one_of: 0, seed }.run();
+        assert_eq!(outcome.added, 0, "{seed}: {outcome:?}");
+        assert!(outcome.audio.abs_diff(outcome.sent) <= TICK, "{seed}: {outcome:?}");
     }
 }
 
