@@ -43,7 +43,7 @@ pub fn completeness(text: &str, language: &Language) -> Completeness {
                 || spells(text, language)))
     {
         Completeness::Trailing
-    } else if stopped {
+    } else if stopped && (asked || !begins_question(&words, language)) {
         Completeness::Finished
     } else {
         Completeness::Unclear
@@ -83,6 +83,13 @@ fn leads_on(words: &[String], stopped: bool, language: &Language) -> bool {
     language.trailing.contains(&last)
         || (!stopped && language.often_trailing.contains(&last))
         || lacks_predicate(words, language)
+}
+
+/// "How much", "where is your", but not "what I need is a table". Recognisers put a question mark behind a whole question.
+fn begins_question(words: &[String], language: &Language) -> bool {
+    let is_in =
+        |list: &[&str], place: usize| words.get(place).is_some_and(|word| list.contains(&word.as_str()));
+    is_in(language.question_words, 0) && !is_in(language.subjects, 1)
 }
 
 /// "All circuits are", "my number is", but not "I think it is" or "what the prices are".
@@ -270,6 +277,20 @@ mod tests {
     fn words_without_an_end_are_unclear() {
         sounds(Completeness::Unclear, "en", &["what are your hours", "hello", "at 9:30", "room 12", ""]);
         sounds(Completeness::Unclear, "de", &["ich möchte einen Tisch"]);
+    }
+
+    /// A recogniser puts a question mark behind a whole question, and a full stop behind everything.
+    #[test]
+    fn a_question_without_its_mark_is_unclear() {
+        let begun = ["How much.", "Which payment methods do you.", "Whatever."];
+        sounds(Completeness::Unclear, "en", &begun);
+        let whole =
+            ["How much?", "What I need is a table.", "When we arrived, it was closed.", "I know how."];
+        sounds(Completeness::Finished, "en", &whole);
+        sounds(Completeness::Unclear, "de", &["Wann haben Sie."]);
+        sounds(Completeness::Unclear, "es", &["Cuánto cuesta."]);
+        sounds(Completeness::Unclear, "fr", &["Combien coûte."]);
+        sounds(Completeness::Unclear, "pt", &["Quanto custa."]);
     }
 
     #[test]

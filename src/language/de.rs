@@ -14,7 +14,9 @@ pub(super) static GERMAN: Language = Language {
     often_trailing: &["so", "also", "mit", "zu", "ich", "ist", "dann", "an"],
     auxiliaries: &[],
     subjects: &[],
-    question_words: &[],
+    question_words: &[
+        "was", "wo", "wann", "wer", "warum", "wieviel", "welche", "welcher", "welches", "welchen",
+    ],
     digits: &["null", "eins", "zwei", "zwo", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"],
     number_words: &[
         "nummer",

@@ -13,7 +13,9 @@ pub(super) static SPANISH: Language = Language {
     often_trailing: &["a", "es", "entonces"],
     auxiliaries: &[],
     subjects: &[],
-    question_words: &[],
+    question_words: &[
+        "qué", "dónde", "cuándo", "cuánto", "cuánta", "cuántos", "cuántas", "cuál", "cuáles", "quién", "cómo",
+    ],
     digits: &["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"],
     number_words: &["número", "teléfono", "móvil", "celular", "tarjeta", "cuenta", "código", "pin"],
     ratings: &[("uno", 1), ("dos", 2), ("tres", 3), ("cuatro", 4), ("cinco", 5)],

@@ -13,7 +13,7 @@ pub(super) static FRENCH: Language = Language {
     often_trailing: &["avec", "pour", "un", "est", "alors", "donc"],
     auxiliaries: &[],
     subjects: &[],
-    question_words: &[],
+    question_words: &["où", "combien", "comment", "pourquoi", "quel", "quelle", "quels", "quelles"],
     digits: &["zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "double"],
     // "D'accord" counts as two words, because only letters make a word.
     number_words: &["numéro", "téléphone", "portable", "carte", "compte", "code", "pin"],

@@ -13,7 +13,7 @@ pub(super) static PORTUGUESE: Language = Language {
     often_trailing: &["com", "pra", "no", "na", "um", "uma", "então", "tipo", "por"],
     auxiliaries: &[],
     subjects: &[],
-    question_words: &[],
+    question_words: &["onde", "quanto", "quanta", "quantos", "quantas", "qual", "quais", "quem"],
     digits: &[
         "zero", "um", "uma", "dois", "duas", "três", "quatro", "cinco", "seis", "meia", "sete", "oito",
         "nove",
