@@ -20,7 +20,7 @@ const SHARE: u32 = 125;
 const ADVANCE: Duration = Duration::from_secs(3);
 
 /// The audio since the latest reply that was heard to its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum AskedAudio {
     Clips {
         asked: Duration,
@@ -52,7 +52,7 @@ impl AskedAudio {
     }
 
     /// The engine has reported words before the end of speech.
-    pub fn is_streamed(&mut self) {
+    pub fn mark_streamed(&mut self) {
         *self = AskedAudio::Streamed;
     }
 
@@ -79,5 +79,43 @@ impl AskedAudio {
             }
             AskedAudio::Streamed => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::TurnId;
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// The caller speaks for so many seconds, and all of it is asked for.
+    fn ask(audio: &mut AskedAudio, length: u64) {
+        let (utterance, from) = (UtteranceId(0), At::default());
+        audio.add_speech(seconds(length));
+        audio.note(&Command::Recognise { utterance, turn: TurnId(0), from });
+        audio.note(&Command::EndUtterance { utterance, at: At(seconds(length)) });
+    }
+
+    #[test]
+    fn a_short_utterance_may_be_asked_for_again_and_a_long_one_may_not() {
+        let mut audio = AskedAudio::default();
+        ask(&mut audio, 2);
+        assert!(audio.allows(seconds(2)));
+        ask(&mut audio, 20);
+        assert!(!audio.allows(seconds(20)) && audio.allows(seconds(5)));
+        audio.begin_anew();
+        ask(&mut audio, 2);
+        assert!(audio.allows(seconds(2)), "a reply was heard");
+    }
+
+    #[test]
+    fn streams_are_not_counted() {
+        let mut audio = AskedAudio::default();
+        audio.mark_streamed();
+        (0..10).for_each(|_| ask(&mut audio, 20));
+        assert!(audio.allows(seconds(200)));
     }
 }

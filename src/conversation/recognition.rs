@@ -9,7 +9,7 @@ use super::{At, Conversation, Recognition, UtteranceId};
 impl Conversation {
     pub(super) fn recognition(&mut self, now: At, utterance: UtteranceId, event: &Recognition) {
         if !matches!(event, Recognition::Final { .. } | Recognition::Failed) {
-            self.out.asked.is_streamed();
+            self.out.asked.mark_streamed();
         }
         match event {
             Recognition::Partial { text } => self.partial_words(now, utterance, bounded(text.trim())),
