@@ -44,7 +44,7 @@ const CREAK: usize = 6;
 const NARROWEST: f32 = 5.0;
 
 /// The pitch has not fallen if it is less than this below the median, in semitones.
-const FALL: f32 = 4.0;
+const FALL: f32 = 4.5;
 
 /// The intonation at the end of an utterance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -43,7 +43,7 @@ pub fn completeness(text: &str, language: &Language) -> Completeness {
                 || spells(text, language)))
     {
         Completeness::Trailing
-    } else if stopped && (asked || !begins_question(&words, language)) {
+    } else if stopped && (asked || !begins_question(text, language)) {
         Completeness::Finished
     } else {
         Completeness::Unclear
@@ -85,8 +85,10 @@ fn leads_on(words: &[String], stopped: bool, language: &Language) -> bool {
         || lacks_predicate(words, language)
 }
 
-/// "How much", "where is your", but not "what I need is a table". Recognisers put a question mark behind a whole question.
-fn begins_question(words: &[String], language: &Language) -> bool {
+/// Is the last sentence "how much", "which methods do you", but not "what I need is a table"? Recognisers put a question mark behind
+/// a whole question.
+fn begins_question(text: &str, language: &Language) -> bool {
+    let words = words(text.trim_end_matches(TERMINALS).rsplit(TERMINALS).next().unwrap_or_default());
     let is_in =
         |list: &[&str], place: usize| words.get(place).is_some_and(|word| list.contains(&word.as_str()));
     is_in(language.question_words, 0) && !is_in(language.subjects, 1)
@@ -284,8 +286,13 @@ mod tests {
     fn a_question_without_its_mark_is_unclear() {
         let begun = ["How much.", "Which payment methods do you.", "Whatever."];
         sounds(Completeness::Unclear, "en", &begun);
-        let whole =
-            ["How much?", "What I need is a table.", "When we arrived, it was closed.", "I know how."];
+        let whole = [
+            "How much?",
+            "What I need is a table.",
+            "When we arrived, it was closed.",
+            "I know how.",
+            "What time is it? One moment.",
+        ];
         sounds(Completeness::Finished, "en", &whole);
         sounds(Completeness::Unclear, "de", &["Wann haben Sie."]);
         sounds(Completeness::Unclear, "es", &["Cuánto cuesta."]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::script::{play, plays_out};
+use super::script::{play, plays_out, settings};
 use crate::conversation::{
     At, Conversation, Input, Output, Phrase, PlaybackEvent, Settings, Snapshot, SpeechId,
 };
@@ -210,8 +210,8 @@ fn a_prompt_stays_on_record_in_the_words_that_were_said() {
 
 #[test]
 fn the_next_language_judges_the_callers_words() {
-    let mut conversation = Conversation::new(Settings::default());
-    conversation.change_agent(Settings::default(), [], Language::of(Some("de")));
+    let mut conversation = Conversation::new(settings());
+    conversation.change_agent(settings(), [], Language::of(Some("de")));
     // "und" announces more in German only.
     play(
         conversation,

@@ -1,6 +1,6 @@
 //! A caller who speaks of an emergency.
 
-use super::script::{play, plays_out};
+use super::script::{play, plays_out, settings};
 use crate::conversation::{Conversation, EmergencyAction, Ending, Settings};
 
 #[test]
@@ -66,7 +66,7 @@ fn speech_over_the_end_of_the_number_counts_from_there() {
 }
 
 fn route(without_goodbye: Vec<Ending>) -> Conversation {
-    let settings = Settings { emergency: EmergencyAction::Route, ..Settings::default() };
+    let settings = Settings { emergency: EmergencyAction::Route, ..settings() };
     Conversation::new(settings).without_goodbye(without_goodbye)
 }
 

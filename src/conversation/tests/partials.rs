@@ -18,14 +18,14 @@ fn a_response_to_a_whole_sentence_is_prepared_before_the_pause_and_stands_if_the
             3940 ask turn 2 A: Hello, how can I help? C: What are your hours?
         +60 pause
             4000 transcribe #0 turn 1 2940..3880
-        +60 words "What are your hours."
+        +60 words "what are your hours?"
         +50 reply "Nine to five."
         +10 done
             4120 say #1 turn 2 held "Nine to five."
             4180 release turn 2
         +100 starts #1
         +900 ends #1
-            5120 finished turn 2 C: What are your hours. A: Nine to five. words=180 reply=230 commit=300 audio=340
+            5120 finished turn 2 C: what are your hours? A: Nine to five. words=180 reply=230 commit=300 audio=340
         "#,
     );
 }
