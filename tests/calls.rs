@@ -52,16 +52,6 @@ impl Seed {
         phone::call(&self.asterisk, Plan::new(to, codec, script))
     }
 
-    /// Calls to the main tenant, seen to their end.
-    fn calls_at_once(&self, count: usize, script: impl Fn() -> Vec<Step>) -> Vec<Report> {
-        let place = || Call::place(&self.asterisk, Plan::new(MAIN, Codec::Ulaw, script()));
-        let mut calls: Vec<Call> = (0..count).map(|_| place()).collect();
-        while calls.iter_mut().map(Call::step).filter(|over| !over).count() > 0 {
-            std::thread::sleep(ms(5));
-        }
-        calls.into_iter().map(Call::finish).collect()
-    }
-
     fn comes_to_rest(&self) {
         self.last_call(self.main);
     }
@@ -535,7 +525,13 @@ fn a_call_without_media_is_on_record_as_such() {
 #[test]
 fn ten_callers_at_once_are_all_served() {
     let Some(env) = Seed::open(local_agent(), |_| {}) else { return };
-    let reports = env.calls_at_once(10, || vec![listen(), question(), listen(), Step::HangUp]);
+    let script = || vec![listen(), question(), listen(), Step::HangUp];
+    let place = || Call::place(&env.asterisk, Plan::new(MAIN, Codec::Ulaw, script()));
+    let mut calls: Vec<Call> = (0..10).map(|_| place()).collect();
+    while calls.iter_mut().map(Call::step).filter(|over| !over).count() > 0 {
+        std::thread::sleep(ms(5));
+    }
+    let reports: Vec<Report> = calls.into_iter().map(Call::finish).collect();
     for report in &reports {
         assert_eq!(report.status, Some(200), "{}\n{}", report.log, env.log());
         assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, env.log());
@@ -564,11 +560,22 @@ fn lateness(env: &TestEnv) -> String {
 fn greeting_answer_and_barge_in_are_as_fast_as_promised() {
     let patient = json!({ "commit_ms": 1_500, "commit_finished_ms": 1_500, "commit_trailing_ms": 1_500 });
     let Some(env) = Seed::open(local_agent_with(patient), |_| {}) else { return };
-    let interrupt = || Step::LetSpeak { spoken: ms(900), at_most: ms(12_000) };
-    let twice = || [listen(), question(), interrupt(), question()];
-    let script = || twice().into_iter().chain(twice()).chain([listen(), Step::HangUp]).collect::<Vec<_>>();
+    let interrupt = Step::LetSpeak { spoken: ms(900), at_most: ms(12_000) };
     let (mut greetings, mut excesses, mut silences) = (vec![], vec![], vec![]);
-    for report in env.calls_at_once(4, script) {
+    for _ in 0..4 {
+        let script = vec![
+            listen(),
+            question(),
+            interrupt.clone(),
+            question(),
+            listen(),
+            question(),
+            interrupt.clone(),
+            question(),
+            listen(),
+            Step::HangUp,
+        ];
+        let report = env.call(MAIN, Codec::Ulaw, script);
         assert!(report.conversation.missed.is_empty(), "{:?}\n{}", report.conversation.missed, env.log());
         greetings.extend(report.answer_to_first_voice());
         let answers = report.conversation.responses().into_iter().filter_map(|response| response.latency());

@@ -247,9 +247,10 @@ fn every_file_has_module_documentation() {
     assert!(undocumented.is_empty(), "files without module documentation: {undocumented:?}");
 }
 
-/// The files of integration tests, each with its module: the name of the file, or of the folder that it is in.
-fn files_of_tests() -> Vec<(String, String)> {
-    let (mut files, mut folders) = (Vec::new(), vec![root().join("tests")]);
+/// The modules of integration tests that place calls: names of files, or of the folders that they are in.
+fn modules_with_calls() -> BTreeSet<String> {
+    const CALLS: [&str; 5] = ["env.dial(", "env.place(", "env.answered(", "phone::call(", " Call::place("];
+    let (mut modules, mut folders) = (BTreeSet::new(), vec![root().join("tests")]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("tests can be read") {
             let path = entry.expect("an entry").path();
@@ -262,22 +263,16 @@ fn files_of_tests() -> Vec<(String, String)> {
             if path.is_dir() {
                 folders.push(path);
             } else if is_rust {
-                files.push((module, fs::read_to_string(&path).expect("text")));
+                let text = fs::read_to_string(&path).expect("text");
+                modules.extend(CALLS.iter().any(|call| text.contains(call)).then_some(module));
             }
         }
     }
-    files
-}
-
-/// The modules of integration tests that place calls.
-fn modules_with_calls() -> BTreeSet<String> {
-    const CALLS: [&str; 5] = ["env.dial(", "env.place(", "env.answered(", "phone::call(", " Call::place("];
-    let files = files_of_tests().into_iter();
-    files.filter(|(_, text)| CALLS.iter().any(|call| text.contains(call))).map(|(module, _)| module).collect()
+    modules
 }
 
 #[test]
-fn tests_that_place_calls_are_in_their_group() {
+fn tests_that_place_calls_run_alone() {
     let settings = fs::read_to_string(root().join(".config/nextest.toml")).expect("text");
     let filters = settings.lines().filter(|line| line.starts_with("filter = "));
     let listed: BTreeSet<&str> = filters
@@ -289,21 +284,6 @@ fn tests_that_place_calls_are_in_their_group() {
         modules.len() > 10 && missing.is_empty(),
         "not in the filters of .config/nextest.toml: {missing:?}"
     );
-}
-
-/// A test that was renamed would no longer run alone.
-#[test]
-fn tests_that_run_alone_exist() {
-    let settings = fs::read_to_string(root().join(".config/nextest.toml")).expect("text");
-    let filter = settings.lines().find(|line| line.starts_with("filter = ")).expect("the first filter");
-    let beginnings = filter
-        .split(['^', ':', '(', ')', '|', '/'])
-        .map(str::trim)
-        .filter(|word| word.matches('_').count() > 1);
-    let beginnings: Vec<&str> = beginnings.collect();
-    let tests: String = files_of_tests().into_iter().map(|(_, text)| text).collect();
-    let unknown: Vec<_> = beginnings.iter().filter(|it| !tests.contains(&format!("\nfn {it}"))).collect();
-    assert!(beginnings.len() > 5 && unknown.is_empty(), "no test begins so: {unknown:?}");
 }
 
 #[test]
