@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::limits::{MinuteCount, MinuteLimits};
+use super::limits::{MinuteLimits, SentTexts};
 use super::speech::{ContextAudio, ContextPiece};
 use super::{Cancellation, ContextEnd, ContextMessage, ContextProtocol, ContextText, Multiplexing, closed};
 use crate::engines::core::EngineError;
@@ -46,7 +46,7 @@ pub struct ConnectionUse {
     /// The number of contexts, with those that have not started.
     pub open: Arc<AtomicUsize>,
     /// Counted where the vendor has limits by the minute.
-    pub sent: Arc<Mutex<MinuteCount>>,
+    pub sent: Arc<Mutex<SentTexts>>,
 }
 
 impl ConnectionUse {

@@ -43,14 +43,14 @@ pub struct MinuteLimits {
     pub longest: usize,
 }
 
-/// What a connection was sent in the last minute.
+/// The texts that a connection was sent in the last minute.
 #[derive(Debug, Default)]
-pub struct MinuteCount {
+pub struct SentTexts {
     /// When, how many characters, and whether they completed a text.
     sent: VecDeque<(Instant, usize, bool)>,
 }
 
-impl MinuteCount {
+impl SentTexts {
     /// Counts characters of a text.
     pub fn add(&mut self, now: Instant, characters: usize, completes: bool) {
         self.forget(now);
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_minute_has_room_for_so_many_characters() {
-        let (start, mut count) = (Instant::now(), MinuteCount::default());
+        let (start, mut count) = (Instant::now(), SentTexts::default());
         assert!(count.has_room(start, LIMITS));
         count.add(start, 60, false);
         assert!(count.has_room(start, LIMITS));
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_minute_has_room_for_so_many_texts() {
-        let (start, mut count) = (Instant::now(), MinuteCount::default());
+        let (start, mut count) = (Instant::now(), SentTexts::default());
         for second in 0..3 {
             assert!(count.has_room(start + Duration::from_secs(second), LIMITS));
             count.add(start + Duration::from_secs(second), 1, false);
@@ -106,6 +106,6 @@ mod tests {
     #[test]
     fn the_longest_text_that_a_minute_allows_has_room_on_a_new_connection() {
         let limits = MinuteLimits { longest: 100, ..LIMITS };
-        assert!(MinuteCount::default().has_room(Instant::now(), limits));
+        assert!(SentTexts::default().has_room(Instant::now(), limits));
     }
 }
