@@ -43,8 +43,6 @@ fn synopsis(element: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::shortened;
-
     #[test]
     fn names_synopses_and_options_are_kept() {
         let full = r#"<?xml version="1.0"?>
@@ -62,6 +60,6 @@ mod tests {
 <info name="CHANNEL" tech="PJSIP"></info>
 </docs>
 "#;
-        assert_eq!(shortened(full), short);
+        assert_eq!(super::shortened(full), short);
     }
 }
