@@ -43,7 +43,7 @@ pub fn completeness(text: &str, language: &Language) -> Completeness {
                 || spells(text, language)))
     {
         Completeness::Trailing
-    } else if stopped && (asked || !begins_question(text, language)) {
+    } else if stopped && !begins_question(text, language) {
         Completeness::Finished
     } else {
         Completeness::Unclear
@@ -86,8 +86,11 @@ fn leads_on(words: &[String], stopped: bool, language: &Language) -> bool {
 }
 
 /// Is the last sentence "how much", "which methods do you", but not "what I need is a table"? Recognisers put a question mark behind
-/// a whole question.
-fn begins_question(text: &str, language: &Language) -> bool {
+/// a whole question, which this is not.
+pub(super) fn begins_question(text: &str, language: &Language) -> bool {
+    if is_question(text) {
+        return false;
+    }
     let words = words(text.trim_end_matches(TERMINALS).rsplit(TERMINALS).next().unwrap_or_default());
     let is_in =
         |list: &[&str], place: usize| words.get(place).is_some_and(|word| list.contains(&word.as_str()));

@@ -150,6 +150,27 @@ fn words_of_unclear_end_are_answered_when_the_pause_lasts() {
     );
 }
 
+/// The pause lasts for longer than most within a sentence.
+#[test]
+fn the_first_words_of_a_question_are_not_answered_before_the_commit() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +1000 speech
+        +350 partial "how much"
+        +100 pause
+            3450 transcribe #0 turn 1 2940..3330
+        +60 words "how much"
+        +170 speech
+            3680 cancel turn 1
+        +400 partial "how much does a new tyre cost?"
+            4080 ask turn 3 A: Hello, how can I help? C: how much does a new tyre cost?
+        +100 tick
+        "#,
+    );
+}
+
 #[test]
 fn final_words_that_differ_are_asked_about_instead() {
     plays_out(

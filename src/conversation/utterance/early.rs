@@ -9,12 +9,13 @@
 //! | speaks on | more than it answers | discarded |
 //! | has paused | a whole sentence, or an answer to the agent's question | prepared at once |
 //! | has paused | of a live engine, with an unclear end | prepared when the pause is longer than most within a sentence |
+//! | has paused | one or two, that begin a question | prepared at the commit |
 //! | has paused | of an engine for clips | prepared at once: they arrive late enough |
 
 use std::time::Duration;
 
 use super::{Advance, Extent, Utterance};
-use crate::conversation::endpoint::{Completeness, completeness, is_short_answer, spoken};
+use crate::conversation::endpoint::{Completeness, begins_question, completeness, is_short_answer, spoken};
 use crate::conversation::floor::Floor;
 use crate::conversation::outbox::Outbox;
 use crate::conversation::response::Response;
@@ -84,9 +85,15 @@ impl Conversation {
         let Some(to) = utterance.paused_at() else { return };
         let leads_on = self.leads_on();
         let is_known = matches!(utterance.words, Words::Known(_));
-        if let Some(text) = utterance.words_so_far().filter(|_| is_known || !leads_on) {
+        let words = utterance.words_so_far().filter(|_| is_known || !leads_on);
+        if let Some(text) = words.filter(|text| !self.is_begun_question(text)) {
             self.prepare(to, &text);
         }
+    }
+
+    /// "How much", "where is": one or two words that begin a question are seldom all of it.
+    fn is_begun_question(&self, text: &str) -> bool {
+        begins_question(text, self.language) && words(text).len() < LEAST_WORDS
     }
 
     /// Prepares a response, unheard, to words that may be the whole utterance, which ends at `to`.
