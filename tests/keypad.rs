@@ -262,7 +262,13 @@ fn a_masked_pin_is_in_no_database_stream_event_or_log() {
     let create = ["webhook", "create", "--tenant", "menus", "--url", &url, "--event", kinds];
     env.vca.cli_json(&create).unwrap_or_else(|fault| panic!("{fault}"));
     env.open();
-    let plan = |way: Way| way.call(env.asterisk.options(), &format!("1{PIN}"), (ms(4_000), ms(250)));
+    let plan = |way: Way| {
+        let mut plan = way.call(env.asterisk.options(), &format!("1{PIN}"), (ms(4_000), ms(250)));
+        // The tool runs between two sentences of the agent.
+        let last = plan.script.len() - 2;
+        plan.script[last] = Step::Listen { silent: ms(3_000), at_most: ms(20_000) };
+        plan
+    };
     let ways = [Way::Events, Way::Info, Way::InBand];
     let mut calls: Vec<Call> = ways.map(|way| Call::place(&env.asterisk, plan(way))).into();
     let mut step = |is_so: &dyn Fn(&Call) -> bool| {

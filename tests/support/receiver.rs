@@ -20,6 +20,8 @@ pub enum Answer {
     Json(u16, &'static str),
     /// 200, but only after this long.
     Late(Duration),
+    /// The same for so many requests, and nothing for those that begin after that.
+    LateAtMost(Duration, usize),
     /// 200 with a body of JSON after this long.
     LateJson(Duration, &'static str),
     /// Nothing, ever.
@@ -126,13 +128,18 @@ async fn receive(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, bod
     };
     let (answer, index) = {
         let mut kept = lock(&shared);
+        let accepted = kept.requests.iter().filter(|request| request.accepted).count();
         kept.requests.push(request);
-        (kept.answer, kept.requests.len() - 1)
+        let answer = match kept.answer {
+            Answer::LateAtMost(_, most) if accepted >= most => Answer::Never,
+            answer => answer,
+        };
+        (answer, kept.requests.len() - 1)
     };
     let status = match answer {
         Answer::Echo => StatusCode::OK,
         Answer::Status(status) | Answer::Json(status, _) => StatusCode::from_u16(status).expect("a status"),
-        Answer::Late(pause) | Answer::LateJson(pause, _) => {
+        Answer::Late(pause) | Answer::LateAtMost(pause, _) | Answer::LateJson(pause, _) => {
             tokio::time::sleep(pause).await;
             StatusCode::OK
         }
