@@ -25,6 +25,8 @@ const SHIFT: usize = FRAME;
 const HEARD: f32 = 0.55;
 /// The likeness of a place after which no other one is compared. A voiced sound is as like itself a period later.
 const CERTAIN: f32 = 0.9;
+/// The likeness of a place beside which there is no better one.
+const EXACT: f32 = 0.97;
 /// The longest period of a voice, of 80 Hz, in samples.
 const PERIOD: usize = RATE as usize / 80;
 /// Root mean square below which a sound is not heard: some -70 dB below full scale, the steps of mu-law.
@@ -200,11 +202,11 @@ impl Sound {
         best.filter(is_heard)
     }
 
-    /// The place near `middle` at which the sound is most like a block, or near that place where it is at the edge of those
-    /// compared: the word may be a period beyond it.
+    /// The place near `middle` at which the sound is most like a block. Where that is doubtful and less than a period from the edge of
+    /// those compared, the places near it are compared, too: the word may be a period beyond it.
     fn place(&self, block: &Block, middle: usize) -> Option<(usize, f32)> {
         let (at, likeness) = self.compare(block, middle)?;
-        if likeness < HEARD || at.abs_diff(middle) + PERIOD <= SHIFT {
+        if !(HEARD..EXACT).contains(&likeness) || at.abs_diff(middle) + PERIOD <= SHIFT {
             return Some((at, likeness));
         }
         self.compare(block, at)
