@@ -123,7 +123,8 @@ impl Conversation {
             utterance.sound = Sound::Unfinished(by);
             let text = utterance.words_so_far().unwrap_or_default();
             let wait = self.wait_from_notice(to, self.wait_after(&text));
-            self.timers.start(Timer::Commit, to, wait);
+            // A voice in the background may have put it off for longer.
+            self.timers.extend(Timer::Commit, to, wait);
         }
     }
 
