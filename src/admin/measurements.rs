@@ -101,7 +101,7 @@ pub const METRICS: &[(&str, MetricKind, &str)] = &[
         Counter,
         "Announcements of calls from addresses beyond their limit.",
     ),
-    ("vca_intonations_total", Counter, "Utterances whose end was judged by its intonation, by it."),
+    ("vca_intonations_total", Counter, "Utterances whose end was judged by its intonation, by result."),
     ("vca_ledger_dead_letters_total", Counter, "Call records that the database refused."),
     ("vca_ledger_dropped_total", Counter, "Call records that were lost."),
     ("vca_ledger_pending", Gauge, "Call records that are not in the database yet."),

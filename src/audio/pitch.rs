@@ -18,8 +18,8 @@ const WINDOW: usize = RATE as usize / 25;
 /// The shortest and the longest period, in samples: 400 Hz and 60 Hz.
 const PERIODS: std::ops::RangeInclusive<usize> = 10..=66;
 
-/// The part of an utterance that is looked at: its last four seconds.
-const LATEST: usize = 4 * RATE as usize;
+/// The part of an utterance that is looked at: its last seconds.
+pub const LATEST_SECONDS: u32 = 4;
 
 /// The correlation of a voiced sound with itself, one period later.
 const VOICED: f32 = 0.6;
@@ -89,7 +89,7 @@ fn signal(clip: &Clip) -> Vec<f32> {
         return Vec::new();
     }
     let each = (clip.rate / RATE) as usize;
-    let latest = clip.samples.len().saturating_sub(LATEST * each);
+    let latest = clip.samples.len().saturating_sub((LATEST_SECONDS * clip.rate) as usize);
     let mean = |samples: &[i16]| samples.iter().map(|sample| f32::from(*sample)).sum::<f32>() / each as f32;
     let coarse: Vec<f32> = clip.samples[latest..].chunks_exact(each).map(mean).collect();
     let smooth = |n: usize| {

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::positions::Positions;
 use super::recent_audio::RecentAudio;
-use crate::audio::Clip;
-use crate::audio::pitch::Intonation;
+use crate::audio::pitch::{self, Intonation};
 use crate::call::Agent;
 use crate::conversation::{At, EndJudge};
 use crate::engines::end_of_turn::{EndOfTurn, Verdict, judge_intonation};
@@ -15,9 +14,6 @@ const HEARD_PAUSE: Duration = Duration::from_millis(150);
 
 /// The audio that the model hears, in seconds.
 const HEARD_BY_MODEL: u32 = 8;
-
-/// The audio in which the pitch is looked for, in seconds.
-const HEARD_FOR_PITCH: u32 = 4;
 
 /// The caller's newest audio, and the judges of an agent.
 pub struct EndListener {
@@ -30,7 +26,7 @@ impl EndListener {
     /// `None` for an agent that goes by the words alone. `end` is the position of the next sample, of `rate` a second.
     pub fn of(agent: &Agent, rate: u32, end: u64) -> Option<EndListener> {
         let (model, judges_pitch) = (agent.end_of_turn.clone(), agent.turn_settings.judges_pitch());
-        let seconds = if model.is_some() { HEARD_BY_MODEL } else { HEARD_FOR_PITCH };
+        let seconds = if model.is_some() { HEARD_BY_MODEL } else { pitch::LATEST_SECONDS };
         (model.is_some() || judges_pitch).then(|| EndListener {
             model,
             judges_pitch,
@@ -52,26 +48,18 @@ impl EndListener {
         to: At,
     ) -> impl Future<Output = Option<EndJudge>> + Send + use<> {
         let until = |end| self.audio.between(positions.of(from), positions.of(end));
-        let (with_pause, speech) = (until(to.saturating_add(HEARD_PAUSE)), until(to));
-        let (model, judges_pitch) = (self.model.clone(), self.judges_pitch);
+        let for_model = self.model.clone().map(|model| (model, until(to.saturating_add(HEARD_PAUSE))));
+        let for_pitch = self.judges_pitch.then(|| until(to));
         async move {
-            match verdict(model, with_pause).await {
-                Some(is_finished) => (!is_finished).then_some(EndJudge::Model),
-                None if judges_pitch => {
-                    let is_level = judge_intonation(speech).await == Intonation::Level;
-                    is_level.then_some(EndJudge::Pitch)
+            if let Some((model, audio)) = for_model {
+                match model.judge(audio).await {
+                    Verdict::Finished => return None,
+                    Verdict::Unfinished => return Some(EndJudge::Model),
+                    Verdict::Busy | Verdict::Failed => {}
                 }
-                None => None,
             }
+            let is_level = judge_intonation(for_pitch?).await == Intonation::Level;
+            is_level.then_some(EndJudge::Pitch)
         }
-    }
-}
-
-/// Whether the model hears the end, if there is one that is not busy.
-async fn verdict(model: Option<EndOfTurn>, audio: Clip) -> Option<bool> {
-    match model?.judge(audio).await {
-        Verdict::Finished => Some(true),
-        Verdict::Unfinished => Some(false),
-        Verdict::Busy | Verdict::Failed => None,
     }
 }

@@ -158,13 +158,17 @@ impl EndOfTurn {
 
 /// Judges the utterance `speech`, which ends with its last sound, by its intonation.
 pub async fn judge_intonation(speech: Clip) -> Intonation {
-    let heard = tokio::task::spawn_blocking(move || intonation(&speech)).await.unwrap_or(Intonation::Unclear);
+    let run = tokio::task::spawn_blocking(move || intonation(&speech));
+    let heard = run.await.unwrap_or_else(|error| {
+        warn!(%error, "the intonation of an utterance was not judged: its words decide");
+        Intonation::Unclear
+    });
     metrics::counter!("vca_intonations_total", "end" => heard.as_str()).increment(1);
     heard
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Verdict {
-    warn!(%error, "the end-of-turn model failed: the utterance is judged by its intonation");
+    warn!(%error, "the end-of-turn model failed: the utterance is judged without it");
     Verdict::Failed
 }
 
