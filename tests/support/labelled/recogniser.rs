@@ -69,12 +69,15 @@ impl Recogniser {
         let tracks = self.tracks.read().expect("not poisoned").clone();
         let mut heard = Vec::new();
         // Callers first: where their words explain the whole sound, no other track can be heard.
-        for is_caller in [true, false] {
-            let chosen =
-                tracks.iter().enumerate().filter(|(_, it)| (it.speaker == Speaker::Caller) == is_caller);
-            heard.extend(chosen.flat_map(|(number, track)| sound.words_of(number, track)));
-            if sound.is_explained_by(&heard) {
-                break;
+        for speaker in [Speaker::Caller, Speaker::Agent, Speaker::Television] {
+            let chosen = tracks.iter().enumerate().filter(|(_, it)| it.speaker == speaker);
+            let mut prospects: Vec<_> = chosen.map(|it| Prospect::new(&sound, it)).collect();
+            prospects.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+            for prospect in &prospects {
+                heard.extend(sound.words_of(prospect));
+                if sound.is_explained_by(&heard) {
+                    return most_alike(heard);
+                }
             }
         }
         most_alike(heard)
@@ -110,6 +113,29 @@ fn is_heard(place: &(usize, f32)) -> bool {
     place.1 >= HEARD
 }
 
+/// A track, and the frames of a sound at which each of its words may be, the most similar first.
+struct Prospect<'a> {
+    number: usize,
+    track: &'a LabelledTrack,
+    candidates: Vec<Vec<usize>>,
+    /// The mean similarity of the words at their best places.
+    similarity: f32,
+}
+
+impl<'a> Prospect<'a> {
+    fn new(sound: &Sound, (number, track): (usize, &'a Arc<LabelledTrack>)) -> Prospect<'a> {
+        let at_least = if track.words.len() > 2 { SIMILAR } else { SIMILAR_ALONE };
+        let places = track.words.iter().map(|word| sound.candidates(&word.block.features, at_least));
+        let places: Vec<Vec<(f32, usize)>> = places.collect();
+        let best: f32 =
+            places.iter().filter_map(|places| places.first()).map(|(similarity, _)| similarity).sum();
+        let similarity = best / track.words.len().max(1) as f32;
+        let candidates =
+            places.into_iter().map(|places| places.into_iter().map(|(_, place)| place).collect());
+        Prospect { number, track, candidates: candidates.collect(), similarity }
+    }
+}
+
 /// A clip that is searched.
 struct Sound {
     samples: Vec<f32>,
@@ -130,8 +156,9 @@ impl Sound {
     }
 
     /// The words of a track that are heard.
-    fn words_of(&self, number: usize, track: &LabelledTrack) -> Vec<HeardWord> {
-        let places = track.words.iter().zip(self.find_all(track));
+    fn words_of(&self, prospect: &Prospect) -> Vec<HeardWord> {
+        let Prospect { number, track, .. } = *prospect;
+        let places = track.words.iter().zip(self.find_all(prospect));
         let heard = places.filter_map(|(word, place)| {
             let (at, likeness) = place?;
             let at = at as i64 + word.from as i64 - word.block.from as i64 - EDGE as i64;
@@ -172,9 +199,9 @@ impl Sound {
 
     /// The place of each word of a track that is heard. A word whose spectrum is not similar enough is looked for beside its
     /// neighbours.
-    fn find_all(&self, track: &LabelledTrack) -> Vec<Option<(usize, f32)>> {
-        let similar = if track.words.len() > 2 { SIMILAR } else { SIMILAR_ALONE };
-        let mut places: Vec<_> = track.words.iter().map(|word| self.find(&word.block, similar)).collect();
+    fn find_all(&self, Prospect { track, candidates, .. }: &Prospect) -> Vec<Option<(usize, f32)>> {
+        let words = track.words.iter().zip(candidates);
+        let mut places: Vec<_> = words.map(|(word, candidates)| self.find(&word.block, candidates)).collect();
         for missing in 0..places.len() {
             if places[missing].is_some() {
                 continue;
@@ -189,10 +216,10 @@ impl Sound {
         places
     }
 
-    /// The place at which a block is heard, and how much it is like the sound there.
-    fn find(&self, block: &Block, similar: f32) -> Option<(usize, f32)> {
+    /// The place at which a block is heard, of those near its candidates, and how much it is like the sound there.
+    fn find(&self, block: &Block, candidates: &[usize]) -> Option<(usize, f32)> {
         let mut best = None;
-        for candidate in self.candidates(&block.features, similar) {
+        for candidate in candidates {
             let place = self.place(block, candidate * FRAME);
             best = [best, place].into_iter().flatten().max_by(|a, b| a.1.total_cmp(&b.1));
             if best.is_some_and(|(_, likeness)| likeness >= CERTAIN) {
@@ -230,8 +257,8 @@ impl Sound {
         Some(best)
     }
 
-    /// The frames at which the spectra are most similar to those of a block.
-    fn candidates(&self, features: &Features, at_least: f32) -> Vec<usize> {
+    /// The frames at which the spectra are most similar to those of a block, with the similarity, the most similar first.
+    fn candidates(&self, features: &Features, at_least: f32) -> Vec<(f32, usize)> {
         let (sound, wanted) = (self.features.0.as_flattened(), features.0.as_flattened());
         let own = dot(wanted, wanted).sqrt();
         let places = (self.features.0.len() + 1).saturating_sub(features.0.len());
@@ -244,7 +271,7 @@ impl Sound {
             .collect();
         similar.sort_by(|a, b| b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal));
         similar.truncate(CANDIDATES);
-        similar.into_iter().map(|(_, place)| place).collect()
+        similar
     }
 }
 
