@@ -52,8 +52,9 @@ fn replies(
             let asked = questions.flat_map(|question| [setting.say(question), listen()]);
             [listen()].into_iter().chain(asked).chain([Step::HangUp]).collect()
         };
-        let plans = (0..calls).map(|call| plan(call, script(call))).collect();
-        let reports = setting.run_with(plans, |running| memory.sample(setting, running));
+        let plans =
+            (0..calls).map(|call| Plan { suspends_signalling: calls > 1, ..plan(call, script(call)) });
+        let reports = setting.run_with(plans.collect(), |running| memory.sample(setting, running));
         times.extend(latencies(&reports, |_| true));
         pacing.extend(reports.iter().map(|report| report.conversation.pacing_error(0.5)));
         asked += calls * turns;

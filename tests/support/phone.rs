@@ -29,7 +29,13 @@ pub struct Plan {
     pub conditions: LineConditions,
     /// After this the caller hangs up whatever is said.
     pub at_most: Duration,
+    /// sipp is suspended while both sides talk: it wakes a thousand times a second, which a hundred calls would be measured by.
+    /// That the agent hangs up is not noticed then.
+    pub suspends_signalling: bool,
 }
+
+/// After this the answer of a call is acknowledged.
+const ACKNOWLEDGED: Duration = Duration::from_secs(1);
 
 impl Plan {
     pub fn new(to: &str, codec: Codec, script: Vec<Step>) -> Plan {
@@ -47,6 +53,7 @@ impl Plan {
             suppress_silence: false,
             conditions: LineConditions::default(),
             at_most: Duration::from_secs(60),
+            suspends_signalling: false,
         }
     }
 }
@@ -86,7 +93,15 @@ pub struct Call {
     sip: SipCall,
     line: RunningCaller,
     plan: Plan,
-    connected: bool,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Dialling,
+    Talking,
+    /// Both sides talk, and sipp is suspended.
+    Suspended,
 }
 
 impl Call {
@@ -107,20 +122,30 @@ impl Call {
         let (codec, referral) = (plan.codec, plan.referral);
         let dial = Dial { from_address, from, to, codec, media, keys, headers, holds_after, referral };
         let sip = SipCall::place(asterisk, &dial);
-        Call { sip, line, plan, connected: false }
+        Call { sip, line, plan, stage: Stage::Dialling }
     }
 
     /// Lets both sides know of each other; whether the call is over.
     pub fn step(&mut self) -> bool {
-        let progress = self.sip.progress();
-        if let (false, Some(peer), Some(_)) = (self.connected, progress.media, progress.answered()) {
-            self.line.connect(peer);
-            self.connected = true;
-        }
+        let is_over = self.stage != Stage::Suspended && self.follow_signalling();
         let too_long = self.line.started().elapsed() > self.plan.at_most;
-        if !progress.is_over() && (self.line.has_hung_up() || too_long) {
+        if !is_over && (self.line.has_hung_up() || too_long) {
             self.sip.hang_up();
             return true;
+        }
+        is_over
+    }
+
+    fn follow_signalling(&mut self) -> bool {
+        let progress = self.sip.progress();
+        if let (Stage::Dialling, Some(peer), Some(_)) = (self.stage, progress.media, progress.answered()) {
+            self.line.connect(peer);
+            self.stage = Stage::Talking;
+        }
+        let is_acknowledged = progress.answered().is_some_and(|at| at.elapsed() >= ACKNOWLEDGED);
+        if self.plan.suspends_signalling && is_acknowledged && !progress.is_over() {
+            self.sip.suspend();
+            self.stage = Stage::Suspended;
         }
         progress.is_over()
     }

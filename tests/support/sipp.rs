@@ -145,8 +145,14 @@ impl SipCall {
         wait::until(timeout, || Some(self.progress()).filter(Progress::is_over))
     }
 
+    /// Suspends sipp until the caller hangs up: no message is read or answered meanwhile.
+    pub fn suspend(&self) {
+        self.program.signal(Signal::STOP);
+    }
+
     /// Hangs up, in whatever state the call is. It takes some tens of milliseconds.
     pub fn hang_up(&mut self) {
+        self.program.signal(Signal::CONT);
         for _ in 0..50 {
             if !self.program.is_running() {
                 return;
