@@ -36,7 +36,7 @@ struct Args {
     /// The daemon's program; by default the one that was built with this benchmark.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_vca"))]
     program: PathBuf,
-    /// Print the transcripts, and at the end the daemon's log, to standard error.
+    /// Print the requests of the engines, and at the end the daemon's log, to standard error.
     #[arg(long)]
     log: bool,
     /// Passed by `cargo bench`.
@@ -88,8 +88,7 @@ fn main() -> ExitCode {
         setting.engines.clear();
         measure.run(&setting, &mut figures);
         if args.log {
-            let requests = setting.engines.transcriptions();
-            requests.iter().for_each(|it| eprintln!("{measure:?}: {:?} of {:?}", it.text, it.length));
+            setting.engines.log().iter().for_each(|line| eprintln!("{measure:?}: {line}"));
         }
     }
     if args.log {

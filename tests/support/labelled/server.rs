@@ -185,6 +185,18 @@ impl EngineServer {
         lock(&self.server.requests).llm.clone()
     }
 
+    /// The transcriptions and replies so far, in their order, with the seconds since the first.
+    pub fn log(&self) -> Vec<String> {
+        let requests = lock(&self.server.requests);
+        let heard = |it: &SttRequest| (it.received, format!("heard {:?} in {:?}", it.text, it.length));
+        let asked = |it: &LlmRequest| (it.received, format!("asked {:?}", it.question));
+        let mut lines: Vec<_> =
+            requests.stt.iter().map(heard).chain(requests.llm.iter().map(asked)).collect();
+        lines.sort_by_key(|(at, _)| *at);
+        let Some(first) = lines.first().map(|(at, _)| *at) else { return Vec::new() };
+        lines.iter().map(|(at, line)| format!("{:7.2} s {line}", (*at - first).as_secs_f64())).collect()
+    }
+
     /// Forgets the requests so far.
     pub fn clear(&self) {
         *lock(&self.server.requests) = Requests::default();
@@ -281,7 +293,7 @@ async fn complete(State(server): Shared, body: Bytes) -> Response {
     let last = messages.iter().rfind(|message| message["role"] == "user");
     let question = last.and_then(|message| message["content"].as_str()).unwrap_or_default().to_owned();
     let tokens = tokens(server.reply(&question));
-    let stalls = server.stalls(Stage::Llm, &question);
+    let stalls = server.stalls(Stage::Llm, last_sentence(&question));
     lock(&server.requests).llm.push(LlmRequest { received, question });
     let sent = match stalls {
         Some(Place::Before) => 0,
@@ -303,6 +315,12 @@ async fn complete(State(server): Shared, body: Bytes) -> Response {
     let events = pieces.chain(ends.into_iter().filter(move |_| stalls.is_none()));
     let events = events.map(|(at, event)| (at, Bytes::from(format!("data: {event}\n\n")))).collect();
     paced("text/event-stream", received, events, stalls.is_some())
+}
+
+/// A question that stalled is in the prompt of the next one, too.
+fn last_sentence(text: &str) -> &str {
+    let ends = ['.', '?', '!'];
+    text.trim_end_matches(ends).rsplit(ends).next().unwrap_or_default()
 }
 
 /// Words with the space before them, and punctuation marks.
@@ -354,6 +372,13 @@ mod tests {
         let text = "We're open, every day.";
         assert_eq!(super::tokens(text), ["We're", " open", ",", " every", " day", "."]);
         assert_eq!(super::tokens(text).concat(), text);
+    }
+
+    #[test]
+    fn the_last_sentence_of_a_message_decides_whether_it_stalls() {
+        assert_eq!(super::last_sentence("Your opening hours? And a tyre?"), " And a tyre");
+        assert_eq!(super::last_sentence("Your opening hours?"), "Your opening hours");
+        assert_eq!(super::last_sentence(""), "");
     }
 
     #[test]
