@@ -26,7 +26,7 @@ const LONGEST_ANSWER: usize = 5;
 const LONGEST_BACKCHANNEL: usize = 4;
 
 /// The most words of another voice behind the caller's, and the fewest of the caller's sentence before them.
-const LONGEST_REMNANT: usize = 2;
+const LONGEST_REMNANT: usize = 3;
 const SHORTEST_SENTENCE: usize = 3;
 
 /// How complete `text` sounds.
@@ -61,17 +61,18 @@ pub(super) fn is_question(text: &str) -> bool {
     is_stopped(text) && !text.ends_with(['.', '。', '।', '॥', '۔'])
 }
 
-/// `text` up to the end of its last sentence, if the few words after it may be another voice's.
+/// `text` up to the end of its last sentence, if the few words after it may be another voice's. A full stop behind them is no proof of
+/// a sentence.
 pub(super) fn without_remnant(text: &str) -> &str {
-    let last = text.char_indices().rfind(|(_, c)| TERMINALS.contains(c));
-    let Some((sentence, rest, mark)) = last.map(|(n, c)| (&text[..n], &text[n + c.len_utf8()..], c)) else {
-        return text;
-    };
-    let rest = rest.trim_start_matches(CLOSERS);
+    let unstopped = if is_question(text) { text } else { text.trim_end_matches(TERMINALS) };
+    let last = unstopped.char_indices().rfind(|(_, c)| TERMINALS.contains(c));
+    let Some((at, mark)) = last else { return text };
+    let (sentence, after) = (&unstopped[..at], at + mark.len_utf8());
+    let rest = unstopped[after..].trim_start_matches(CLOSERS);
     let ends = ends_without_space(mark) || rest.starts_with(char::is_whitespace);
     let sentence = sentence.rsplit(TERMINALS).next().unwrap_or_default();
     if ends && words(rest).len() <= LONGEST_REMNANT && words(sentence).len() >= SHORTEST_SENTENCE {
-        &text[..text.len() - rest.len()]
+        &text[..unstopped.len() - rest.len()]
     } else {
         text
     }
@@ -260,6 +261,8 @@ mod tests {
     fn few_words_after_a_sentence_may_be_anothers() {
         for (text, own) in [
             ("What are your hours? lost", "What are your hours?"),
+            ("What are your hours? the.", "What are your hours?"),
+            ("What are your hours? team has lost.", "What are your hours?"),
             ("“What are your hours?” in the", "“What are your hours?”"),
             ("आप कब खुलते हैं। और", "आप कब खुलते हैं।"),
             ("你们 几点 开门？ 明天", "你们 几点 开门？"),
@@ -270,6 +273,8 @@ mod tests {
             "What are your hours?",
             "what are your hours",
             "What are your hours? On Sundays I mean",
+            "Good morning. What are your hours?",
+            "I have a question. What are your hours.",
             "Hello. I",
             "It costs 3.50",
             "",

