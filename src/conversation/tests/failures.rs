@@ -409,8 +409,8 @@ fn an_early_reply_that_is_taken_back_fails_nothing() {
         |settings| settings.max_failures = 1,
         r#"
         (asks)
-        +80 words "what are"
-            4080 ask turn 1 A: Hello, how can I help? C: what are
+        +80 words "please tell"
+            4080 ask turn 1 A: Hello, how can I help? C: please tell
         +50 llm_fails
         +100 speech
             4230 cancel turn 1

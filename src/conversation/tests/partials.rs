@@ -171,6 +171,59 @@ fn the_first_words_of_a_question_are_not_answered_before_the_commit() {
     );
 }
 
+/// A live engine may report so short an utterance at its end only.
+#[test]
+fn the_first_words_of_a_question_are_not_answered_before_the_commit_without_partial_words_either() {
+    plays_out(
+        |_| {},
+        r#"
+        (greeted)
+        +1000 speech
+        +450 pause
+            3450 transcribe #0 turn 1 2940..3330
+        +60 words "How much"
+        +170 speech
+            3680 cancel turn 1
+        +400 partial "how much does a new"
+        +400 pause
+            4480 transcribe #1 turn 2 2940..4360
+        +60 words "How much does a new tyre cost?"
+            4540 ask turn 2 A: Hello, how can I help? C: How much does a new tyre cost?
+        "#,
+    );
+}
+
+#[test]
+fn words_that_lead_on_are_answered_late_in_a_pause() {
+    let asks = |rest: &str| {
+        plays_out(
+            |_| {},
+            &format!(
+                r#"
+        (greeted)
+        +1000 speech
+        +500 partial "where is your"
+        +100 pause
+            3600 transcribe #0 turn 1 2940..3480
+        +60 words "Where is your"{rest}
+        "#
+            ),
+        );
+    };
+    asks(
+        r#"
+        +180 speech
+            3840 cancel turn 1
+        +400 partial "where is your workshop located?"
+            4240 ask turn 3 A: Hello, how can I help? C: where is your workshop located?"#,
+    );
+    asks(
+        r#"
+            4180 ask turn 1 A: Hello, how can I help? C: Where is your
+        +600 tick"#,
+    );
+}
+
 #[test]
 fn final_words_that_differ_are_asked_about_instead() {
     plays_out(
@@ -201,26 +254,26 @@ fn a_turn_costs_two_requests_at_most() {
         r#"
         (greeted)
         +1000 speech
-        +900 partial "I would like"
+        +900 partial "I need a table"
         +100 pause
             4000 transcribe #0 turn 1 2940..3880
-        +60 words "I would like"
-            4180 ask turn 1 A: Hello, how can I help? C: I would like
+        +60 words "I need a table"
+            4180 ask turn 1 A: Hello, how can I help? C: I need a table
         +150 speech
             4210 cancel turn 1
-        +900 partial "I would like a table"
+        +900 partial "I need a table tonight"
         +100 pause
             5210 transcribe #1 turn 2 2940..5090
-        +60 words "I would like a table"
+        +60 words "I need a table tonight"
         +100 speech
             5370 cancel turn 2
         +900 partial "for two."
         +100 pause
             6370 transcribe #2 turn 3 5310..6250
         +60 words "for two."
-            6550 ask turn 3 A: Hello, how can I help? C: I would like a table for two.
+            6550 ask turn 3 A: Hello, how can I help? C: I need a table tonight for two.
         +200 left
-            6630 finished turn 3 C: I would like a table for two. words=180 commit=300
+            6630 finished turn 3 C: I need a table tonight for two. words=180 commit=300
             6630 hang up: CallerLeft
         "#,
     );

@@ -9,6 +9,7 @@
 //! | speaks on | more than it answers | discarded |
 //! | has paused | a whole sentence, or an answer to the agent's question | prepared at once |
 //! | has paused | of a live engine, with an unclear end | prepared when the pause is longer than most within a sentence |
+//! | has paused | of a live engine, that lead on | prepared when the pause is longer than most after such words |
 //! | has paused | one or two, that begin a question | prepared at the commit |
 //! | has paused | of an engine for clips | prepared at once: they arrive late enough |
 
@@ -24,8 +25,10 @@ use crate::conversation::words::{TurnEnd, Words};
 use crate::conversation::{At, Attempt, Command, Conversation, TurnId, UtteranceId};
 use crate::language::words;
 
-/// Most pauses within a sentence are shorter, with the time until the next words are noticed.
+/// Most pauses within a sentence are shorter, with the time until the next words are noticed; and so are those after words that lead
+/// on.
 const LASTING: Duration = Duration::from_millis(300);
+const LASTING_AFTER_LEAD: Duration = Duration::from_millis(700);
 
 /// The fewest words of a sentence that is answered while the caller is heard: "Hello." is often the beginning of one.
 const LEAST_WORDS: usize = 3;
@@ -69,13 +72,13 @@ impl Conversation {
         }
     }
 
-    /// Prepares a response to words of a live engine, at a pause that began at `to`.
+    /// Prepares a response to words that came early, at a pause that began at `to`.
     pub(super) fn prepare_soon(&mut self, to: At, text: &str) {
         if self.is_whole(text) {
-            self.prepare(to, text);
-        } else {
-            self.timers.start(Timer::Ask, to, LASTING);
+            return self.prepare(to, text);
         }
+        let leads_on = completeness(self.own_words(text), self.language) == Completeness::Trailing;
+        self.timers.start(Timer::Ask, to, if leads_on { LASTING_AFTER_LEAD } else { LASTING });
     }
 
     /// The pause lasts longer than most within a sentence.
@@ -92,7 +95,7 @@ impl Conversation {
     }
 
     /// "How much", "where is": one or two words that begin a question are seldom all of it.
-    fn is_begun_question(&self, text: &str) -> bool {
+    pub(super) fn is_begun_question(&self, text: &str) -> bool {
         begins_question(text, self.language) && words(text).len() < LEAST_WORDS
     }
 

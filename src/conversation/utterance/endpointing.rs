@@ -183,7 +183,7 @@ impl Conversation {
             self.commit(now);
         } else if !text.is_empty() {
             self.timers.start(Timer::Commit, to, self.wait_after(&text));
-            if is_live {
+            if is_live || self.is_begun_question(&text) {
                 self.prepare_soon(to, &text);
             } else {
                 self.prepare(to, &text);
