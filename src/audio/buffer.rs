@@ -15,7 +15,7 @@ pub struct AudioBuffer {
 /// The longest audio that is kept.
 const MAX_SECONDS: usize = 60;
 /// The longest audio for which memory is kept unused.
-const UNUSED_SECONDS: usize = 4;
+const UNUSED_SECONDS: usize = 2;
 
 impl AudioBuffer {
     pub fn new(rate: u32) -> AudioBuffer {

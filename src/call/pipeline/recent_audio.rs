@@ -17,14 +17,17 @@ pub struct RecentAudio {
 impl RecentAudio {
     /// Audio from the position `from` on, of which the newest `seconds` are kept.
     pub fn new(rate: u32, seconds: u32, from: u64) -> RecentAudio {
-        RecentAudio { rate, most: (rate * seconds) as usize, samples: VecDeque::new(), end: from }
+        let most = (rate * seconds) as usize;
+        RecentAudio { rate, most, samples: VecDeque::with_capacity(most), end: from }
     }
 
     /// Adds the next samples, and drops the oldest.
     pub fn push(&mut self, samples: &[i16]) {
-        self.samples.extend(samples);
+        let newest = &samples[samples.len().saturating_sub(self.most)..];
+        let surplus = (self.samples.len() + newest.len()).saturating_sub(self.most);
+        self.samples.drain(..surplus);
+        self.samples.extend(newest);
         self.end += samples.len() as u64;
-        self.samples.drain(..self.samples.len().saturating_sub(self.most));
     }
 
     /// The audio between two positions, as far as it is kept and has arrived.
@@ -52,6 +55,9 @@ mod tests {
         assert_eq!(*audio.between(0, 22).samples, [20, 21], "the oldest are dropped");
         assert!(audio.between(93, 90).samples.is_empty());
         assert_eq!(audio.samples.len(), 80);
+        audio.push(&[7; 200]);
+        assert_eq!((audio.samples.len(), audio.samples.capacity()), (80, 80), "more than is kept");
+        assert_eq!(audio.between(299, 400).samples[..], [7]);
     }
 
     #[test]
