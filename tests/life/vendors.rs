@@ -103,6 +103,48 @@ fn a_reply_is_sent_to_the_speech_server_word_by_word_and_cut_where_it_was_interr
     assert!(parts.len() > 1 && parts.concat() == reply, "{parts:?}");
 }
 
+/// The caller interrupts the first reply. The connection carries one speech at a time: it is cleared before the next one.
+#[test]
+fn an_interrupted_reply_is_cleared_at_a_server_that_carries_one_speech_at_a_time() {
+    let agent = json!({
+        "greeting": "Welcome to the test.", "language": "en-GB", "stt": "whisper", "llm": "llama", "tts": "aura",
+    });
+    let Some((mut env, main)) = env(agent) else { return };
+    let (vendor, aura) = (Vendor::start(), Vendor::start());
+    for (name, kind, api, base_url) in [
+        ("WHISPER", "stt", "openai", vendor.base_url()),
+        ("LLAMA", "llm", "openai", vendor.base_url()),
+        ("AURA", "tts", "deepgram", aura.live_url("/deepgram/v1")),
+    ] {
+        for (key, value) in [("KIND", kind), ("API", api), ("BASE_URL", &base_url), ("KEY", KEY)] {
+            env.set(&format!("VCA__ENGINES__{name}__{key}"), value);
+        }
+    }
+    env.set("VCA__ENGINES__LLAMA__MODEL", "llama3.2");
+    env.set("VCA__ENGINES__AURA__TRANSPORT", "websocket");
+    env.set("VCA__ENGINES__AURA__PARTIAL_TEXT", "true");
+    env.set("VCA__SENTENCE_CACHE__MAX_BYTES", "0");
+    env.set("VCA__TURN__FILLER_MS", "0");
+    env.open();
+    let interrupt = Step::LetSpeak { spoken: Duration::from_millis(500), at_most: Duration::from_secs(12) };
+    let script = vec![listen(), question(), interrupt, question(), listen(), Step::HangUp];
+    let report = env.satisfied(env.place(super::MAIN, script));
+    let heard = pitches(&report);
+    assert!(heard.len() >= 3 && heard.iter().all(|pitch| *pitch == 400), "{heard:?}");
+    let (record, turns) = env.last_call(main);
+    assert_eq!((record.status, record.engine_failures.len()), (CallStatus::Completed, 0), "{}", env.log());
+    let reply = REPLY.concat();
+    let heard = turns[1].agent_text.as_str();
+    assert!(turns[1].interrupted && heard.len() < reply.len() && reply.starts_with(heard), "{turns:?}");
+    assert_eq!(turns[2].agent_text, reply);
+
+    let messages: Vec<_> = aura.requests(Kind::Tts).iter().map(|request| request.json()).collect();
+    let spoken: String = messages.iter().filter_map(|message| message["text"].as_str()).collect();
+    assert!(spoken.matches(&reply).count() >= 2, "{spoken}");
+    let of_kind = |kind: &str| messages.iter().filter(|message| message["type"] == kind).count();
+    assert!(of_kind("Speak") > of_kind("Flush"), "in parts: {messages:?}");
+}
+
 /// The servers that operators run themselves, with the habits of vLLM (a chat template that is strict, no tools), speaches and
 /// Kokoro-FastAPI. None of them has keys.
 #[test]
