@@ -207,19 +207,19 @@ impl TelephoneThread {
         self.conversation
     }
 
+    /// Waits once for each packet, so that a call takes few system calls.
     fn receive_until(&mut self, due: Duration) {
         loop {
-            self.drain();
             self.send_due_packets();
-            let now = self.started.elapsed();
-            if now >= due {
-                return;
-            }
             let until = self.packets.deadline().map_or(due, |packet| packet.min(due));
-            let left = until.saturating_sub(now).min(FRAME);
+            let left = until.saturating_sub(self.started.elapsed()).min(FRAME);
             let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) };
             // An interrupted wait is only a shorter one.
-            let _ = poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&timeout));
+            if poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&timeout)) == Ok(1) {
+                self.receive();
+            } else if self.started.elapsed() >= due {
+                return;
+            }
         }
     }
 
@@ -230,17 +230,17 @@ impl TelephoneThread {
         }
     }
 
-    fn drain(&mut self) {
+    fn receive(&mut self) {
         let mut buffer = [0; MAX_PACKET];
-        while let Ok((length, from)) = self.socket.recv_from(&mut buffer) {
-            let arrival = self.started.elapsed();
-            let Some(packet) = ReceivedPacket::parse(&buffer[..length]) else { continue };
-            if packet.payload_type == keypress::PAYLOAD_TYPE {
-                self.take_key(&packet);
-            } else if packet.payload_type == self.codec.payload_type() {
-                self.shared.peer.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(from);
-                self.take(&packet, arrival);
-            }
+        // An error of the network is a lost packet.
+        let Ok((length, from)) = self.socket.recv_from(&mut buffer) else { return };
+        let arrival = self.started.elapsed();
+        let Some(packet) = ReceivedPacket::parse(&buffer[..length]) else { return };
+        if packet.payload_type == keypress::PAYLOAD_TYPE {
+            self.take_key(&packet);
+        } else if packet.payload_type == self.codec.payload_type() {
+            self.shared.peer.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(from);
+            self.take(&packet, arrival);
         }
     }
 
