@@ -25,8 +25,10 @@ const LONGEST_ANSWER: usize = 5;
 /// The most words of a backchannel.
 const LONGEST_BACKCHANNEL: usize = 4;
 
-/// The most words of another voice behind the caller's, and the fewest of the caller's sentence before them.
-const LONGEST_REMNANT: usize = 3;
+/// The most words of another voice behind the caller's question, and behind another sentence; and the fewest of the caller's
+/// sentence before them.
+const LONGEST_AFTER_QUESTION: usize = 3;
+const LONGEST_REMNANT: usize = 2;
 const SHORTEST_SENTENCE: usize = 3;
 
 /// How complete `text` sounds.
@@ -61,17 +63,22 @@ pub(super) fn is_question(text: &str) -> bool {
     is_stopped(text) && !text.ends_with(['.', '。', '।', '॥', '۔'])
 }
 
-/// `text` up to the end of its last sentence, if the few words after it may be another voice's. A full stop behind them is no proof of
-/// a sentence.
+/// `text` up to the end of its last sentence, if the few words after it may be another voice's. A recogniser that puts a full stop behind
+/// them puts one behind each part of a sentence, too: only a question before them has ended then.
 pub(super) fn without_remnant(text: &str) -> &str {
     let unstopped = if is_question(text) { text } else { text.trim_end_matches(TERMINALS) };
     let last = unstopped.char_indices().rfind(|(_, c)| TERMINALS.contains(c));
     let Some((at, mark)) = last else { return text };
-    let (sentence, after) = (&unstopped[..at], at + mark.len_utf8());
+    let after = at + mark.len_utf8();
     let rest = unstopped[after..].trim_start_matches(CLOSERS);
     let ends = ends_without_space(mark) || rest.starts_with(char::is_whitespace);
-    let sentence = sentence.rsplit(TERMINALS).next().unwrap_or_default();
-    if ends && words(rest).len() <= LONGEST_REMNANT && words(sentence).len() >= SHORTEST_SENTENCE {
+    let sentence = unstopped[..at].rsplit(TERMINALS).next().unwrap_or_default();
+    let is_asked = is_question(&unstopped[..after]);
+    if !is_asked && unstopped.len() < text.len() {
+        return text;
+    }
+    let most = if is_asked { LONGEST_AFTER_QUESTION } else { LONGEST_REMNANT };
+    if ends && words(rest).len() <= most && words(sentence).len() >= SHORTEST_SENTENCE {
         &text[..unstopped.len() - rest.len()]
     } else {
         text
@@ -274,6 +281,8 @@ mod tests {
             "what are your hours",
             "What are your hours? On Sundays I mean",
             "Good morning. What are your hours?",
+            "Heavy rain is expected. Where is your.",
+            "I have no question. Where is your",
             "I have a question. What are your hours.",
             "Hello. I",
             "It costs 3.50",
