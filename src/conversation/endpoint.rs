@@ -31,6 +31,9 @@ const LONGEST_AFTER_QUESTION: usize = 3;
 const LONGEST_REMNANT: usize = 2;
 const SHORTEST_SENTENCE: usize = 3;
 
+/// Marks of a sentence's end that do not tell a question or an exclamation.
+const FULL_STOPS: [char; 5] = ['.', '。', '।', '॥', '۔'];
+
 /// How complete `text` sounds.
 pub fn completeness(text: &str, language: &Language) -> Completeness {
     let text = text.trim_end().trim_end_matches(CLOSERS);
@@ -60,29 +63,26 @@ fn is_stopped(text: &str) -> bool {
 /// Does `text` end as a question or an exclamation? Recognisers write these marks where they belong, unlike full stops.
 pub(super) fn is_question(text: &str) -> bool {
     let text = text.trim_end().trim_end_matches(CLOSERS);
-    is_stopped(text) && !text.ends_with(['.', '。', '।', '॥', '۔'])
+    is_stopped(text) && !text.ends_with(FULL_STOPS)
 }
 
 /// `text` up to the end of its last sentence, if the few words after it may be another voice's. A recogniser that puts a full stop behind
-/// them puts one behind each part of a sentence, too: only a question before them has ended then.
+/// everything puts one behind each part of a sentence, too: only a question before them has ended then.
 pub(super) fn without_remnant(text: &str) -> &str {
-    let unstopped = if is_question(text) { text } else { text.trim_end_matches(TERMINALS) };
-    let last = unstopped.char_indices().rfind(|(_, c)| TERMINALS.contains(c));
-    let Some((at, mark)) = last else { return text };
-    let after = at + mark.len_utf8();
-    let rest = unstopped[after..].trim_start_matches(CLOSERS);
-    let ends = ends_without_space(mark) || rest.starts_with(char::is_whitespace);
-    let sentence = unstopped[..at].rsplit(TERMINALS).next().unwrap_or_default();
-    let is_asked = is_question(&unstopped[..after]);
-    if !is_asked && unstopped.len() < text.len() {
-        return text;
-    }
-    let most = if is_asked { LONGEST_AFTER_QUESTION } else { LONGEST_REMNANT };
-    if ends && words(rest).len() <= most && words(sentence).len() >= SHORTEST_SENTENCE {
-        &text[..unstopped.len() - rest.len()]
-    } else {
-        text
-    }
+    let is_asked = |c: char| TERMINALS.contains(&c) && !FULL_STOPS.contains(&c);
+    let question = up_to(text, is_asked, LONGEST_AFTER_QUESTION);
+    let sentence = || up_to(text, |c| TERMINALS.contains(&c), LONGEST_REMNANT).filter(|_| !is_stopped(text));
+    question.or_else(sentence).unwrap_or(text)
+}
+
+/// `text` up to its last mark that `ends` a sentence, if few words follow.
+fn up_to(text: &str, ends: impl Fn(char) -> bool, most: usize) -> Option<&str> {
+    let (at, mark) = text.char_indices().rfind(|(_, c)| ends(*c))?;
+    let rest = text[at + mark.len_utf8()..].trim_start_matches(CLOSERS);
+    let sentence = text[..at].rsplit(&ends).next().unwrap_or_default();
+    let has_ended = ends_without_space(mark) || rest.starts_with(char::is_whitespace);
+    let is_short = words(rest).len() <= most && words(sentence).len() >= SHORTEST_SENTENCE;
+    (has_ended && is_short).then(|| &text[..text.len() - rest.len()])
 }
 
 /// Do the last words announce more? A full stop is no proof: recognisers of whole clips put one behind everything.
@@ -270,6 +270,8 @@ mod tests {
             ("What are your hours? lost", "What are your hours?"),
             ("What are your hours? the.", "What are your hours?"),
             ("What are your hours? team has lost.", "What are your hours?"),
+            ("What are your hours? tonight. The.", "What are your hours?"),
+            ("Do you have bicycles. for children? has.", "Do you have bicycles. for children?"),
             ("“What are your hours?” in the", "“What are your hours?”"),
             ("आप कब खुलते हैं। और", "आप कब खुलते हैं।"),
             ("你们 几点 开门？ 明天", "你们 几点 开门？"),
