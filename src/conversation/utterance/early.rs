@@ -25,9 +25,10 @@ use crate::conversation::words::{TurnEnd, Words};
 use crate::conversation::{At, Attempt, Command, Conversation, TurnId, UtteranceId};
 use crate::language::words;
 
-/// Most pauses within a sentence are shorter, with the time until the next words are noticed; and so are those after words that lead
-/// on.
+/// Most pauses within a sentence are shorter, with the time until the next words are noticed.
 const LASTING: Duration = Duration::from_millis(300);
+
+/// The same after words that lead on.
 const LASTING_AFTER_LEAD: Duration = Duration::from_millis(700);
 
 /// The fewest words of a sentence that is answered while the caller is heard: "Hello." is often the beginning of one.
