@@ -36,6 +36,9 @@ struct Args {
     /// The daemon's program; by default the one that was built with this benchmark.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_vca"))]
     program: PathBuf,
+    /// The end-of-turn model's file; without it the model is off (`docs/turn-taking.md`).
+    #[arg(long)]
+    end_of_turn_model: Option<PathBuf>,
     /// Print the requests of the engines, and at the end the daemon's log, to standard error.
     #[arg(long)]
     log: bool,
@@ -82,7 +85,10 @@ fn main() -> ExitCode {
     };
     let chosen: Vec<Measure> = Measure::value_variants().iter().filter(is_chosen).copied().collect();
     let needs = chosen.iter().map(Measure::needs).max().unwrap_or(EngineAge::Old);
-    let Some(setting) = Setting::open(&args.program, args.full, needs) else { return ExitCode::FAILURE };
+    let model = args.end_of_turn_model.as_deref();
+    let Some(setting) = Setting::open(&args.program, args.full, needs, model) else {
+        return ExitCode::FAILURE;
+    };
     let mut figures = Figures::default();
     for measure in chosen {
         setting.engines.clear();

@@ -81,8 +81,8 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Starts everything with engines up to those that are needed. `None` without a sandbox.
-    pub fn open(program: &Path, full: bool, needs: EngineAge) -> Option<Setting> {
+    /// Starts everything with engines up to those that are needed, and an end-of-turn model or none. `None` without a sandbox.
+    pub fn open(program: &Path, full: bool, needs: EngineAge, model: Option<&Path>) -> Option<Setting> {
         let engines = EngineServer::start(Pace::default(), replies());
         let mut env = TestEnv::build(&support::sandbox()?, program, None);
         let agent = |stt: &str, tts: &str| {
@@ -111,6 +111,10 @@ impl Setting {
             env.set("VCA__ENGINES__WORDS__KEY", "unused");
             env.set("VCA__ENGINES__WORDS__TRANSPORT", "websocket");
             env.set("VCA__ENGINES__WORDS__PARTIAL_TEXT", "true");
+        }
+        if let Some(file) = model {
+            env.set("VCA__END_OF_TURN__MODEL_FILE", &file.display().to_string());
+            env.set("VCA__TURN__END_OF_TURN_MODEL", "true");
         }
         env.set("OPENAI_BASE_URL", &engines.base_url());
         env.set("OPENAI_API_KEY", "unused");
