@@ -29,8 +29,8 @@ pub struct Plan {
     pub conditions: LineConditions,
     /// After this the caller hangs up whatever is said.
     pub at_most: Duration,
-    /// sipp is suspended while both sides talk: it wakes a thousand times a second, which a hundred calls would be measured by.
-    /// That the agent hangs up is not noticed then.
+    /// Suspends sipp while both sides talk: it wakes a thousand times a second, so that a hundred of them take more than two
+    /// cores. The agent's BYE is not read then.
     pub suspends_signalling: bool,
 }
 

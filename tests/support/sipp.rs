@@ -152,11 +152,11 @@ impl SipCall {
 
     /// Hangs up, in whatever state the call is. It takes some tens of milliseconds.
     pub fn hang_up(&mut self) {
-        self.program.signal(Signal::CONT);
         for _ in 0..50 {
             if !self.program.is_running() {
                 return;
             }
+            self.program.signal(Signal::CONT);
             self.program.signal(Signal::USR1);
             std::thread::sleep(Duration::from_millis(20));
         }

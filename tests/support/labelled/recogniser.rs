@@ -71,10 +71,10 @@ impl Recogniser {
         // Callers first: where their words explain the whole sound, no other track can be heard.
         for speaker in [Speaker::Caller, Speaker::Agent, Speaker::Television] {
             let chosen = tracks.iter().enumerate().filter(|(_, it)| it.speaker == speaker);
-            let mut prospects: Vec<_> = chosen.map(|it| Prospect::new(&sound, it)).collect();
-            prospects.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
-            for prospect in &prospects {
-                heard.extend(sound.words_of(prospect));
+            let mut order: Vec<_> = chosen.map(|it| ComparedTrack::new(&sound, it)).collect();
+            order.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+            for compared in &order {
+                heard.extend(sound.words_of(compared));
                 if sound.is_explained_by(&heard) {
                     return most_alike(heard);
                 }
@@ -114,7 +114,7 @@ fn is_heard(place: &(usize, f32)) -> bool {
 }
 
 /// A track, and the frames of a sound at which each of its words may be, the most similar first.
-struct Prospect<'a> {
+struct ComparedTrack<'a> {
     number: usize,
     track: &'a LabelledTrack,
     candidates: Vec<Vec<usize>>,
@@ -122,8 +122,8 @@ struct Prospect<'a> {
     similarity: f32,
 }
 
-impl<'a> Prospect<'a> {
-    fn new(sound: &Sound, (number, track): (usize, &'a Arc<LabelledTrack>)) -> Prospect<'a> {
+impl<'a> ComparedTrack<'a> {
+    fn new(sound: &Sound, (number, track): (usize, &'a Arc<LabelledTrack>)) -> ComparedTrack<'a> {
         let at_least = if track.words.len() > 2 { SIMILAR } else { SIMILAR_ALONE };
         let places = track.words.iter().map(|word| sound.candidates(&word.block.features, at_least));
         let places: Vec<Vec<(f32, usize)>> = places.collect();
@@ -132,7 +132,7 @@ impl<'a> Prospect<'a> {
         let similarity = best / track.words.len().max(1) as f32;
         let candidates =
             places.into_iter().map(|places| places.into_iter().map(|(_, place)| place).collect());
-        Prospect { number, track, candidates: candidates.collect(), similarity }
+        ComparedTrack { number, track, candidates: candidates.collect(), similarity }
     }
 }
 
@@ -156,9 +156,9 @@ impl Sound {
     }
 
     /// The words of a track that are heard.
-    fn words_of(&self, prospect: &Prospect) -> Vec<HeardWord> {
-        let Prospect { number, track, .. } = *prospect;
-        let places = track.words.iter().zip(self.find_all(prospect));
+    fn words_of(&self, compared: &ComparedTrack) -> Vec<HeardWord> {
+        let ComparedTrack { number, track, .. } = *compared;
+        let places = track.words.iter().zip(self.find_all(compared));
         let heard = places.filter_map(|(word, place)| {
             let (at, likeness) = place?;
             let at = at as i64 + word.from as i64 - word.block.from as i64 - EDGE as i64;
@@ -199,7 +199,7 @@ impl Sound {
 
     /// The place of each word of a track that is heard. A word whose spectrum is not similar enough is looked for beside its
     /// neighbours.
-    fn find_all(&self, Prospect { track, candidates, .. }: &Prospect) -> Vec<Option<(usize, f32)>> {
+    fn find_all(&self, ComparedTrack { track, candidates, .. }: &ComparedTrack) -> Vec<Option<(usize, f32)>> {
         let words = track.words.iter().zip(candidates);
         let mut places: Vec<_> = words.map(|(word, candidates)| self.find(&word.block, candidates)).collect();
         for missing in 0..places.len() {
